@@ -1,0 +1,149 @@
+// Slow path: what a user may ask of a weir process, as values that are already checked.
+
+package agent
+
+import (
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/weirswitch/weir/ports"
+)
+
+// Config is the whole configuration of one weir process. A YAML file and the
+// command line fill the same struct (config_schema.go holds the one table that
+// both are read by), and every Config that LoadConfig or ParseFlags returns has
+// passed Check.
+type Config struct {
+	RunDir  string // where NAME.mgmt and NAME.ctl live; DefaultRunDir when the user named none
+	Log     LogConfig
+	Bridges []BridgeConfig // at least one, names all different
+}
+
+// LogConfig says what is logged and how. Format is "text" or "json"; Level and
+// the values of Levels are logrus level names; the keys of Levels are LogParts.
+type LogConfig struct {
+	Level  string
+	Format string
+	Levels map[string]string
+}
+
+// FailMode is what a bridge does while no controller answers (section 6.4).
+type FailMode string
+
+// The two fail modes, in Open vSwitch's words.
+const (
+	FailStandalone FailMode = "standalone" // forwards by the table-miss entry of the configuration
+	FailSecure     FailMode = "secure"     // starts empty and forwards only what controllers installed
+)
+
+// TableMiss chooses the table-miss entry that a standalone bridge begins with.
+type TableMiss string
+
+// The three table-miss entries (section 5.4). MissDrop installs no entry at all.
+const (
+	MissNormal     TableMiss = "normal"
+	MissDrop       TableMiss = "drop"
+	MissController TableMiss = "controller"
+)
+
+// BridgeConfig is one switch.
+type BridgeConfig struct {
+	Name          string  // also the name of its sockets in the run directory; at most 15 bytes
+	DPID          uint64  // 0: made from MAC and kept in the run directory
+	MAC           [6]byte // all zero: chosen once and kept beside the DPID
+	FailMode      FailMode
+	TableMiss     TableMiss
+	Tables        int // how many flow tables a controller sees, 1 to 254
+	MaxFlows      int // entries in each table
+	Protocols     []string
+	DatapathDesc  string // dp_desc of the description reply; Name when empty
+	Controllers   []ControllerConfig
+	Listen        []Target // passive targets: ptcp, pssl, punix
+	TLS           TLSConfig
+	Internal      *InternalConfig // nil: the bridge has no LOCAL port on this host
+	MACTable      MACTableConfig
+	ForwardBPDU   bool // forward 01:80:c2:00:00:0x under NORMAL
+	PacketInQueue int  // packet-ins that may wait for one controller; more are dropped and counted
+	Ports         []PortConfig
+}
+
+// ControllerConfig is one controller that the bridge keeps connected.
+type ControllerConfig struct {
+	Target          Target        // active: tcp, ssl or unix
+	MinBackoff      time.Duration // pause before the first reconnection
+	MaxBackoff      time.Duration // the pause doubles up to this
+	InactivityProbe time.Duration // silence after which an ECHO_REQUEST is sent; 0: never
+	PacketInRate    int           // PACKET_INs a second; 0: unlimited
+	PacketInBurst   int           // PACKET_INs that may pass at once when a rate is set
+}
+
+// TLSConfig names the PEM files that ssl: and pssl: targets use. All empty: no TLS.
+type TLSConfig struct {
+	PrivateKey  string
+	Certificate string
+	CACert      string // the peer's certificate must be signed by this one
+}
+
+// InternalConfig gives the bridge a network device of its own name on the host
+// (OpenFlow port LOCAL).
+type InternalConfig struct {
+	Addresses []netip.Prefix // host address with prefix length
+	MTU       int            // 0: the kernel's default
+}
+
+// MACTableConfig bounds the learning switch behind output:NORMAL.
+type MACTableConfig struct {
+	Size int
+	Age  time.Duration
+}
+
+// VLANMode says how a port treats tags under NORMAL, in Open vSwitch's words.
+type VLANMode string
+
+// The VLAN modes. The empty mode of an unconfigured port is VLANTrunk of all VLANs.
+const (
+	VLANTrunk          VLANMode = "trunk"
+	VLANAccess         VLANMode = "access"
+	VLANNativeTagged   VLANMode = "native-tagged"
+	VLANNativeUntagged VLANMode = "native-untagged"
+)
+
+// VLANConfig is the VLAN membership of a port. Mode is never empty after Check;
+// Tag is the access or native VLAN; no Trunks means all VLANs.
+type VLANConfig struct {
+	Mode   VLANMode
+	Tag    uint16
+	Trunks []uint16 // sorted, each 0 to 4095 (0: untagged and priority-tagged frames)
+}
+
+// PortConfig is one port. Spec.Number 0 asks the switch to choose a number; the
+// VLAN words of the SPEC text have been taken out of Spec.Args into VLAN and NoFlood.
+type PortConfig struct {
+	Spec    ports.Spec
+	VLAN    VLANConfig
+	NoFlood bool // leave the port out when frames are flooded
+}
+
+// Bridge returns the configuration of the bridge called name, or nil.
+func (c *Config) Bridge(name string) *BridgeConfig {
+	for i := range c.Bridges {
+		if c.Bridges[i].Name == name {
+			return &c.Bridges[i]
+		}
+	}
+	return nil
+}
+
+// Port returns the configuration of the port called name, or nil.
+func (b *BridgeConfig) Port(name string) *PortConfig {
+	for i := range b.Ports {
+		if b.Ports[i].Spec.Name == name {
+			return &b.Ports[i]
+		}
+	}
+	return nil
+}
+
+// String gives the datapath id as controllers print it.
+func (b *BridgeConfig) dpidText() string { return fmt.Sprintf("%016x", b.DPID) }

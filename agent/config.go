@@ -98,32 +98,10 @@ type MACTableConfig struct {
 	Age  time.Duration
 }
 
-// VLANMode says how a port treats tags under NORMAL, in Open vSwitch's words.
-type VLANMode string
-
-// The VLAN modes. The empty mode of an unconfigured port is VLANTrunk of all VLANs.
-const (
-	VLANTrunk          VLANMode = "trunk"
-	VLANAccess         VLANMode = "access"
-	VLANNativeTagged   VLANMode = "native-tagged"
-	VLANNativeUntagged VLANMode = "native-untagged"
-)
-
-// VLANConfig is the VLAN membership of a port. Mode is never empty after Check;
-// Tag is the access or native VLAN; no Trunks means all VLANs.
-type VLANConfig struct {
-	Mode   VLANMode
-	Tag    uint16
-	Trunks []uint16 // sorted, each 0 to 4095 (0: untagged and priority-tagged frames)
-}
-
-// PortConfig is one port. Spec.Number 0 asks the switch to choose a number; the
-// VLAN words of the SPEC text have been taken out of Spec.Args into VLAN and NoFlood.
-type PortConfig struct {
-	Spec    ports.Spec
-	VLAN    VLANConfig
-	NoFlood bool // leave the port out when frames are flooded
-}
+// PortConfig is one port: ports.Spec says it all (number, kind, VLANs, flooding).
+// Spec.Number 0 asks the switch to choose a number; the name is never empty after
+// Check, and names and numbers differ within a bridge.
+type PortConfig struct{ ports.Spec }
 
 // Bridge returns the configuration of the bridge called name, or nil.
 func (c *Config) Bridge(name string) *BridgeConfig {
@@ -138,7 +116,7 @@ func (c *Config) Bridge(name string) *BridgeConfig {
 // Port returns the configuration of the port called name, or nil.
 func (b *BridgeConfig) Port(name string) *PortConfig {
 	for i := range b.Ports {
-		if b.Ports[i].Spec.Name == name {
+		if b.Ports[i].Name == name {
 			return &b.Ports[i]
 		}
 	}

@@ -1,0 +1,103 @@
+package ports
+
+import (
+	"net"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// endpoint is the address that tells one wire from another.
+func (s *Spec) endpoint() string {
+	for _, key := range []string{"listen", "local", "connect"} {
+		if v := s.Arg(key); v != "" {
+			return v
+		}
+	}
+	return ""
+}
+
+// checkWire asks each transport for its own addresses.
+func (s *Spec) checkWire() (word, want string) {
+	datagram := s.Target == "udp" || s.Target == "unixgram"
+	switch {
+	case !slices.Contains([]string{"udp", "tcp", "unix", "unixgram"}, s.Target):
+		return s.Target, "a wire's transport is udp, tcp, unix or unixgram"
+	case datagram && (s.Arg("listen") != "" || s.Arg("connect") != ""):
+		return s.Target, "a datagram wire has no connection; right is " + wireForm(s.Target)
+	case datagram && (s.Arg("local") == "" || s.Arg("remote") == ""):
+		return s.Target, "both ends are needed; right is " + wireForm(s.Target)
+	case !datagram && (s.Arg("local") != "" || s.Arg("remote") != ""):
+		return s.Target, "a stream wire listens or connects; right is " + wireForm(s.Target)
+	case !datagram && (s.Arg("listen") == "") == (s.Arg("connect") == ""):
+		return s.Target, "either listen or connect is needed; right is " + wireForm(s.Target)
+	}
+	for _, a := range s.Args {
+		if want := checkAddress(s.Target, a.Value); want != "" {
+			return a.Key + "=" + a.Value, want
+		}
+	}
+	if s.Target == "udp" && s.MTU > maxUDPFrame-frameOverhead {
+		return "mtu=" + strconv.Itoa(s.MTU), "a UDP datagram holds a frame of at most " +
+			strconv.Itoa(maxUDPFrame-frameOverhead) + " bytes of payload"
+	}
+	return "", ""
+}
+
+func wireForm(transport string) string {
+	switch transport {
+	case "udp":
+		return "wire:udp,local=127.0.0.1:7000,remote=127.0.0.1:7001"
+	case "unixgram":
+		return "wire:unixgram,local=/run/weir/a.sock,remote=/run/weir/b.sock"
+	case "unix":
+		return "wire:unix,listen=/run/weir/vm1.sock or wire:unix,connect=/run/weir/vm1.sock"
+	}
+	return "wire:tcp,listen=127.0.0.1:7000 or wire:tcp,connect=127.0.0.1:7000"
+}
+
+// maxUnixPath is what fits sockaddr_un on Linux with its zero byte.
+const maxUnixPath = 107
+
+func checkAddress(transport, addr string) (want string) {
+	if strings.HasPrefix(transport, "unix") {
+		if len(addr) > maxUnixPath {
+			return "the path of a unix socket has at most " + strconv.Itoa(maxUnixPath) + " characters"
+		}
+		return ""
+	}
+	_, port, err := net.SplitHostPort(addr)
+	if n, perr := strconv.ParseUint(port, 10, 16); err != nil || perr != nil || n == 0 {
+		return "an address is HOST:PORT, as 127.0.0.1:7000 or [::1]:7000, with a port from 1 to 65535"
+	}
+	return ""
+}
+
+// checkPcap judges how a file is replayed.
+func (s *Spec) checkPcap() (word, want string) {
+	if rate := s.Arg("rate"); rate != "" && rate != "real" && rate != "fast" {
+		if n, err := strconv.ParseUint(rate, 10, 32); err != nil || n == 0 {
+			return "rate=" + rate, "a rate is real (the file's own timing), fast (as fast as the switch takes it) or frames a second, as 1000"
+		}
+	}
+	if loop := s.Arg("loop"); loop != "" && loop != "forever" {
+		if n, err := strconv.ParseUint(loop, 10, 31); err != nil || n == 0 {
+			return "loop=" + loop, "loop says how often the file is played: 1, 2, ... or forever"
+		}
+	}
+	if s.Target != "" && s.Target == s.Arg("out") {
+		return "out=" + s.Target, "a file cannot be replayed and recorded into at once; name another"
+	}
+	return "", ""
+}
+
+// isCapture says whether a pcap target is a file: it looks like a path, has
+// the name of a capture, or exists. Anything else is a live device.
+func isCapture(target string, exists func(string) bool) bool {
+	switch strings.ToLower(filepath.Ext(target)) {
+	case ".pcap", ".pcapng", ".cap":
+		return true
+	}
+	return target == "" || strings.ContainsRune(target, filepath.Separator) || exists(target)
+}

@@ -1,0 +1,36 @@
+// Slow path: the package's map; it holds no code.
+
+// Package flowtable is the switching engine: flow tables as OpenFlow 1.3.5 section 5 describes
+// them, and the walk of frames through them.
+//
+//	FLOW_MOD            Pipeline.FlowMod     flow.go: check, compile.go, edit the draft tables
+//	                    Pipeline.Publish     pipeline.go: one atomic store of a new snapshot
+//	                                              |
+//	frames, a batch  -> Processor.Process    processor.go: load the snapshot once
+//	                      cache.go           header words -> path, when the like came before
+//	                      walk.go            else table by table: classifier, action set, path
+//	                      execute.go         ops on the frame; each output calls Sink.Output
+//	                      normal.go          what output:NORMAL means: MAC table, VLANs, flooding
+//	                 -> Sink                 the caller: outgoing batches, packet-ins
+//
+// A match becomes a packet.Key and packet.Mask, instructions become a Program: a list of ops, plain
+// data that can be printed, cached, counted and one day translated. An Entry keeps both the
+// installed message and the compiled form, so statistics give back exactly what was sent.
+//
+// # Paths
+//
+// A path is the list of entries that a frame met, with the merged action set: everything that later
+// frames with the same header fields need. It is a function of the header bits that some published
+// rule looks at, or that some action copies into such bits (snapshot.go computes them). What a frame
+// hides below a tag or label is not in its header fields, so a path that takes one off and goes on
+// to another table ends there and the walk continues from that table. The path never holds what
+// changes without a publication: ports, the MAC table and time are consulted while ops run.
+//
+// # Concurrency
+//
+// Pipeline may be used by any number of goroutines; its mutex serialises the writers. Readers never
+// take it: they load one pointer to an immutable snapshot, once per batch, so a batch sees one
+// switch, and after Publish no later batch sees the old one. Only counters, times of last use and
+// the MAC table change under a published snapshot, all through atomics. A Processor belongs to one
+// goroutine at a time; it counts in plain integers and adds them up at the end of each batch.
+package flowtable

@@ -1,0 +1,192 @@
+package lab
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"net"
+	"net/netip"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// chunk is the size of one write of a transfer; big enough that the kernel builds full super-frames.
+const chunk = 256 << 10
+
+// Transfer is one TCP stream from a namespace to an address of another.
+type Transfer struct {
+	From  *Space
+	To    *Space
+	Addr  netip.Addr    // of To
+	Bytes int64         // how many to send
+	Hash  bool          // compare SHA-256 over both ends; costs throughput where the processors are shared
+	Rate  int64         // bytes a second; zero for as fast as it goes
+	Limit time.Duration // give up after; zero for a minute
+}
+
+// Result is what became of a transfer.
+type Result struct {
+	Bytes       int64         // received
+	Took        time.Duration // from the connection's start to the receiver's word that it has everything
+	Retransmits uint32        // segments sent again (TCP_INFO); zero when the path lost nothing
+	Sum         string        // SHA-256 of the received bytes when asked for, equal to the sent ones'
+}
+
+// GbitPerSecond is the throughput as iperf would print it.
+func (r Result) GbitPerSecond() float64 { return float64(r.Bytes) * 8 / r.Took.Seconds() / 1e9 }
+
+// String tells the figures.
+func (r Result) String() string {
+	return fmt.Sprintf("%d MB in %.2f s, %.2f Gbit/s, %d retransmits", r.Bytes/1e6, r.Took.Seconds(), r.GbitPerSecond(), r.Retransmits)
+}
+
+// Run moves the bytes. Every chunk carries its own number, so lost, doubled or swapped chunks change the sum as
+// damaged ones do. An error is returned when bytes are missing or differ, or when time is up.
+func (t Transfer) Run() (Result, error) {
+	limit := t.Limit
+	if limit == 0 {
+		limit = time.Minute
+	}
+	deadline := time.Now().Add(limit)
+	res, err := t.run(deadline)
+	if err != nil {
+		err = fmt.Errorf("tcp %s -> %s (%s), %d bytes: %w", t.From.Name, t.To.Name, t.Addr, t.Bytes, err)
+	}
+	return res, err
+}
+
+func (t Transfer) run(deadline time.Time) (Result, error) {
+	ln, err := t.To.Listen(netip.AddrPortFrom(t.Addr, 0).String())
+	if err != nil {
+		return Result{}, err
+	}
+	defer ln.Close()
+	_ = ln.(*net.TCPListener).SetDeadline(deadline)
+	received := make(chan receipt, 1)
+	go func() { received <- t.receive(ln, deadline) }()
+
+	ctx, cancel := context.WithDeadline(context.Background(), deadline)
+	defer cancel()
+	conn, err := t.From.Dial(ctx, "tcp", ln.Addr().String())
+	if err != nil {
+		return Result{}, err
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(deadline)
+	start := time.Now()
+	sum, err := t.send(conn.(*net.TCPConn))
+	if err != nil {
+		return Result{}, err
+	}
+	if _, err := io.ReadFull(conn, make([]byte, 1)); err != nil {
+		return Result{}, fmt.Errorf("waiting for the receiver: %w", err)
+	}
+	took := time.Since(start)
+	r := <-received
+	res := Result{Bytes: r.n, Took: took, Retransmits: retransmits(conn.(*net.TCPConn)), Sum: r.sum}
+	switch {
+	case r.err != nil:
+		return res, r.err
+	case r.n != t.Bytes:
+		return res, fmt.Errorf("%d bytes arrived", r.n)
+	case r.sum != sum:
+		return res, fmt.Errorf("the received bytes differ: SHA-256 %s, sent %s", r.sum, sum)
+	}
+	return res, nil
+}
+
+// send writes the numbered chunks and closes its side.
+func (t Transfer) send(conn *net.TCPConn) (string, error) {
+	buf := make([]byte, chunk)
+	for i := range buf {
+		buf[i] = byte(i*7 + i>>8) // not constant, and of no period that a swapped segment could hide in
+	}
+	h := t.hash()
+	start := time.Now()
+	for sent, n := int64(0), uint64(0); sent < t.Bytes; n++ {
+		b := buf[:min(int64(chunk), t.Bytes-sent)]
+		if len(b) >= 8 {
+			binary.BigEndian.PutUint64(b, n)
+		}
+		if h != nil {
+			h.Write(b)
+		}
+		if _, err := conn.Write(b); err != nil {
+			return "", fmt.Errorf("after %d bytes: %w", sent, err)
+		}
+		sent += int64(len(b))
+		if t.Rate > 0 {
+			time.Sleep(time.Until(start.Add(time.Duration(float64(sent) / float64(t.Rate) * 1e9))))
+		}
+	}
+	return sumText(h), conn.CloseWrite()
+}
+
+// receipt is what the receiving side saw.
+type receipt struct {
+	n   int64
+	sum string
+	err error
+}
+
+// receive takes everything and answers with one byte.
+func (t Transfer) receive(ln net.Listener, deadline time.Time) (r receipt) {
+	conn, err := ln.Accept()
+	if err != nil {
+		return receipt{err: err}
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(deadline)
+	buf := make([]byte, chunk)
+	h := t.hash()
+	for {
+		n, err := conn.Read(buf)
+		r.n += int64(n)
+		if h != nil {
+			h.Write(buf[:n])
+		}
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			r.err = fmt.Errorf("received %d bytes: %w", r.n, err)
+			return r
+		}
+	}
+	r.sum = sumText(h)
+	_, r.err = conn.Write([]byte{1})
+	return r
+}
+
+func (t Transfer) hash() hash.Hash {
+	if !t.Hash {
+		return nil
+	}
+	return sha256.New()
+}
+
+func sumText(h hash.Hash) string {
+	if h == nil {
+		return ""
+	}
+	return fmt.Sprintf("%x", h.Sum(nil))
+}
+
+// retransmits reads how many segments the sender had to repeat.
+func retransmits(c *net.TCPConn) (n uint32) {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return 0
+	}
+	_ = raw.Control(func(fd uintptr) {
+		if info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO); err == nil {
+			n = info.Total_retrans
+		}
+	})
+	return n
+}

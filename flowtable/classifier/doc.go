@@ -1,0 +1,2 @@
+// Package classifier finds the rule of highest priority that a key matches.
+package classifier

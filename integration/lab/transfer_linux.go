@@ -80,13 +80,16 @@ func (t Transfer) run(deadline time.Time) (Result, error) {
 	_ = conn.SetDeadline(deadline)
 	start := time.Now()
 	sum, err := t.send(conn.(*net.TCPConn))
-	if err != nil {
-		return Result{}, err
-	}
-	if _, err := io.ReadFull(conn, make([]byte, 1)); err != nil {
-		return Result{}, fmt.Errorf("waiting for the receiver: %w", err)
+	if err == nil {
+		_, err = io.ReadFull(conn, make([]byte, 1))
 	}
 	took := time.Since(start)
+	if err != nil { // either end may have seen the cause, and the other only its consequence
+		ln.Close()
+		conn.Close()
+		r := <-received
+		return Result{Bytes: r.n, Took: took}, errors.Join(err, r.err)
+	}
 	r := <-received
 	res := Result{Bytes: r.n, Took: took, Retransmits: retransmits(conn.(*net.TCPConn)), Sum: r.sum}
 	switch {

@@ -5,6 +5,9 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/vishvananda/netlink"
@@ -13,6 +16,9 @@ import (
 
 // addrGenNone is IN6_ADDR_GEN_MODE_NONE of linux/if_link.h: no link-local address is made.
 const addrGenNone = 1
+
+// dirPrefix begins the name of a lab's directory; the process id and a random number follow.
+const dirPrefix = "weir-lab-"
 
 // Lab is one switch namespace with the hosts around it.
 type Lab struct {
@@ -28,7 +34,8 @@ type Lab struct {
 
 // New makes a lab without hosts and a private directory for sockets and files.
 func New() (*Lab, error) {
-	dir, err := os.MkdirTemp("", "weir-lab-")
+	removeStale()
+	dir, err := os.MkdirTemp("", fmt.Sprintf("%s%d-", dirPrefix, os.Getpid()))
 	if err != nil {
 		return nil, err
 	}
@@ -38,6 +45,17 @@ func New() (*Lab, error) {
 		return nil, err
 	}
 	return l, nil
+}
+
+// removeStale removes the directories of labs whose program was killed before it could.
+func removeStale() {
+	dirs, _ := filepath.Glob(filepath.Join(os.TempDir(), dirPrefix+"*-*"))
+	for _, d := range dirs {
+		pid, _, _ := strings.Cut(strings.TrimPrefix(filepath.Base(d), dirPrefix), "-")
+		if n, err := strconv.Atoi(pid); err == nil && unix.Kill(n, 0) == unix.ESRCH {
+			os.RemoveAll(d)
+		}
+	}
 }
 
 // Dir is the lab's own directory; Close removes it.

@@ -211,8 +211,9 @@ func hold() {
 
 // kill -9 of the lab's program leaves neither process nor namespace.
 func TestNothingSurvivesKill(t *testing.T) {
+	tmp := t.TempDir()
 	cmd := exec.Command("/proc/self/exe")
-	cmd.Env = append(os.Environ(), holderEnv+"=1", "TMPDIR="+t.TempDir())
+	cmd.Env = append(os.Environ(), holderEnv+"=1", "TMPDIR="+tmp)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -233,11 +234,21 @@ func TestNothingSurvivesKill(t *testing.T) {
 	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(10 * time.Millisecond) {
 		gone := syscall.Kill(pid, 0) == syscall.ESRCH
 		if gone && len(threadsIn(ns)) == 0 {
-			return
+			break
 		}
 		if time.Now().After(deadline) {
 			t.Fatalf("process %d gone: %v, threads in %s: %v", pid, gone, ns, threadsIn(ns))
 		}
+	}
+	// Its directory, which nobody could remove any more, goes with the next lab.
+	t.Setenv("TMPDIR", tmp)
+	next, err := New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	next.Close()
+	if left, _ := os.ReadDir(tmp); len(left) != 0 {
+		t.Errorf("left behind: %v", left)
 	}
 }
 

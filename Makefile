@@ -1,0 +1,76 @@
+# weir: the daily commands. "make" alone lists them.
+
+GO      ?= go
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+
+# -buildvcs=false: a clone owned by another user must build as well; the version is passed by hand.
+BUILD  = $(GO) build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$(VERSION)"
+STATIC = CGO_ENABLED=0 $(BUILD)
+
+# The race detector needs a C compiler; without one the tests run without it and say so. (Asked when a recipe runs,
+# because "deps" may have installed the compiler.)
+RACE = $$(command -v gcc >/dev/null 2>&1 && echo -race || { echo 'no gcc: tests run without the race detector' >&2; })
+
+FUZZTIME  ?= 20s
+BENCHTIME ?= 1s
+PKGS       = $$($(GO) list ./... | grep -v /integration$$)
+
+.PHONY: help build build-libpcap run deps test test-unit integration lint fuzz bench examples check clean
+
+help:
+	@echo 'make run          build weir and show it at work: three hosts talk through it (KEEP=1: leave it up)'
+	@echo 'make test         unit and integration tests, race detector on; as root on Debian installs what they need'
+	@echo 'make build        static bin/weir'
+	@echo 'make build-libpcap  bin/weir-libpcap, with live capture ports (needs a C compiler and libpcap-dev)'
+	@echo 'make test-unit    tests that need no rights and no other program'
+	@echo 'make integration  whole-switch tests in network namespaces (RUN=regexp chooses some)'
+	@echo 'make lint         gofmt, go vet, staticcheck'
+	@echo 'make fuzz         each fuzz target for FUZZTIME=$(FUZZTIME)'
+	@echo 'make bench        benchmarks, BENCHTIME=$(BENCHTIME)'
+	@echo 'make examples     build the example programs into bin/'
+	@echo 'make check        what CI runs: lint and test'
+
+build:
+	$(STATIC) -o bin/weir ./agent/cmd/weir
+
+build-libpcap:
+	CGO_ENABLED=1 $(BUILD) -tags libpcap -o bin/weir-libpcap ./agent/cmd/weir
+
+examples: build
+	$(STATIC) -o bin/ ./examples/...
+
+run: build
+	@$(STATIC) -o bin/quickstart ./examples/quickstart
+	@exec bin/quickstart $(if $(KEEP),-keep)
+
+deps:
+	@integration/deps.sh
+
+test: deps test-unit integration
+
+test-unit:
+	$(GO) test $(RACE) -timeout 10m $(PKGS)
+
+# One package, one test after the other: they measure throughput and want the machine to themselves.
+integration: deps
+	$(GO) test $(RACE) -count=1 -timeout 15m $(if $(RUN),-v -run '$(RUN)') ./integration
+
+lint:
+	@out=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$out" || { echo "gofmt wants to change:"; echo "$$out"; exit 1; }
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+
+fuzz:
+	@for pkg in $$($(GO) list ./...); do \
+		for f in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
+			echo "$$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$pkg || exit 1; \
+		done; \
+	done
+
+bench:
+	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) $(PKGS)
+
+check: lint test
+
+clean:
+	rm -rf bin

@@ -1,0 +1,50 @@
+#!/bin/sh
+# Looks for the programs that the tests compare weir with. As root on Debian it installs what is missing; elsewhere it
+# says so, and the tests that need them skip. With CI=true nothing may be missing.
+set -u
+
+# One line for each: what must work, and the Debian package that has it.
+wanted() {
+	cat <<-'LIST'
+		command -v ovs-vswitchd && command -v ovs-ofctl|openvswitch-switch
+		/usr/bin/python3 -c "import os_ken"|python3-os-ken
+		/usr/bin/python3 -c "import scapy"|python3-scapy
+		command -v mn|mininet
+		command -v tcpdump|tcpdump
+		command -v tshark|tshark
+		command -v iperf3|iperf3
+		command -v ethtool|ethtool
+		command -v gcc && test -e /usr/include/stdlib.h|gcc libc6-dev
+		test -e /usr/include/pcap.h|libpcap-dev
+	LIST
+}
+
+missing() {
+	wanted | while IFS='|' read -r check packages; do
+		sh -c "$check" >/dev/null 2>&1 || printf '%s ' $packages
+	done
+}
+
+PATH=$PATH:/usr/sbin:/sbin
+need=$(missing)
+[ -z "$need" ] && exit 0
+
+if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+	echo "installing by apt: $need"
+	export DEBIAN_FRONTEND=noninteractive
+	log=$(mktemp)
+	# shellcheck disable=SC2086
+	if ! { apt-get update && apt-get install -y --no-install-recommends $need; } >"$log" 2>&1; then
+		tail -n 20 "$log"
+	fi
+	rm -f "$log"
+	need=$(missing)
+	[ -z "$need" ] && exit 0
+fi
+
+echo "missing: $need"
+if [ "${CI:-}" = true ]; then
+	echo "with CI=true every test must run: install these packages" >&2
+	exit 1
+fi
+echo "the tests that need them will skip (as root on Debian, make test installs them)"

@@ -37,54 +37,54 @@ type Field uint8
 
 // The fields. TPSrc and TPDst serve TCP, UDP and SCTP.
 const (
-	InPort     Field = iota
-	InPhyPort        // always equal to InPort: weir has no logical ports
-	Metadata         // pipeline
-	EthDst           //
-	EthSrc           //
-	EthType          // after all VLAN tags
-	VLANVID          // 13 bits: 0x1000 says that a tag is present
-	VLANPCP          //
-	IPDSCP           // IPv4 and IPv6, as the next three
-	IPECN            //
-	IPProto          //
-	IPTTL            // IPv4 TTL, IPv6 hop limit
-	IPFrag           // bit 0: a fragment; bit 1: not the first one (nw_frag)
-	IPv4Src          //
-	IPv4Dst          //
-	TPSrc            //
-	TPDst            //
-	TCPFlags         // 12 bits
-	ICMPType         // ICMP for IPv4
-	ICMPCode         //
-	ARPOp            // 16 bits
-	ARPSPA           //
-	ARPTPA           //
-	ARPSHA           //
-	ARPTHA           //
-	IPv6Src          // 128 bits
-	IPv6Dst          // 128 bits
-	IPv6Label        // 20 bits
-	IPv6ExtHdr       // 9 bits, ExtNoNext..ExtUnseq
-	ICMPv6Type       //
-	ICMPv6Code       //
-	NDTarget         // 128 bits
-	NDSLL            //
-	NDTLL            //
-	MPLSLabel        // outermost label stack entry, as the next three
-	MPLSTC           //
-	MPLSBOS          //
-	MPLSTTL          //
-	PBBISID          // 24 bits
-	PBBUCA           //
-	TunnelID         //
-	PktMark          // pipeline
-	ActsetOutput     // pipeline: the port of the action set's output
-	Reg0             // pipeline: 32 bits, Reg0+n is register n
-	Reg15      = Reg0 + 15
-	XReg0      = Reg15 + 1 // pipeline: 64 bits; XRegn is Reg2n and Reg2n+1, high first
-	XReg7      = XReg0 + 7
-	NumFields  = XReg7 + 1
+	InPort       Field = iota
+	InPhyPort          // always equal to InPort: weir has no logical ports
+	Metadata           // pipeline
+	EthDst             //
+	EthSrc             //
+	EthType            // after all VLAN tags
+	VLANVID            // 13 bits: 0x1000 says that a tag is present
+	VLANPCP            //
+	IPDSCP             // IPv4 and IPv6, as the next three
+	IPECN              //
+	IPProto            //
+	IPTTL              // IPv4 TTL, IPv6 hop limit
+	IPFrag             // bit 0: a fragment; bit 1: not the first one (nw_frag)
+	IPv4Src            //
+	IPv4Dst            //
+	TPSrc              //
+	TPDst              //
+	TCPFlags           // 12 bits
+	ICMPType           // ICMP for IPv4
+	ICMPCode           //
+	ARPOp              // 16 bits
+	ARPSPA             //
+	ARPTPA             //
+	ARPSHA             //
+	ARPTHA             //
+	IPv6Src            // 128 bits
+	IPv6Dst            // 128 bits
+	IPv6Label          // 20 bits
+	IPv6ExtHdr         // 9 bits, ExtNoNext..ExtUnseq
+	ICMPv6Type         //
+	ICMPv6Code         //
+	NDTarget           // 128 bits
+	NDSLL              //
+	NDTLL              //
+	MPLSLabel          // outermost label stack entry, as the next three
+	MPLSTC             //
+	MPLSBOS            //
+	MPLSTTL            //
+	PBBISID            // 24 bits
+	PBBUCA             //
+	TunnelID           //
+	PktMark            // pipeline
+	ActsetOutput       // pipeline: the port of the action set's output
+	Reg0               // pipeline: 32 bits, Reg0+n is register n
+	Reg15        = Reg0 + 15
+	XReg0        = Reg15 + 1 // pipeline: 64 bits; XRegn is Reg2n and Reg2n+1, high first
+	XReg7        = XReg0 + 7
+	NumFields    = XReg7 + 1
 )
 
 // Bits of the IPFrag field.

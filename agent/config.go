@@ -21,7 +21,7 @@ type Config struct {
 }
 
 // LogConfig says what is logged and how. Format is "text" or "json"; Level and
-// the values of Levels are logrus level names; the keys of Levels are LogParts.
+// the values of Levels are error, warn, info or debug; the keys of Levels are logParts.
 type LogConfig struct {
 	Level  string
 	Format string
@@ -123,5 +123,5 @@ func (b *BridgeConfig) Port(name string) *PortConfig {
 	return nil
 }
 
-// String gives the datapath id as controllers print it.
+// dpidText gives the datapath id as controllers print it.
 func (b *BridgeConfig) dpidText() string { return fmt.Sprintf("%016x", b.DPID) }

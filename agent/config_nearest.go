@@ -4,7 +4,7 @@ package agent
 
 // nearest returns the word closest to s, or "" when none is close enough to be meant.
 func nearest(s string, words []string) string {
-	best, limit := "", max(1, min(len(s)/3+1, 3))
+	best, limit := "", max(1, min(len(s)/3, 3))
 	if len(s) > 64 {
 		return "" // nobody meant that
 	}

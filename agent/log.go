@@ -12,7 +12,7 @@ import (
 	"github.com/sirupsen/logrus"
 )
 
-// LogParts are the names that LogConfig.Levels may give a level of their own.
+// logParts are the names that LogConfig.Levels may give a level of their own.
 var logParts = []string{"agent", "switch", "channel", "port", "fdb", "control"}
 
 // Logger writes log lines of one part of the agent, with the fields (bridge, port,
@@ -37,8 +37,15 @@ type logRoot struct {
 	out    *logrus.Logger
 	level  logrus.Level
 	levels map[string]logrus.Level
-	sites  map[uintptr]*logSite
+	sites  map[callSite]*logSite
 	now    func() time.Time
+}
+
+// callSite is the line of code that logs; a program counter would count each place
+// that a function was inlined into.
+type callSite struct {
+	file string
+	line int
 }
 
 // logSite is the token bucket of one call site. Guarded by logRoot.mu.
@@ -50,7 +57,7 @@ type logSite struct {
 
 // NewLogger writes to w as c says. c has passed Config.Check.
 func NewLogger(w io.Writer, c LogConfig) *Logger {
-	r := &logRoot{out: logrus.New(), sites: map[uintptr]*logSite{}, now: time.Now}
+	r := &logRoot{out: logrus.New(), sites: map[callSite]*logSite{}, now: time.Now}
 	r.out.SetOutput(w)
 	r.out.SetLevel(logrus.TraceLevel) // the levels are decided here, by part
 	l := &Logger{root: r, part: "agent"}
@@ -116,7 +123,7 @@ func (l *Logger) Warnf(format string, args ...any) { l.logf(logrus.WarnLevel, fo
 // Errorf writes a line about something that does not work.
 func (l *Logger) Errorf(format string, args ...any) { l.logf(logrus.ErrorLevel, format, args) }
 
-// Enabled reports whether Debugf writes anything.
+// debugEnabled reports whether Debugf writes anything.
 func (l *Logger) debugEnabled() bool {
 	if l == nil {
 		return false
@@ -138,14 +145,15 @@ func (l *Logger) logf(level logrus.Level, format string, args []any) {
 	if l == nil {
 		return
 	}
-	pc, _, _, _ := runtime.Caller(2)
+	var at callSite
+	_, at.file, at.line, _ = runtime.Caller(2)
 	r := l.root
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if !r.enabled(l.part, level) {
 		return
 	}
-	held, ok := r.take(pc)
+	held, ok := r.take(at)
 	if !ok {
 		return
 	}
@@ -158,12 +166,12 @@ func (l *Logger) logf(level logrus.Level, format string, args []any) {
 
 // take asks the call site's bucket for one line; held is how many lines were kept
 // back since the last one that passed.
-func (r *logRoot) take(pc uintptr) (held int, ok bool) {
+func (r *logRoot) take(at callSite) (held int, ok bool) {
 	now := r.now()
-	s := r.sites[pc]
+	s := r.sites[at]
 	if s == nil {
 		s = &logSite{tokens: logBurst, last: now}
-		r.sites[pc] = s
+		r.sites[at] = s
 	}
 	s.tokens = min(logBurst, s.tokens+now.Sub(s.last).Seconds()/logEvery.Seconds())
 	s.last = now

@@ -1,0 +1,235 @@
+// Slow path: bridges, controllers and ports of a configuration, element by element.
+
+package agent
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"gopkg.in/yaml.v3"
+
+	"github.com/weirswitch/weir/ports"
+)
+
+// portDraft is one entry of ports given as keys; they are joined to the SPEC text
+// that the command line uses.
+type portDraft struct {
+	spec    string
+	options []string       // key=value
+	lines   map[string]int // by key as ports.Spec knows it
+}
+
+// readBridge reads one entry of bridges.
+func readBridge(r *reader, n *yaml.Node, at string, d *draft) {
+	b := &bridgeDraft{at: at}
+	d.bridges = append(d.bridges, b)
+	readBlock(r, n, at, bridgeSettings(), b)
+	if b.Name == "" && n.Kind == yaml.MappingNode && !hasKey(n, "name") {
+		r.failAt(n.Line, at, "the bridge has no name: add one, like \"name: br0\"")
+	}
+}
+
+func hasKey(n *yaml.Node, key string) bool {
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		if n.Content[i].Value == key {
+			return true
+		}
+	}
+	return false
+}
+
+// readController reads one entry of controllers: a mapping, or the text of --controller.
+func readController(r *reader, n *yaml.Node, at string, b *bridgeDraft) {
+	if n.Kind == yaml.ScalarNode {
+		if text, ok := r.scalar(n, at, "TARGET"); ok {
+			if err := b.addControllerAt(text, at); err != nil {
+				r.failAt(n.Line, at, err.Error())
+			}
+		}
+		return
+	}
+	c := &controllerDraft{at: at}
+	before := len(r.errs)
+	readBlock(r, n, at, controllerSettings(), c)
+	if c.target == (Target{}) && len(r.errs) == before {
+		r.failAt(n.Line, at, "the controller has no target: add one, like \"target: tcp:127.0.0.1:6653\"")
+	}
+	b.controllers = append(b.controllers, c)
+}
+
+// addController takes TARGET[,key=value]... from the command line.
+func (b *bridgeDraft) addController(text string) error {
+	return b.addControllerAt(text, fmt.Sprintf("%s.controllers[%d]", b.at, len(b.controllers)))
+}
+
+// addControllerAt takes the text of a controller that was written at a path.
+func (b *bridgeDraft) addControllerAt(text, at string) error {
+	c := &controllerDraft{at: at}
+	words := strings.Split(text, ",")
+	settings := controllerSettings()
+	err := c.setTarget(words[0])
+	for _, w := range words[1:] {
+		if err != nil {
+			break
+		}
+		key, value, ok := strings.Cut(w, "=")
+		s := findSetting(settings[1:], key)
+		switch {
+		case s == nil || !ok:
+			err = fmt.Errorf("unknown option %q behind the target: expected %s, each with =VALUE",
+				clip(w, 40), strings.Join(knownKeys(settings[1:], ""), ", "))
+			if near := nearest(key, knownKeys(settings[1:], "")); near != "" {
+				err = fmt.Errorf("unknown option %q behind the target: write %s=VALUE", clip(w, 40), near)
+			}
+		default:
+			if err = s.set(c, value); err != nil {
+				err = fmt.Errorf("%s: %w", key, err)
+			}
+		}
+	}
+	if err != nil {
+		return err
+	}
+	b.controllers = append(b.controllers, c)
+	return nil
+}
+
+// setTarget takes a target that can be dialled.
+func (c *controllerDraft) setTarget(s string) error {
+	t, err := ParseTarget(s)
+	if err != nil {
+		return err
+	}
+	if t.Passive() {
+		return fmt.Errorf("target %q waits for connections: put it under listen, or write %s to call a controller",
+			s, strings.TrimPrefix(t.Scheme, "p")+":...")
+	}
+	c.target = t
+	return nil
+}
+
+// addListener takes a target that waits for connections.
+func (b *bridgeDraft) addListener(s string) error {
+	t, err := ParseTarget(s)
+	if err != nil {
+		return err
+	}
+	if !t.Passive() {
+		return fmt.Errorf("target %q calls somebody: put it under controllers, or write p%s:... to listen", s, t.Scheme)
+	}
+	for _, have := range b.Listen {
+		if have == t {
+			return fmt.Errorf("%s is listed twice: keep one", t)
+		}
+	}
+	b.listenPaths = append(b.listenPaths, fmt.Sprintf("%s.listen[%d]", b.at, len(b.Listen)))
+	b.Listen = append(b.Listen, t)
+	return nil
+}
+
+// readPort reads one entry of ports: a mapping, or the text of --port.
+func readPort(r *reader, n *yaml.Node, at string, b *bridgeDraft) {
+	if n.Kind == yaml.ScalarNode {
+		if text, ok := r.scalar(n, at, "[NUM:]SPEC"); ok {
+			if err := b.addPortAt(text, at); err != nil {
+				r.failAt(n.Line, at, err.Error())
+			}
+		}
+		return
+	}
+	p := &portDraft{lines: map[string]int{}}
+	before := len(r.errs)
+	readBlock(r, n, at, portYAML(), p)
+	for i := 0; n.Kind == yaml.MappingNode && i+1 < len(n.Content); i += 2 {
+		p.lines[optionKey(n.Content[i].Value)] = n.Content[i+1].Line
+	}
+	switch {
+	case len(r.errs) > before:
+	case p.spec == "":
+		r.failAt(n.Line, at, "the port has no \"port\" key: add one, like \"port: 1:eth1\"")
+	default:
+		if err := b.addPortAt(strings.Join(append([]string{p.spec}, p.options...), ","), at); err != nil {
+			r.failPort(n, p, at, err)
+		}
+	}
+}
+
+// portYAML is portSettings with the functions that collect the words.
+func portYAML() []setting[portDraft] {
+	settings := portSettings()
+	for i := range settings {
+		key, list := settings[i].key, settings[i].shape == shapeList
+		settings[i].set = func(p *portDraft, s string) error {
+			if strings.ContainsRune(s, ',') && key != "port" {
+				return fmt.Errorf("%q has a comma, which separates the options of a port: leave it out", clip(s, 40))
+			}
+			if key == "port" {
+				if p.spec = s; s == "" {
+					return errors.New("is empty: expected [NUM:]SPEC, like 1:eth1")
+				}
+				return nil
+			}
+			p.add(optionKey(key), s, list && key == "trunks")
+			return nil
+		}
+	}
+	return settings
+}
+
+// add appends an option; the elements of a list of trunks become one word.
+func (p *portDraft) add(key, value string, merge bool) {
+	if last := len(p.options) - 1; merge && last >= 0 && strings.HasPrefix(p.options[last], key+"=") {
+		p.options[last] += ";" + value
+		return
+	}
+	p.options = append(p.options, key+"="+value)
+}
+
+// optionKey is a YAML key as ports.Spec spells it: Open vSwitch writes vlan_mode.
+func optionKey(key string) string {
+	if key == "vlan-mode" {
+		return "vlan_mode"
+	}
+	return key
+}
+
+// failPort reports a bad port in the line of the key that is to blame.
+func (r *reader) failPort(n *yaml.Node, p *portDraft, at string, err error) {
+	line := n.Line
+	var bad *ports.SpecError
+	if errors.As(err, &bad) {
+		key, _, _ := strings.Cut(bad.Word, "=")
+		if l, ok := p.lines[key]; ok {
+			line = l
+		} else if l, ok := p.lines["port"]; ok {
+			line = l
+		}
+	}
+	r.failAt(line, at, err.Error())
+}
+
+// addPort takes [NUM:]SPEC from the command line.
+func (b *bridgeDraft) addPort(text string) error {
+	return b.addPortAt(text, fmt.Sprintf("%s.ports[%d]", b.at, len(b.Ports)))
+}
+
+// addPortAt takes the text of a port that was written at a path.
+func (b *bridgeDraft) addPortAt(text, at string) error {
+	p, err := ParsePort(text)
+	if err != nil {
+		return err
+	}
+	b.Ports = append(b.Ports, p)
+	b.portPaths = append(b.portPaths, at)
+	return nil
+}
+
+// ParsePort reads the text of one port, as --port and "weir port add" take it.
+func ParsePort(text string) (PortConfig, error) {
+	s, err := ports.ParseSpec(strings.ReplaceAll(text, ",vlan-mode=", ",vlan_mode="))
+	if err != nil {
+		return PortConfig{}, err
+	}
+	return PortConfig{Spec: s}, nil
+}

@@ -22,8 +22,9 @@ type Port interface {
 	Wait() error
 
 	// Read fills frames in order and returns how many it filled. It never
-	// blocks. What it filled stays valid until the next Read of this port: a
-	// port may lend its own memory. Frames without headroom are never given.
+	// blocks. What it filled stays valid until the next Read or Wait of this
+	// port: a port may lend its own memory. Every frame has packet.Headroom
+	// bytes before it that may be overwritten.
 	Read(frames []*packet.Frame) (int, error)
 
 	// Write sends frames and returns how many were taken. What was not taken

@@ -97,6 +97,10 @@ type Options struct {
 	// the device is asked not to give any.
 	NoOffload bool
 
+	// Links follows the interfaces of the network namespace that the ports are
+	// opened in; one serves them all. nil: each port makes its own.
+	Links *Links
+
 	// Patches is where patch ports find their peers. Ports of one registry can
 	// reach each other; nil: a patch port is refused.
 	Patches *Patches
@@ -181,6 +185,7 @@ type Counters struct {
 	RxPackets, RxBytes, TxPackets, TxBytes atomic.Uint64
 	RxErrors, TxErrors                     atomic.Uint64 // failures that are no single frame's loss
 	RxDrops, TxDrops                       [dropReasons]atomic.Uint64
+	TxFinished                             atomic.Uint64 // sent frames whose checksum or segmentation was done in software
 }
 
 // CountRx adds frames that entered the switch.
@@ -220,6 +225,7 @@ type CounterValues struct {
 	RxErrors, TxErrors                     uint64
 	RxDropped, TxDropped                   uint64
 	RxDrops, TxDrops                       [dropReasons]uint64
+	TxFinished                             uint64
 }
 
 // Snapshot reads all counters. Each is exact; together they may be a frame apart.
@@ -227,7 +233,7 @@ func (c *Counters) Snapshot() CounterValues {
 	v := CounterValues{
 		RxPackets: c.RxPackets.Load(), RxBytes: c.RxBytes.Load(),
 		TxPackets: c.TxPackets.Load(), TxBytes: c.TxBytes.Load(),
-		RxErrors: c.RxErrors.Load(), TxErrors: c.TxErrors.Load(),
+		RxErrors: c.RxErrors.Load(), TxErrors: c.TxErrors.Load(), TxFinished: c.TxFinished.Load(),
 	}
 	for i := range v.RxDrops {
 		v.RxDrops[i], v.TxDrops[i] = c.RxDrops[i].Load(), c.TxDrops[i].Load()

@@ -2,6 +2,7 @@ package ports
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
 	"path/filepath"
 	"slices"
@@ -98,8 +99,8 @@ type kindInfo struct {
 
 var kinds = [...]kindInfo{
 	{KindAFPacket, "an interface name", "eth1", nil},
-	{KindTAP, "an interface name", "tap:vm1", nil},
-	{KindInternal, "the bridge's name", "internal:br0,address=10.0.0.254/24", []string{"address"}},
+	{KindTAP, "an interface name", "tap:vm1", []string{"mac"}},
+	{KindInternal, "the bridge's name", "internal:br0,address=10.0.0.254/24", []string{"address", "mac"}},
 	{KindPatch, "this end's name", "patch:to-br1,peer=to-br0", []string{"peer"}},
 	{KindPipe, "the pipe's name", "pipe:p1", nil},
 	{KindWire, "a transport: udp, tcp, unix or unixgram", "wire:tcp,listen=127.0.0.1:7000",
@@ -308,6 +309,11 @@ func (s *Spec) checkDevice() (word, want string) {
 	for _, a := range s.ArgAll("address") {
 		if _, err := netip.ParsePrefix(a); err != nil {
 			return "address=" + a, "an address is written with its prefix length, as 10.0.0.254/24 or fd00::1/64"
+		}
+	}
+	if mac := s.Arg("mac"); mac != "" {
+		if a, err := net.ParseMAC(mac); err != nil || len(a) != 6 || a[0]&1 != 0 {
+			return "mac=" + mac, "an interface's address is six bytes in hex and not a group's, as 02:00:00:00:00:01"
 		}
 	}
 	return "", ""

@@ -1,0 +1,315 @@
+package ports
+
+import (
+	"fmt"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/weirswitch/weir/flowtable/packet"
+)
+
+// Sizes of a packet socket's queues. A queue costs memory only while frames
+// wait in it; 16 MiB hold some 200 super-frames or 20 000 small frames, which is
+// what one busy worker may be behind for a few milliseconds.
+const (
+	rxBuffer = 16 << 20
+	txBuffer = 8 << 20
+)
+
+// afpacket is a port on an Ethernet device: a packet socket that sees all that
+// arrives and sends past the host's own stack.
+//
+// PACKET_VNET_HDR puts a virtio_net_hdr before each frame, in both directions.
+// So a super-frame that a veth or a merging card delivers goes on whole to
+// ports that can take it, and its checksum is never computed on the way. What
+// Linux 6.18 does with it:
+//
+//   - TCP and UDP (UDP_SEGMENT) super-frames pass, below one or two VLAN tags
+//     too. The tags' offset in csum_start is the sender's business: the kernel
+//     delivers csum_start without the tag that it took off.
+//   - hdr_len as delivered is the length of the skb's linear part, which may be
+//     anything; as sent it decides how much is allocated in one piece.
+//   - What virtio_net_hdr has no word for (SCTP and some tunnel segmentation)
+//     is thrown away on receipt with EINVAL, and counted here.
+//   - A frame without segmentation may be as long as the MTU and one tag of
+//     type 0x8100; two tags, or one of 0x88a8, at full MTU are refused with
+//     EMSGSIZE. The MTU of such a device must be 4 larger.
+//   - SCTP with an unfinished CRC32c is delivered like an unfinished TCP
+//     checksum, but taken back it would get the wrong sum, so it is finished
+//     here.
+//
+// PACKET_QDISC_BYPASS is not set: queueing disciplines on the device are part
+// of many a lab (Mininet's TCLink), and they must shape what the switch sends.
+type afpacket struct {
+	device
+	lease *lease
+	rx    *receiver // of the one reader
+
+	sending sync.Mutex
+	tx      *transmitter // guarded by sending
+	single  *transmitter // guarded by sending: for segments made here
+	fin     Finisher     // guarded by sending
+}
+
+var (
+	_ Port        = (*afpacket)(nil)
+	_ AdminSetter = (*afpacket)(nil)
+)
+
+func openAFPacket(spec Spec, o Options) (Port, error) {
+	fd, err := packetSocket()
+	if err != nil {
+		return nil, err
+	}
+	p := &afpacket{rx: newReceiver(), tx: newTransmitter(batch), single: newTransmitter(1)}
+	if p.lease, err = newLease(fd); err != nil {
+		_ = unix.Close(fd)
+		return nil, err
+	}
+	if err := p.watchLinks(spec, o, p); err != nil {
+		_ = p.Close()
+		return nil, err
+	}
+	if err := p.start(); err != nil {
+		_ = p.Close()
+		return nil, err
+	}
+	return p, nil
+}
+
+// packetSocket makes a packet socket that receives nothing before it is bound.
+func packetSocket() (int, error) {
+	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return -1, fmt.Errorf("opening a packet socket: %w", needs(err, "CAP_NET_RAW"))
+	}
+	for _, opt := range []struct {
+		level, name int
+		text        string
+	}{
+		{unix.SOL_PACKET, unix.PACKET_VNET_HDR, "PACKET_VNET_HDR"},
+		{unix.SOL_PACKET, unix.PACKET_AUXDATA, "PACKET_AUXDATA"},
+		{unix.SOL_PACKET, unix.PACKET_IGNORE_OUTGOING, "PACKET_IGNORE_OUTGOING (Linux 4.20)"},
+		{unix.SOL_SOCKET, unix.SO_RXQ_OVFL, "SO_RXQ_OVFL"},
+	} {
+		if err := unix.SetsockoptInt(fd, opt.level, opt.name, 1); err != nil {
+			_ = unix.Close(fd)
+			return -1, fmt.Errorf("packet socket option %s: %w", opt.text, err)
+		}
+	}
+	// The forcing forms need CAP_NET_ADMIN; the others stop at net.core.rmem_max and wmem_max.
+	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, rxBuffer) != nil {
+		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, rxBuffer)
+	}
+	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, txBuffer) != nil {
+		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, txBuffer)
+	}
+	return fd, nil
+}
+
+// attach binds the socket to the interface and sets promiscuous mode. The
+// membership belongs to the socket: it ends with it, however that ends.
+func (p *afpacket) attach(l link) error {
+	fd, err := p.lease.hold()
+	if err != nil {
+		return err
+	}
+	defer p.lease.release()
+	all := uint16(unix.ETH_P_ALL)
+	err = unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: all<<8 | all>>8, Ifindex: l.index})
+	if err != nil {
+		return fmt.Errorf("binding to interface %s: %w", l.name, err)
+	}
+	err = unix.SetsockoptPacketMreq(fd, unix.SOL_PACKET, unix.PACKET_ADD_MEMBERSHIP,
+		&unix.PacketMreq{Ifindex: int32(l.index), Type: unix.PACKET_MR_PROMISC})
+	if err != nil {
+		return fmt.Errorf("promiscuous mode on interface %s: %w", l.name, err)
+	}
+	return nil
+}
+
+// detach has nothing to do: the kernel has unbound the socket from the dead
+// interface, and the next attach binds it again.
+func (p *afpacket) detach() {}
+
+// Wait sleeps until the socket has a frame or an error to report.
+func (p *afpacket) Wait() error { return p.lease.wait() }
+
+// Read takes frames off the socket. It may exchange frames within the slice
+// when one in the middle of a batch is lost.
+func (p *afpacket) Read(frames []*packet.Frame) (int, error) {
+	fd, err := p.lease.hold()
+	if err != nil {
+		return 0, err
+	}
+	defer p.lease.release()
+	for range batch { // each error is told once, so a few turns reach the frames behind it
+		got, errno := p.rx.receive(fd, frames)
+		switch errno {
+		case 0:
+			return p.accept(frames[:got]), nil
+		case unix.EINTR:
+		case unix.EINVAL: // segmentation that virtio_net_hdr cannot express; the frame is gone
+			p.count.DropRx(DropBadOffload, 1)
+		case unix.ENETDOWN, unix.ENXIO, unix.ENODEV: // the interface went down or away; netlink tells the rest
+		case unix.EAGAIN:
+			return 0, nil
+		default:
+			p.count.RxErrors.Add(1)
+			return 0, nil
+		}
+	}
+	return 0, nil
+}
+
+// accept makes frames of what the last batch brought.
+func (p *afpacket) accept(frames []*packet.Frame) (n int) {
+	size := 0
+	for i, f := range frames {
+		a := p.rx.aux(i)
+		p.count.DropRx(DropFull, int(a.dropped))
+		got := int(p.rx.msgs[i].n) - vnetLen
+		o, ok := p.rx.vnet[i].offload()
+		switch {
+		case p.rx.msgs[i].hdr.Flags&unix.MSG_TRUNC != 0:
+			p.count.DropRx(DropNoRoom, 1)
+			continue
+		case got < etherLen:
+			p.count.DropRx(DropTruncated, 1)
+			continue
+		case !ok:
+			p.count.DropRx(DropBadOffload, 1)
+			continue
+		}
+		f.SetLen(got)
+		f.Offload = o
+		if a.tagged {
+			f.InsertVLAN(a.tpid, a.tci)
+		}
+		size += f.Len()
+		frames[n], frames[i] = f, frames[n]
+		n++
+	}
+	p.count.CountRx(n, size)
+	return n
+}
+
+// Write sends frames, as many as possible in one system call.
+func (p *afpacket) Write(frames []*packet.Frame) (taken int) {
+	fd, err := p.lease.hold()
+	if err != nil || !p.ready.Load() {
+		p.count.DropTx(DropLinkDown, len(frames))
+		if err == nil {
+			p.lease.release()
+		}
+		return 0
+	}
+	defer p.lease.release()
+	p.sending.Lock()
+	defer p.sending.Unlock()
+	mtu := int(p.mtu.Load())
+	for _, f := range frames {
+		hdrLen, verdict := judge(f, mtu, p.opt.NoOffload)
+		switch verdict {
+		case passWhole:
+			p.tx.add(f, hdrLen)
+			if p.tx.n == batch {
+				taken += p.flush(fd)
+			}
+		case passFinished: // what is before it goes first: order within a flow is kept
+			taken += p.flush(fd)
+			taken += p.finish(fd, f)
+		default:
+			p.count.DropTx(DropReason(verdict), 1)
+		}
+	}
+	return taken + p.flush(fd)
+}
+
+// flush sends what has been placed and empties the places.
+func (p *afpacket) flush(fd int) (taken int) {
+	packets, size, t, again := 0, 0, p.tx, -1
+	for at := 0; at < t.n; {
+		sent, errno := t.send(fd, at)
+		for ; sent > 0; sent-- {
+			size += t.size(at)
+			packets++
+			at++
+		}
+		switch {
+		case errno == 0, errno == unix.EINTR:
+		case errno == unix.EAGAIN: // the socket's queue is full, for the others too
+			p.count.DropTx(DropFull, t.n-at)
+			at = t.n
+		case errno == unix.ENOBUFS: // the device's queueing discipline is full
+			p.count.DropTx(DropFull, 1)
+			at++
+		case again != at: // it may be an error that the reading side left behind: it is told once
+			again = at
+		case refusesOffload(errno) && unfinished(&t.frames[at].Offload):
+			taken += p.finish(fd, t.frames[at])
+			at++
+		default:
+			p.count.DropTx(dropFor(errno), 1)
+			at++
+		}
+	}
+	p.count.CountTx(packets, size)
+	t.clear()
+	return taken + packets
+}
+
+// finish sends a frame after doing its pending work here, and says whether all
+// of it went (1 or 0).
+func (p *afpacket) finish(fd int, f *packet.Frame) int {
+	if reason, ok := p.fin.Begin(f, int(p.mtu.Load())); !ok {
+		p.count.DropTx(reason, 1)
+		return 0
+	}
+	for b := p.fin.Next(); b != nil; b = p.fin.Next() {
+		p.single.addFinished(b)
+		_, errno := p.single.send(fd, 0)
+		if errno != 0 && errno != unix.EAGAIN && errno != unix.ENOBUFS {
+			_, errno = p.single.send(fd, 0) // as in flush
+		}
+		p.single.clear()
+		if errno != 0 { // the rest of a torn super-frame would have to be sent again anyhow
+			p.count.DropTx(dropFor(errno), 1)
+			return 0
+		}
+	}
+	p.count.TxFinished.Add(1)
+	p.count.CountTx(1, f.Len())
+	return 1
+}
+
+// refusesOffload tells the errors by which a kernel says that it cannot do the
+// segmentation or checksum asked for. 524 is its own ENOTSUPP, which has no name here.
+func refusesOffload(errno unix.Errno) bool {
+	return errno == unix.EINVAL || errno == unix.EOPNOTSUPP || errno == 524
+}
+
+// dropFor is the reason under which a failed send is counted.
+func dropFor(errno unix.Errno) DropReason {
+	switch errno {
+	case unix.EAGAIN, unix.ENOBUFS:
+		return DropFull
+	case unix.EMSGSIZE:
+		return DropTooBig
+	case unix.ENETDOWN, unix.ENXIO, unix.ENODEV, unix.EIO, unix.EBADFD:
+		return DropLinkDown
+	case unix.EINVAL:
+		return DropBadOffload
+	}
+	return DropDevice
+}
+
+// Close ends the port; the kernel undoes the promiscuous mode with the socket.
+func (p *afpacket) Close() error {
+	p.stop()
+	if fd, first := p.lease.close(); first {
+		return unix.Close(fd)
+	}
+	return nil
+}

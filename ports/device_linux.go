@@ -1,0 +1,229 @@
+package ports
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+)
+
+// device is what the ports on a network interface have in common: they follow
+// it through netlink, tell what it is, and give it back as it was.
+type device struct {
+	spec  Spec
+	opt   Options
+	count *Counters
+	links *Links
+	own   bool   // links was made for this port alone
+	leave func() // ends the subscription
+	line  attacher
+
+	// What Write asks for each batch; written by relink.
+	ready atomic.Bool  // the link is up
+	mtu   atomic.Int64 // of the interface; 0 while there is none
+	info  atomic.Pointer[Info]
+
+	mu      sync.Mutex // one change at a time
+	closed  bool       // guarded by mu
+	link    link       // guarded by mu: the interface in use; index 0 = none
+	problem string     // guarded by mu: why there is none
+	wasMTU  int        // guarded by mu: what we changed the MTU from; 0 = nothing changed
+	downed  bool       // guarded by mu: it was up and SetUp switched it off
+	undo    func()     // guarded by mu: takes back what else was put on the interface; may be nil
+}
+
+// attacher binds a port to an interface and lets go of it. Both are called
+// with the device's lock held.
+type attacher interface {
+	attach(link) error
+	detach()
+}
+
+// watchLinks prepares the part of a device that needs no interface yet.
+func (d *device) watchLinks(spec Spec, o Options, line attacher) error {
+	d.spec, d.opt, d.count, d.line = spec, o, o.Counters, line
+	d.info.Store(&Info{Name: spec.Name, Kind: spec.Kind, Device: spec.Target})
+	if d.links = o.Links; d.links != nil {
+		return nil
+	}
+	var err error
+	if d.links, err = NewLinks(); err != nil {
+		return fmt.Errorf("following interface %s: %w", spec.Target, err)
+	}
+	d.own = true
+	return nil
+}
+
+// start takes the interface, when it is there, and follows it from now on. The
+// error is that of the first attempt; the device is usable in any case.
+func (d *device) start() error {
+	d.leave = d.links.subscribe(func() { _ = d.relink() })
+	if _, ok := d.links.name(d.spec.Target); !ok {
+		d.links.ask(d.spec.Target)
+	}
+	err := d.relink()
+	if errors.Is(err, unix.ENODEV) || errors.Is(err, unix.ENXIO) { // it vanished a moment ago
+		return nil
+	}
+	return err
+}
+
+// relink compares what the kernel says of the interface with what the port has
+// and acts on the difference. A renamed interface is kept: it is the same wire.
+// One that is gone is let go, and the next one with the port's name is taken.
+func (d *device) relink() error {
+	d.mu.Lock()
+	if d.closed {
+		d.mu.Unlock()
+		return nil
+	}
+	var err error
+	before, problem := d.link, d.problem
+	now, ok := d.links.index(d.link.index)
+	if d.link.index != 0 && (!ok || now.birth != d.link.birth) {
+		d.ready.Store(false)
+		d.line.detach()
+		d.link, d.wasMTU, d.downed = link{}, 0, false
+	} else if ok {
+		d.link = now
+	}
+	if d.link.index == 0 {
+		err = d.find()
+	}
+	changed := (d.link != before || d.problem != problem) && d.publish()
+	d.mu.Unlock()
+	if changed {
+		d.opt.changed()
+	}
+	return err
+}
+
+// find looks for the interface by name and takes it.
+func (d *device) find() error {
+	d.problem = fmt.Sprintf("there is no interface %s; the port starts to work when there is", d.spec.Target)
+	got, ok := d.links.name(d.spec.Target)
+	if !ok {
+		return nil
+	}
+	if !got.ether {
+		d.problem = fmt.Sprintf("interface %s carries no Ethernet frames; choose an Ethernet device, a veth or a tap", got.name)
+		return nil
+	}
+	if err := d.line.attach(got); err != nil {
+		d.problem = err.Error()
+		return err
+	}
+	d.link, d.problem = got, ""
+	if d.spec.MTU != 0 && d.spec.MTU != got.mtu {
+		if err := d.setMTU(d.spec.MTU); err != nil {
+			d.problem = err.Error()
+		}
+	}
+	return nil
+}
+
+// setMTU changes the interface's MTU and remembers the old one.
+func (d *device) setMTU(mtu int) error {
+	if err := d.links.setMTU(d.link.index, mtu); err != nil {
+		return fmt.Errorf("setting the MTU of %s to %d: %w", d.link.name, mtu, needs(err, "CAP_NET_ADMIN"))
+	}
+	d.wasMTU, d.link.mtu = d.link.mtu, mtu
+	return nil
+}
+
+// publish makes the new Info and says whether it differs from the last.
+func (d *device) publish() (changed bool) {
+	l := d.link
+	in := Info{
+		Name: d.spec.Name, Kind: d.spec.Kind, Device: d.spec.Target, Problem: d.problem,
+		Offload: !d.opt.NoOffload,
+	}
+	if l.index != 0 {
+		in.Device, in.MAC, in.MTU, in.IfIndex = l.name, net.HardwareAddr(l.mac), l.mtu, l.index
+		in.Present, in.AdminUp = true, l.adminUp
+		in.LinkUp = l.adminUp && l.carrier
+		in.Speed, in.Duplex = d.links.speed(l.name)
+		in.Max = in.Speed
+	}
+	d.mtu.Store(int64(l.mtu))
+	d.ready.Store(in.LinkUp)
+	was := d.info.Swap(&in)
+	return was == nil || was.Problem != in.Problem || was.Device != in.Device || !bytes.Equal(was.MAC, in.MAC) ||
+		was.MTU != in.MTU || was.IfIndex != in.IfIndex || was.Speed != in.Speed || was.Duplex != in.Duplex ||
+		was.Present != in.Present || was.AdminUp != in.AdminUp || was.LinkUp != in.LinkUp
+}
+
+// Info is the interface as netlink last described it.
+func (d *device) Info() Info { return *d.info.Load() }
+
+// SetUp switches the interface on or off, as `ip link set dev up|down` does.
+// Close switches it on again when SetUp switched it off.
+func (d *device) SetUp(up bool) error {
+	d.mu.Lock()
+	if d.closed {
+		d.mu.Unlock()
+		return ErrClosed
+	}
+	if d.link.index == 0 {
+		d.mu.Unlock()
+		return fmt.Errorf("interface %s is not there; it can be switched when it is", d.spec.Target)
+	}
+	was := d.link.adminUp
+	if err := d.links.setUp(d.link.index, up); err != nil {
+		name := d.link.name
+		d.mu.Unlock()
+		return fmt.Errorf("switching interface %s: %w", name, needs(err, "CAP_NET_ADMIN"))
+	}
+	d.downed = !up && (was || d.downed)
+	d.links.ask(d.link.name) // so that Info is right at once
+	d.mu.Unlock()
+	return d.relink()
+}
+
+// stop ends the following and gives the interface back as it was. It answers
+// false when that was done before.
+func (d *device) stop() bool {
+	d.mu.Lock()
+	if d.closed {
+		d.mu.Unlock()
+		return false
+	}
+	d.closed = true
+	d.ready.Store(false)
+	was := *d.info.Load()
+	was.LinkUp, was.Present, was.AdminUp = false, false, false
+	d.info.Store(&was)
+	if d.link.index != 0 {
+		if now, ok := d.links.index(d.link.index); ok && d.wasMTU != 0 && now.mtu == d.spec.MTU {
+			_ = d.links.setMTU(d.link.index, d.wasMTU)
+		}
+		if d.downed {
+			_ = d.links.setUp(d.link.index, true)
+		}
+		if d.undo != nil {
+			d.undo()
+		}
+	}
+	d.mu.Unlock()
+	if d.leave != nil {
+		d.leave()
+	}
+	if d.own {
+		_ = d.links.Close()
+	}
+	return true
+}
+
+// needs adds to a refused permission which capability is missing and how it is
+// granted.
+func needs(err error, capability string) error {
+	if !errors.Is(err, unix.EPERM) && !errors.Is(err, unix.EACCES) {
+		return err
+	}
+	return fmt.Errorf("%w: %s is missing; run weir as root, or grant it with `setcap cap_net_raw,cap_net_admin+ep` on the weir program, or run weir in a user namespace of its own (`unshare -Urn`)",
+		err, capability)
+}

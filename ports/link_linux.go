@@ -1,0 +1,290 @@
+package ports
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
+	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
+)
+
+// linkEventBuffer is the netlink socket's receive buffer. One link message is
+// about 1.5 kB, so a script that makes several hundred interfaces at once does
+// not overrun it; when one does, the kernel says ENOBUFS and all is listed anew.
+const linkEventBuffer = 1 << 20
+
+// Links follows the network interfaces of one network namespace by netlink and
+// tells the ports that stand on them. One watcher serves all ports of a
+// namespace: hand it to them in [Options.Links].
+//
+// It belongs to the namespace of the thread that called NewLinks, whatever
+// thread calls its methods later.
+type Links struct {
+	ns      netns.NsHandle
+	request *netlink.Handle   // its sockets stay in ns, also when other threads use them
+	events  *nl.NetlinkSocket // RTNLGRP_LINK
+	control int               // a socket for ioctls that netlink has no message for
+	stopped chan struct{}     // closed when the watching goroutine has ended
+
+	mu       sync.Mutex
+	closed   bool             // guarded by mu
+	byIndex  map[int]link     // guarded by mu: what the kernel last said
+	watchers map[int64]func() // guarded by mu
+	next     int64            // guarded by mu: the next watcher's key, and the next link's birth
+}
+
+// link is one interface as netlink describes it.
+type link struct {
+	index   int
+	birth   int64 // tells an interface from a later one that was given the same index
+	name    string
+	kind    string // the driver's word for a virtual one: veth, tun, ...; empty for hardware
+	mac     string // as bytes, so that links can be compared
+	mtu     int
+	ether   bool // has Ethernet framing
+	adminUp bool
+	carrier bool
+}
+
+// NewLinks starts to watch the calling thread's network namespace.
+func NewLinks() (*Links, error) {
+	l := &Links{stopped: make(chan struct{}), byIndex: map[int]link{}, watchers: map[int64]func(){}}
+	var err error
+	if l.ns, err = netns.Get(); err != nil {
+		return nil, fmt.Errorf("network namespace of this thread: %w", err)
+	}
+	if l.request, err = netlink.NewHandle(unix.NETLINK_ROUTE); err != nil {
+		_ = l.ns.Close()
+		return nil, fmt.Errorf("netlink socket for requests: %w", err)
+	}
+	if l.events, err = nl.Subscribe(unix.NETLINK_ROUTE, unix.RTNLGRP_LINK); err != nil {
+		l.request.Close()
+		_ = l.ns.Close()
+		return nil, fmt.Errorf("netlink socket for link events: %w", err)
+	}
+	if l.control, err = unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0); err != nil {
+		l.control = -1 // speed and duplex stay unknown
+	}
+	if l.events.SetReceiveBufferSize(linkEventBuffer, true) != nil { // needs CAP_NET_ADMIN
+		_ = l.events.SetReceiveBufferSize(linkEventBuffer, false)
+	}
+	// Subscribed first and listed second: what happens in between is told
+	// again by an event, and nothing is missed.
+	if err := l.list(); err != nil {
+		close(l.stopped)
+		_ = l.Close()
+		return nil, fmt.Errorf("list of network interfaces: %w", err)
+	}
+	go l.watch()
+	return l, nil
+}
+
+// Close stops watching. Ports that still use the watcher see no more changes.
+func (l *Links) Close() error {
+	l.mu.Lock()
+	closed := l.closed
+	l.closed = true
+	clear(l.watchers)
+	l.mu.Unlock()
+	if closed {
+		return nil
+	}
+	l.events.Close()
+	<-l.stopped
+	l.request.Close()
+	_ = unix.Close(l.control)
+	return l.ns.Close()
+}
+
+// watch keeps byIndex as the kernel says until the socket is closed.
+func (l *Links) watch() {
+	defer close(l.stopped)
+	for {
+		msgs, from, err := l.events.Receive()
+		l.mu.Lock()
+		closed := l.closed
+		l.mu.Unlock()
+		switch {
+		case closed:
+			return
+		case errors.Is(err, unix.ENOBUFS): // events were lost and are not told again
+			err = l.list()
+		case errors.Is(err, unix.EINTR), errors.Is(err, unix.EAGAIN):
+			continue
+		}
+		if err != nil {
+			return // the socket is broken beyond use; the ports keep their last state
+		}
+		if from != nil && from.Pid != nl.PidKernel {
+			continue // any process may send to our address
+		}
+		for _, m := range msgs {
+			h := unix.NlMsghdr(m.Header)
+			l.apply(&h, m.Data)
+		}
+		l.tell()
+	}
+}
+
+// apply takes in one event.
+func (l *Links) apply(h *unix.NlMsghdr, data []byte) {
+	if h.Type != unix.RTM_NEWLINK && h.Type != unix.RTM_DELLINK || len(data) < unix.SizeofIfInfomsg {
+		return
+	}
+	// A bridge tells of its ports in the same group: RTM_DELLINK of family
+	// AF_BRIDGE means "left the bridge", not "is gone".
+	if info := nl.DeserializeIfInfomsg(data); info.Family != unix.AF_UNSPEC {
+		return
+	}
+	got, err := netlink.LinkDeserialize(h, data)
+	if err != nil {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if h.Type == unix.RTM_DELLINK {
+		delete(l.byIndex, got.Attrs().Index)
+		return
+	}
+	l.put(linkOf(got))
+}
+
+// put remembers an interface. The caller holds mu.
+func (l *Links) put(got link) link {
+	if was, ok := l.byIndex[got.index]; ok {
+		got.birth = was.birth
+	} else {
+		l.next++
+		got.birth = l.next
+	}
+	l.byIndex[got.index] = got
+	return got
+}
+
+func linkOf(n netlink.Link) link {
+	a := n.Attrs()
+	return link{
+		index: a.Index, name: a.Name, kind: n.Type(), mac: string(a.HardwareAddr), mtu: a.MTU,
+		ether:   a.EncapType == "ether",
+		adminUp: a.RawFlags&unix.IFF_UP != 0,
+		carrier: a.RawFlags&unix.IFF_LOWER_UP != 0,
+	}
+}
+
+// list replaces all that is known by a fresh list.
+func (l *Links) list() error {
+	var all []netlink.Link
+	var err error
+	for range 8 { // a list that changed while it was read is marked; another try is better
+		if all, err = l.request.LinkList(); !errors.Is(err, netlink.ErrDumpInterrupted) {
+			break
+		}
+	}
+	if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	seen := make(map[int]bool, len(all))
+	for _, n := range all {
+		seen[l.put(linkOf(n)).index] = true
+	}
+	for i := range l.byIndex {
+		if !seen[i] {
+			delete(l.byIndex, i)
+		}
+	}
+	return nil
+}
+
+// tell calls every watcher. None of them runs under the lock: they come back
+// with questions.
+func (l *Links) tell() {
+	l.mu.Lock()
+	fns := make([]func(), 0, len(l.watchers))
+	for _, fn := range l.watchers {
+		fns = append(fns, fn)
+	}
+	l.mu.Unlock()
+	for _, fn := range fns {
+		fn()
+	}
+}
+
+// subscribe has fn called, from the watching goroutine, after anything changed.
+// A call may still be under way when cancel returns.
+func (l *Links) subscribe(fn func()) (cancel func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	key := l.next
+	l.next++
+	l.watchers[key] = fn
+	return func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		delete(l.watchers, key)
+	}
+}
+
+// index finds an interface by the kernel's number.
+func (l *Links) index(i int) (link, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	got, ok := l.byIndex[i]
+	return got, ok
+}
+
+// name finds an interface by its name.
+func (l *Links) name(name string) (link, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, got := range l.byIndex {
+		if got.name == name {
+			return got, true
+		}
+	}
+	return link{}, false
+}
+
+// ask looks an interface up in the kernel and remembers the answer: the event
+// of one that was made a moment ago may still be on its way.
+func (l *Links) ask(name string) (link, bool) {
+	n, err := l.request.LinkByName(name)
+	if err != nil || n.Attrs().Name != name { // the kernel also answers to alternative names
+		return link{}, false
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.put(linkOf(n)), true
+}
+
+// within runs fn on a thread of the watcher's namespace: a tap belongs to the
+// namespace of the thread that opens it. Only a process that keeps several
+// namespaces has to switch, and needs CAP_SYS_ADMIN for it.
+func (l *Links) within(fn func() error) error {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	here, err := netns.Get()
+	if err != nil {
+		return fmt.Errorf("network namespace of this thread: %w", err)
+	}
+	defer func() { _ = here.Close() }()
+	if l.ns.Equal(here) {
+		return fn()
+	}
+	if err := netns.Set(l.ns); err != nil {
+		return fmt.Errorf("entering the port's network namespace: %w", err)
+	}
+	err = fn()
+	if back := netns.Set(here); back != nil {
+		// This thread must never run anything else: without an unlock the
+		// runtime ends it together with its goroutine.
+		runtime.LockOSThread()
+		return errors.Join(err, fmt.Errorf("returning from the port's network namespace: %w", back))
+	}
+	return err
+}

@@ -1,0 +1,361 @@
+package ports
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/weirswitch/weir/flowtable/packet"
+)
+
+// tap is a port on the program's side of a tap interface: what the host sends
+// into the interface is read here, and what is written here the host receives.
+//
+// With IFF_VNET_HDR each frame has a virtio_net_hdr before it, and the host
+// neither completes checksums nor cuts super-frames for it. A VLAN tag is part
+// of the bytes here, with csum_start counted behind it.
+//
+// A guest of KVM holds that side of its tap itself. Its port is the interface,
+// which is to say an afpacket port; a tap whose other side is taken is opened
+// as one.
+type tap struct {
+	device
+	lease *lease
+	made  bool // by us, so that it vanishes with us
+
+	vnet vnetHdr        // of the one reader
+	iov  *[2]unix.Iovec // of the one reader: header, frame
+
+	sending sync.Mutex
+	outVnet vnetHdr        // guarded by sending
+	outIov  *[2]unix.Iovec // guarded by sending
+	fin     Finisher       // guarded by sending
+
+	opened int // guarded by device.mu: index of the interface that the descriptor belongs to
+}
+
+var (
+	_ Port        = (*tap)(nil)
+	_ AdminSetter = (*tap)(nil)
+)
+
+func openTAP(spec Spec, o Options) (Port, error) {
+	p, err := newTap(spec, o)
+	if err != nil {
+		return nil, err
+	}
+	err = p.open(0)
+	if errors.Is(err, unix.EBUSY) {
+		_ = p.Close()
+		return openAFPacket(spec, o)
+	}
+	if err != nil {
+		_ = p.Close()
+		return nil, err
+	}
+	return p, nil
+}
+
+func newTap(spec Spec, o Options) (*tap, error) {
+	lease, err := newLease(-1)
+	if err != nil {
+		return nil, err
+	}
+	p := &tap{lease: lease, iov: new([2]unix.Iovec), outIov: new([2]unix.Iovec)}
+	p.iov[0].Base, p.outIov[0].Base = &p.vnet[0], &p.outVnet[0]
+	p.iov[0].SetLen(vnetLen)
+	p.outIov[0].SetLen(vnetLen)
+	if err := p.watchLinks(spec, o, p); err != nil {
+		lease.close()
+		return nil, err
+	}
+	return p, nil
+}
+
+// open takes the tap, or makes it when there is none. A tap that is busy is
+// tried again for as long as patience lasts: the kernel needs a moment to
+// remove what a killed process has left.
+func (p *tap) open(patience time.Duration) error {
+	name := p.spec.Target
+	const step = 20 * time.Millisecond
+	for ; ; patience -= step {
+		var err error
+		if _, ok := p.links.ask(name); !ok {
+			if err = p.make(); err == nil {
+				return p.start()
+			}
+		} else if err = p.start(); err == nil {
+			return nil
+		}
+		if patience <= 0 || !errors.Is(err, unix.EBUSY) && !errors.Is(err, unix.EEXIST) {
+			return err
+		}
+		time.Sleep(step)
+	}
+}
+
+// make makes the interface and switches it on.
+func (p *tap) make() error {
+	name := p.spec.Target
+	fd, err := p.attachTo(name)
+	if err != nil {
+		return err
+	}
+	l, ok := p.links.ask(name)
+	if !ok {
+		_ = unix.Close(fd)
+		return fmt.Errorf("tap %s was made and is not there; was it removed or renamed at once?", name)
+	}
+	p.made, p.opened = true, l.index
+	p.lease.exchange(fd)
+	if mac, err := net.ParseMAC(p.spec.Arg("mac")); err == nil {
+		if err := p.links.request.LinkSetHardwareAddr(numbered(l.index), mac); err != nil {
+			return fmt.Errorf("giving tap %s the address %s: %w", name, mac, err)
+		}
+	}
+	if err := p.links.setUp(l.index, true); err != nil {
+		return fmt.Errorf("switching tap %s on: %w", name, needs(err, "CAP_NET_ADMIN"))
+	}
+	p.links.ask(name)
+	return nil
+}
+
+// attachTo opens the program's side of the tap of that name, which is made
+// when there is none.
+func (p *tap) attachTo(name string) (fd int, err error) {
+	err = p.links.within(func() error {
+		fd, err = unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+		return err
+	})
+	if err != nil {
+		return -1, fmt.Errorf("opening /dev/net/tun (the tun module must be loaded, and the device file exist): %w",
+			needs(err, "CAP_NET_ADMIN"))
+	}
+	if err := p.setUpTap(fd, name); err != nil {
+		_ = unix.Close(fd)
+		return -1, fmt.Errorf("tap %s: %w", name, err)
+	}
+	return fd, nil
+}
+
+func (p *tap) setUpTap(fd int, name string) error {
+	req, err := unix.NewIfreq(name)
+	if err != nil {
+		return err
+	}
+	// A tap made with multi_queue is attached to only with that flag, and any
+	// other only without it. There is one queue of ours in either case.
+	const flags = unix.IFF_TAP | unix.IFF_NO_PI | unix.IFF_VNET_HDR
+	req.SetUint16(flags)
+	if err = unix.IoctlIfreq(fd, unix.TUNSETIFF, req); errors.Is(err, unix.EINVAL) {
+		req.SetUint16(flags | unix.IFF_MULTI_QUEUE)
+		err = unix.IoctlIfreq(fd, unix.TUNSETIFF, req)
+	}
+	switch {
+	case errors.Is(err, unix.EINVAL):
+		return fmt.Errorf("%w: an interface of that name exists and is no tap; choose another name or remove it", err)
+	case errors.Is(err, unix.EBUSY):
+		return fmt.Errorf("%w: another program holds it (a running weir, or a virtual machine: then the port is plain %s)", err, name)
+	case err != nil:
+		return needs(err, "CAP_NET_ADMIN")
+	}
+	if err := unix.IoctlSetPointerInt(fd, unix.TUNSETVNETHDRSZ, vnetLen); err != nil {
+		return fmt.Errorf("TUNSETVNETHDRSZ: %w", err)
+	}
+	want := 0
+	if !p.opt.NoOffload {
+		want = unix.TUN_F_CSUM | unix.TUN_F_TSO4 | unix.TUN_F_TSO6 | unix.TUN_F_TSO_ECN
+	}
+	if want != 0 && setTapOffload(fd, want|unix.TUN_F_USO4|unix.TUN_F_USO6) == nil { // USO: Linux 6.2
+		return nil
+	}
+	if err := setTapOffload(fd, want); err != nil {
+		return fmt.Errorf("TUNSETOFFLOAD: %w", err)
+	}
+	return nil
+}
+
+// setTapOffload says what the reader takes unfinished. What is written may be
+// unfinished in any case.
+func setTapOffload(fd, what int) error { return unix.IoctlSetInt(fd, unix.TUNSETOFFLOAD, what) }
+
+// attach opens the tap unless make has just done so.
+func (p *tap) attach(l link) error {
+	if p.opened == l.index {
+		return nil
+	}
+	if l.kind != "tun" { // the kernel's word for tun and tap alike
+		return fmt.Errorf("interface %s is there and is no tap; use it as plain %s, or remove it", l.name, l.name)
+	}
+	fd, err := p.attachTo(l.name)
+	if err != nil {
+		return err
+	}
+	p.made, p.opened = false, l.index
+	if old := p.lease.exchange(fd); old >= 0 {
+		_ = unix.Close(old)
+	}
+	return nil
+}
+
+// detach closes what belonged to the dead interface.
+func (p *tap) detach() {
+	p.opened = 0
+	if old := p.lease.exchange(-1); old >= 0 {
+		_ = unix.Close(old)
+	}
+}
+
+// Wait sleeps until the host has sent a frame.
+func (p *tap) Wait() error { return p.lease.wait() }
+
+// Read takes frames, one system call each: a tap has no call for several.
+func (p *tap) Read(frames []*packet.Frame) (n int, err error) {
+	fd, err := p.lease.hold()
+	if err != nil {
+		return 0, err
+	}
+	defer p.lease.release()
+	size := 0
+	for n < len(frames) && n < batch && fd >= 0 {
+		got, errno := p.readOne(fd, frames[n])
+		if errno == unix.EINTR {
+			continue
+		}
+		if errno != 0 {
+			switch errno {
+			case unix.EAGAIN:
+			case unix.EBADFD: // the interface is gone
+				p.lease.dead.Store(true)
+			default:
+				p.count.RxErrors.Add(1)
+			}
+			break
+		}
+		if got > 0 {
+			size += got
+			n++
+		}
+	}
+	p.count.CountRx(n, size)
+	return n, nil
+}
+
+// readOne reads a frame and returns its length, 0 for one that was dropped.
+func (p *tap) readOne(fd int, f *packet.Frame) (int, unix.Errno) {
+	room := f.Room()
+	p.iov[1].Base = unsafe.SliceData(room)
+	p.iov[1].SetLen(len(room))
+	r, _, errno := unix.Syscall(unix.SYS_READV, uintptr(fd), uintptr(unsafe.Pointer(p.iov)), 2)
+	if errno != 0 {
+		return 0, errno
+	}
+	got := int(r) - vnetLen
+	o, ok := p.vnet.offload()
+	switch {
+	case got < etherLen:
+		p.count.DropRx(DropTruncated, 1)
+	case got >= len(room): // the kernel cuts in silence; a frame that fills the room was probably cut
+		p.count.DropRx(DropNoRoom, 1)
+	case !ok:
+		p.count.DropRx(DropBadOffload, 1)
+	default:
+		f.SetLen(got)
+		f.Offload = o
+		return got, 0
+	}
+	return 0, 0
+}
+
+// Write gives frames to the host, one system call each.
+func (p *tap) Write(frames []*packet.Frame) (taken int) {
+	fd, err := p.lease.hold()
+	if err != nil || fd < 0 || !p.ready.Load() {
+		p.count.DropTx(DropLinkDown, len(frames))
+		if err == nil {
+			p.lease.release()
+		}
+		return 0
+	}
+	defer p.lease.release()
+	p.sending.Lock()
+	defer p.sending.Unlock()
+	mtu, size := int(p.mtu.Load()), 0
+	for _, f := range frames {
+		hdrLen, v := judge(f, mtu, p.opt.NoOffload)
+		var errno unix.Errno
+		switch v {
+		case passWhole:
+			p.outVnet.set(&f.Offload, hdrLen)
+			if errno = p.writeOne(fd, f.Bytes()); refusesOffload(errno) && unfinished(&f.Offload) {
+				errno, v = 0, passFinished
+			}
+		case passFinished:
+		default:
+			p.count.DropTx(DropReason(v), 1)
+			continue
+		}
+		if v == passFinished && !p.finish(fd, f, mtu) {
+			continue
+		}
+		if errno != 0 {
+			p.count.DropTx(dropFor(errno), 1)
+			continue
+		}
+		size += f.Len()
+		taken++
+	}
+	p.count.CountTx(taken, size)
+	return taken
+}
+
+// writeOne writes outVnet and b.
+func (p *tap) writeOne(fd int, b []byte) unix.Errno {
+	p.outIov[1].Base = unsafe.SliceData(b)
+	p.outIov[1].SetLen(len(b))
+	for {
+		_, _, errno := unix.Syscall(unix.SYS_WRITEV, uintptr(fd), uintptr(unsafe.Pointer(p.outIov)), 2)
+		if errno != unix.EINTR {
+			p.outIov[1].Base = nil
+			return errno
+		}
+	}
+}
+
+// finish writes a frame after doing its pending work here.
+func (p *tap) finish(fd int, f *packet.Frame, mtu int) bool {
+	if reason, ok := p.fin.Begin(f, mtu); !ok {
+		p.count.DropTx(reason, 1)
+		return false
+	}
+	p.outVnet = vnetHdr{}
+	for b := p.fin.Next(); b != nil; b = p.fin.Next() {
+		if errno := p.writeOne(fd, b); errno != 0 {
+			p.count.DropTx(dropFor(errno), 1)
+			return false
+		}
+	}
+	p.count.TxFinished.Add(1)
+	return true
+}
+
+// Close ends the port. A tap that weir made goes with its descriptor; another
+// one loses what weir put on it.
+func (p *tap) Close() error {
+	if !p.stop() {
+		return nil
+	}
+	fd, _ := p.lease.close()
+	if fd < 0 {
+		return nil
+	}
+	if !p.made {
+		_ = setTapOffload(fd, 0) // the host's side must not send unfinished frames to the next program
+	}
+	return unix.Close(fd)
+}

@@ -1,0 +1,52 @@
+package classifier
+
+import (
+	"iter"
+
+	"github.com/weirswitch/weir/flowtable/packet"
+)
+
+// View is a frozen table, for any number of readers. The zero View is empty.
+type View[V any] struct {
+	subs []*subtable[V]
+	n    int
+	seed uint64
+}
+
+// Lookup returns the rule of highest priority that k matches (the first
+// inserted among equals), or nil. When used is not nil, the bits of k that the
+// answer rests on are added to it. No allocation.
+func (v View[V]) Lookup(k *packet.Key, used *packet.Mask) *Rule[V] {
+	var best *Rule[V]
+	for _, s := range v.subs {
+		if best != nil && best.Priority > s.max {
+			break
+		}
+		if used != nil {
+			for _, w := range s.words {
+				used[w.at] |= w.bits
+			}
+		}
+		r := s.dir.lookup(hashKey(v.seed, s.words, k), s.words, k)
+		if r != nil && (best == nil || r.before(best)) {
+			best = r
+		}
+	}
+	return best
+}
+
+// All ranges over every rule of the view, in no useful order.
+func (v View[V]) All() iter.Seq[*Rule[V]] {
+	return func(yield func(*Rule[V]) bool) {
+		for _, s := range v.subs {
+			for r := range s.dir.all {
+				if !yield(r) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// Len is the number of rules in the view.
+func (v View[V]) Len() int { return v.n }

@@ -57,6 +57,7 @@ type port struct {
 	no      uint32
 	recv    bool // frames may come in
 	send    bool // frames may go out
+	down    bool // no link, or PORT_DOWN: no station can be behind it
 	flood   bool // send, and among the ports that FLOOD means
 	missIn  bool // a table miss of a frame from here may become a packet-in
 	mode    VLANMode
@@ -67,10 +68,11 @@ type port struct {
 // newPort derives the flags. Section 7.2.1: PORT_DOWN is down both ways; NO_RECV and NO_FWD are
 // one way each; a port without link sends nothing.
 func newPort(p *Port) port {
-	down := p.Config&openflow.PortDown != 0 || !p.LinkUp
+	down := portDown(p)
 	out := port{
 		no:     p.No,
 		recv:   p.Config&(openflow.PortDown|openflow.PortNoRecv) == 0,
+		down:   down,
 		send:   !down && p.Config&openflow.PortNoFwd == 0,
 		missIn: p.Config&openflow.PortNoPacketIn == 0,
 		mode:   p.VLAN.Mode,
@@ -140,4 +142,19 @@ func (s *portSet) get(no uint32) *port {
 		return nil
 	}
 	return &s.list[at-1]
+}
+
+func findPort(ports []Port, no uint32) *Port {
+	for i := range ports {
+		if ports[i].No == no {
+			return &ports[i]
+		}
+	}
+	return nil
+}
+
+func portDown(p *Port) bool { return !p.LinkUp || p.Config&openflow.PortDown != 0 }
+
+func (c *VLANConfig) equal(o *VLANConfig) bool {
+	return c.Mode == o.Mode && c.Tag == o.Tag && slices.Equal(c.Trunks, o.Trunks)
 }

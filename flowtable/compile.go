@@ -1,0 +1,376 @@
+// Slow path: from OpenFlow's match and actions to key, mask and program; the one border between the two.
+
+package flowtable
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/weirswitch/weir/flowtable/packet"
+	"github.com/weirswitch/weir/openflow"
+)
+
+// fieldOf says where in a key each match field lies. Fields that share a place are kept apart by
+// their prerequisites. Constant.
+var fieldOf = [openflow.NumFields]packet.Field{
+	openflow.InPort: packet.InPort, openflow.InPhyPort: packet.InPhyPort, openflow.Metadata: packet.Metadata,
+	openflow.EthDst: packet.EthDst, openflow.EthSrc: packet.EthSrc, openflow.EthType: packet.EthType,
+	openflow.VLANVID: packet.VLANVID, openflow.VLANPCP: packet.VLANPCP,
+	openflow.IPDSCP: packet.IPDSCP, openflow.IPECN: packet.IPECN, openflow.IPProto: packet.IPProto,
+	openflow.IPv4Src: packet.IPv4Src, openflow.IPv4Dst: packet.IPv4Dst,
+	openflow.TCPSrc: packet.TPSrc, openflow.TCPDst: packet.TPDst,
+	openflow.UDPSrc: packet.TPSrc, openflow.UDPDst: packet.TPDst,
+	openflow.SCTPSrc: packet.TPSrc, openflow.SCTPDst: packet.TPDst,
+	openflow.ICMPv4Type: packet.ICMPType, openflow.ICMPv4Code: packet.ICMPCode,
+	openflow.ARPOp: packet.ARPOp, openflow.ARPSPA: packet.ARPSPA, openflow.ARPTPA: packet.ARPTPA,
+	openflow.ARPSHA: packet.ARPSHA, openflow.ARPTHA: packet.ARPTHA,
+	openflow.IPv6Src: packet.IPv6Src, openflow.IPv6Dst: packet.IPv6Dst, openflow.IPv6FLabel: packet.IPv6Label,
+	openflow.ICMPv6Type: packet.ICMPv6Type, openflow.ICMPv6Code: packet.ICMPv6Code,
+	openflow.NDTarget: packet.NDTarget, openflow.NDSLL: packet.NDSLL, openflow.NDTLL: packet.NDTLL,
+	openflow.MPLSLabel: packet.MPLSLabel, openflow.MPLSTC: packet.MPLSTC, openflow.MPLSBOS: packet.MPLSBOS,
+	openflow.PBBISID: packet.PBBISID, openflow.TunnelID: packet.TunnelID, openflow.IPv6ExtHdr: packet.IPv6ExtHdr,
+	openflow.NwFrag: packet.IPFrag, openflow.IPTTL: packet.IPTTL, openflow.TCPFlags: packet.TCPFlags,
+	openflow.ActsetOutput: packet.ActsetOutput, openflow.PktMark: packet.PktMark, openflow.MPLSTTL: packet.MPLSTTL,
+	openflow.PBBUCA: packet.PBBUCA,
+}
+
+// keyField is fieldOf with the registers, which are counted rather than listed.
+func keyField(id openflow.FieldID) packet.Field {
+	switch {
+	case id >= openflow.XReg0:
+		return packet.XReg0 + packet.Field(id-openflow.XReg0)
+	case id >= openflow.Reg0:
+		return packet.Reg0 + packet.Field(id-openflow.Reg0)
+	}
+	return fieldOf[id]
+}
+
+// compileMatch turns a checked match into key and mask.
+func compileMatch(m openflow.Match) (key packet.Key, mask packet.Mask) {
+	for f := range m.All() {
+		at := keyField(f.ID)
+		oldHi, oldLo := mask.Get(at)
+		keyHi, keyLo := key.Get(at)
+		mask.Set(at, oldHi|f.Mask.Hi(), oldLo|f.Mask.Lo())
+		key.Set(at, keyHi|f.Value.Hi()&f.Mask.Hi(), keyLo|f.Value.Lo()&f.Mask.Lo())
+	}
+	return key, mask
+}
+
+// opCode says what an op does to a frame or with it.
+type opCode uint8
+
+const (
+	opOutput     opCode = iota // port
+	opInPort                   // the port it came in by
+	opAll                      // every port but that one
+	opFlood                    // every port but that one that takes part in flooding
+	opNormal                   // normal.go
+	opTable                    // PACKET_OUT: into the first table
+	opController               // n: max_len; port: reason plus one if given, queue-free
+	opSetQueue                 // port: queue
+	opSetField                 // field, hi, lo; mask: the bits to change
+	opMove                     // move
+	opPushVLAN                 // n: ethertype, as in the next ones
+	opPushMPLS
+	opPushPBB
+	opPopMPLS
+	opPopVLAN
+	opPopPBB
+	opSetIPTTL // n
+	opSetMPLSTTL
+	opDecIPTTL
+	opDecMPLSTTL
+	opCopyTTLOut
+	opCopyTTLIn
+	opGroup // port: group; for the groups of section 5.6
+	numOpCodes
+)
+
+var opNames = [numOpCodes]string{"output", "in_port", "all", "flood", "normal", "table", "controller", "set_queue",
+	"set_field", "move", "push_vlan", "push_mpls", "push_pbb", "pop_mpls", "pop_vlan", "pop_pbb", "set_nw_ttl",
+	"set_mpls_ttl", "dec_nw_ttl", "dec_mpls_ttl", "copy_ttl_out", "copy_ttl_in", "group"}
+
+// op is one step of a program: what an action became. Plain data.
+type op struct {
+	code  opCode
+	field packet.Field
+	whole bool   // opSetField: all bits of the field
+	rank  uint16 // place in the action set's order; ops of equal rank replace each other there
+	n     uint16
+	port  uint32
+	hi    uint64 // value; opMove: the subfields, packed by packMove
+	lo    uint64
+	mask  *[2]uint64 // opSetField without whole: which bits (hi, lo)
+}
+
+// String is for tests and for people.
+func (o op) String() string {
+	return fmt.Sprintf("%s(%s n=%d port=%d %x:%x)", opNames[o.code], o.field, o.n, o.port, o.hi, o.lo)
+}
+
+// Program is a compiled list of instructions or actions: what a frame that meets an entry
+// undergoes. Immutable.
+type Program struct {
+	apply    []op // in their order
+	write    []op // into the action set, in its order (ascending rank)
+	clear    bool // empty the action set before write
+	next     int16
+	metadata uint64 // written under metaMask
+	metaMask uint64
+	meter    uint32 // for section 5.7: zero until meters are there
+}
+
+// noTable is Program.next when the pipeline ends here.
+const noTable = -1
+
+// String lists the program.
+func (p *Program) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "apply%v write%v", p.apply, p.write)
+	if p.clear {
+		b.WriteString(" clear")
+	}
+	if p.metaMask != 0 {
+		fmt.Fprintf(&b, " metadata=%x/%x", p.metadata, p.metaMask)
+	}
+	if p.next != noTable {
+		fmt.Fprintf(&b, " goto %d", p.next)
+	}
+	return b.String()
+}
+
+// Ranks order the action set (section 5.10): the kind in the high byte, the field in the low.
+const (
+	rankCopyIn = (iota + 1) << 8
+	rankPopVLAN
+	rankPopPBB
+	rankPopMPLS
+	rankPushMPLS
+	rankPushPBB
+	rankPushVLAN
+	rankCopyOut
+	rankDec
+	rankSet
+	rankQueue
+	rankGroup
+	rankOutput
+)
+
+// maxSet bounds an action set: one op of each kind, one set_field a field.
+const maxSet = 24 + int(packet.NumFields)
+
+// compileInstructions makes the program of an entry of a table, whose match it must agree with.
+func (p *Pipeline) compileInstructions(table uint8, m openflow.Match, list openflow.Instructions) (*Program, error) {
+	prog := &Program{next: noTable}
+	var apply, write openflow.Actions
+	for in := range list.All() {
+		switch in.Type {
+		case openflow.InstructionApplyActions:
+			apply = in.Actions
+		case openflow.InstructionWriteActions:
+			write = in.Actions
+		case openflow.InstructionClearActions:
+			prog.clear = true
+		case openflow.InstructionWriteMetadata:
+			prog.metadata, prog.metaMask = in.Metadata&in.MetadataMask, in.MetadataMask
+		case openflow.InstructionGotoTable:
+			if in.TableID <= table || int(in.TableID) >= p.cfg.Tables {
+				return nil, openflow.Errorf(openflow.ErrBadInstruction, openflow.BICBadTableID,
+					"goto_table:%d from table %d: expected %d to %d", in.TableID, table, table+1, p.cfg.Tables-1)
+			}
+			prog.next = int16(in.TableID)
+		case openflow.InstructionMeter:
+			return nil, openflow.Errorf(openflow.ErrMeterModFailed, openflow.MMFCInvalidMeter,
+				"meter %d does not exist; add it first", in.Meter)
+		default:
+			return nil, openflow.Errorf(openflow.ErrBadInstruction, openflow.BICUnsupInst, "instruction %s", in.Type)
+		}
+	}
+	judge := newJudge(m)
+	var err error
+	if prog.apply, err = compileList(apply, &judge); err != nil {
+		return nil, err
+	}
+	prog.write, err = compileSet(write, &judge)
+	return prog, err
+}
+
+// CompileActions makes the program of a PACKET_OUT's action list. The program may be used by any
+// number of processors.
+func (p *Pipeline) CompileActions(list openflow.Actions) (*Program, error) {
+	if err := list.Check(); err != nil {
+		return nil, err
+	}
+	prog := &Program{next: noTable}
+	var err error
+	prog.apply, err = compileList(list, nil)
+	return prog, err
+}
+
+// compileList compiles an action list; judge is nil for a PACKET_OUT.
+func compileList(list openflow.Actions, judge *judge) ([]op, error) {
+	var ops []op
+	for a := range list.All() {
+		if a.Type == openflow.NXNote {
+			continue
+		}
+		o, err := compileAction(&a, judge == nil)
+		if err != nil {
+			return nil, err
+		}
+		if judge != nil {
+			if err := judge.see(&a); err != nil {
+				return nil, err
+			}
+		}
+		ops = append(ops, o)
+	}
+	return ops, nil
+}
+
+// compileSet compiles actions for the action set: sorted, the later of two that replace each other.
+func compileSet(list openflow.Actions, judge *judge) ([]op, error) {
+	type ranked struct {
+		op
+		a openflow.Action
+	}
+	var set []ranked
+	for a := range list.All() {
+		if a.Type == openflow.NXNote {
+			continue
+		}
+		o, err := compileAction(&a, false)
+		if err != nil {
+			return nil, err
+		}
+		if o.rank == 0 {
+			return nil, openflow.Errorf(openflow.ErrBadAction, openflow.BACUnsupportedOrder,
+				"%s has no place in an action set; use apply_actions", a.Type)
+		}
+		set = slices.DeleteFunc(set, func(x ranked) bool { return x.rank == o.rank })
+		set = append(set, ranked{o, a})
+	}
+	slices.SortFunc(set, func(a, b ranked) int { return int(a.rank) - int(b.rank) })
+	var ops []op
+	for i := range set {
+		if err := judge.see(&set[i].a); err != nil {
+			return nil, err
+		}
+		ops = append(ops, set[i].op)
+	}
+	return ops, nil
+}
+
+// simpleOps are the actions that become an op with at most one number.
+var simpleOps = map[openflow.ActionType]op{
+	openflow.ActionCopyTTLOut: {code: opCopyTTLOut, rank: rankCopyOut},
+	openflow.ActionCopyTTLIn:  {code: opCopyTTLIn, rank: rankCopyIn},
+	openflow.ActionSetMPLSTTL: {code: opSetMPLSTTL, rank: rankSet | 0xfe},
+	openflow.ActionDecMPLSTTL: {code: opDecMPLSTTL, rank: rankDec | 1},
+	openflow.ActionPushVLAN:   {code: opPushVLAN, rank: rankPushVLAN},
+	openflow.ActionPopVLAN:    {code: opPopVLAN, rank: rankPopVLAN},
+	openflow.ActionPushMPLS:   {code: opPushMPLS, rank: rankPushMPLS},
+	openflow.ActionPopMPLS:    {code: opPopMPLS, rank: rankPopMPLS},
+	openflow.ActionSetNwTTL:   {code: opSetIPTTL, rank: rankSet | 0xff},
+	openflow.ActionDecNwTTL:   {code: opDecIPTTL, rank: rankDec},
+	openflow.ActionPushPBB:    {code: opPushPBB, rank: rankPushPBB},
+	openflow.ActionPopPBB:     {code: opPopPBB, rank: rankPopPBB},
+}
+
+func compileAction(a *openflow.Action, packetOut bool) (op, error) {
+	if o, ok := simpleOps[a.Type]; ok {
+		o.n = a.EtherType
+		if a.Type == openflow.ActionSetMPLSTTL || a.Type == openflow.ActionSetNwTTL {
+			o.n = uint16(a.TTL)
+		}
+		return o, nil
+	}
+	switch a.Type {
+	case openflow.ActionOutput:
+		return compileOutput(a, packetOut)
+	case openflow.NXController:
+		return op{code: opController, n: a.MaxLen, port: uint32(a.Reason) + 1, lo: uint64(a.ControllerID)}, nil
+	case openflow.ActionSetQueue:
+		return op{code: opSetQueue, rank: rankQueue, port: a.Queue}, nil
+	case openflow.ActionSetField, openflow.NXLoadMasked:
+		return fieldOp(keyField(a.Field.ID), a.Field.Value, a.Field.Mask), nil
+	case openflow.NXLoad:
+		v, m := openflow.ValueOf(a.Load), shiftedOnes(0, a.Dst.Bits)
+		return fieldOp(keyField(a.Dst.ID), shiftLeft(v, a.Dst.Offset), shiftLeft(m, a.Dst.Offset)), nil
+	case openflow.NXMove:
+		return op{code: opMove, field: keyField(a.Dst.ID), port: uint32(keyField(a.Src.ID)), n: a.Src.Bits,
+			hi: uint64(a.Src.Offset), lo: uint64(a.Dst.Offset)}, nil
+	case openflow.ActionGroup:
+		return op{}, openflow.Errorf(openflow.ErrBadAction, openflow.BACBadOutGroup, "group %d does not exist; add it first", a.Group)
+	}
+	return op{}, openflow.Errorf(openflow.ErrBadAction, openflow.BACBadType, "action %s is not supported here", a.Type)
+}
+
+func compileOutput(a *openflow.Action, packetOut bool) (op, error) {
+	o := op{code: opOutput, rank: rankOutput, port: uint32(a.Port), n: a.MaxLen}
+	switch a.Port {
+	case openflow.PortInPort:
+		o.code = opInPort
+	case openflow.PortAll:
+		o.code = opAll
+	case openflow.PortFlood:
+		o.code = opFlood
+	case openflow.PortNormal:
+		o.code = opNormal
+	case openflow.PortController:
+		o.code, o.port = opController, 0
+	case openflow.PortTable:
+		o.code = opTable
+		if !packetOut {
+			return o, openflow.Errorf(openflow.ErrBadAction, openflow.BACBadOutPort, "output to TABLE outside a PACKET_OUT; use goto_table")
+		}
+	}
+	return o, nil
+}
+
+// fieldOp is the op that sets the bits of mask in a field.
+func fieldOp(fl packet.Field, value, mask openflow.Value) op {
+	fullHi, fullLo := packet.Slots[fl].Full()
+	o := op{code: opSetField, field: fl, rank: rankSet | uint16(fl), hi: value.Hi(), lo: value.Lo()}
+	if o.whole = mask.Hi() == fullHi && mask.Lo() == fullLo; !o.whole {
+		o.mask = &[2]uint64{mask.Hi(), mask.Lo()}
+		o.rank = 0 // a load under a mask is not an action of the action set
+	}
+	return o
+}
+
+// shiftedOnes is n ones above offset zeros; shiftLeft moves a value of up to 128 bits.
+func shiftedOnes(offset, n uint16) openflow.Value {
+	var hi, lo uint64
+	switch {
+	case n >= 128:
+		hi, lo = ^uint64(0), ^uint64(0)
+	case n >= 64:
+		hi, lo = 1<<(n-64)-1, ^uint64(0)
+	default:
+		lo = 1<<n - 1
+	}
+	return shiftLeft(openflow.ValueOf128(hi, lo), offset)
+}
+
+func shiftLeft(v openflow.Value, n uint16) openflow.Value {
+	hi, lo := shift128(v.Hi(), v.Lo(), int(n))
+	return openflow.ValueOf128(hi, lo)
+}
+
+// shift128 moves a 128-bit value up by n bits, or down by -n.
+func shift128(hi, lo uint64, n int) (uint64, uint64) {
+	switch {
+	case n >= 64:
+		return lo << (n - 64), 0
+	case n > 0:
+		return hi<<n | lo>>(64-n), lo << n
+	case n == 0:
+		return hi, lo
+	case n > -64:
+		return hi >> -n, lo>>-n | hi<<(64+n)
+	}
+	return 0, hi >> (-n - 64)
+}

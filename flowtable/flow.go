@@ -1,0 +1,293 @@
+// Slow path: flow entries, and what FLOW_MOD does to them (section 6.4).
+
+package flowtable
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/weirswitch/weir/flowtable/classifier"
+	"github.com/weirswitch/weir/flowtable/packet"
+	"github.com/weirswitch/weir/openflow"
+)
+
+// Entry is a flow entry: what was installed, exactly as it was sent, and its compiled form. It does
+// not change, but for its counters; a modification makes a new Entry that shares them.
+type Entry struct {
+	Table        uint8
+	Priority     uint16
+	Flags        openflow.FlowModFlags
+	IdleTimeout  uint16 // seconds
+	HardTimeout  uint16 // seconds
+	Cookie       uint64
+	Match        openflow.Match
+	Instructions openflow.Instructions
+	Created      time.Duration // when the ADD came, on the switch's clock
+
+	prog  *Program
+	stats *entryStats
+	rule  *classifier.Rule[*Entry]
+	seq   uint64 // order of insertion; a replacement takes its predecessor's
+	place int32  // in the agenda; guarded by Pipeline.mu
+	miss  bool   // the table-miss entry: priority 0, no match field (section 5.4)
+}
+
+// entryStats are an entry's counters. Processors add to them once a batch.
+type entryStats struct {
+	packets, bytes atomic.Uint64
+	used           atomic.Int64 // time.Duration of the last frame, or of the ADD
+}
+
+func (s *entryStats) lastUsed() time.Duration { return time.Duration(s.used.Load()) }
+
+// Counters are what an entry has seen (section 5.8).
+type Counters struct {
+	Packets, Bytes uint64
+	Duration       time.Duration // since it was added
+	Idle           time.Duration // since the last frame, or since it was added
+}
+
+// Counters reads the entry's counters. Frames count when their batch ends.
+func (e *Entry) Counters(now time.Duration) Counters {
+	return Counters{
+		Packets: e.stats.packets.Load(), Bytes: e.stats.bytes.Load(),
+		Duration: max(0, now-e.Created), Idle: max(0, now-e.stats.lastUsed()),
+	}
+}
+
+// Removed is an entry that has gone and had asked for a FLOW_REMOVED, with its last counters.
+type Removed struct {
+	*Entry
+	Reason openflow.FlowRemovedReason
+	Last   Counters
+}
+
+// FlowMod carries out one FLOW_MOD on the draft; Publish makes it visible. BufferID is the
+// caller's affair. The message's memory is not kept. It returns the deleted entries that had asked
+// for a FLOW_REMOVED. The error is an *openflow.Error, and then nothing has changed.
+func (p *Pipeline) FlowMod(now time.Duration, m *openflow.FlowMod) ([]Removed, error) {
+	if err := p.checkFlowMod(m); err != nil {
+		return nil, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch m.Command {
+	case openflow.FlowAdd:
+		return nil, p.add(now, m)
+	case openflow.FlowModify, openflow.FlowModifyStrict:
+		return nil, p.modify(m)
+	}
+	return p.delete(now, m), nil
+}
+
+// checkFlowMod judges what does not depend on the tables. A message from the wire has been through
+// most of it; one made in the program has not.
+func (p *Pipeline) checkFlowMod(m *openflow.FlowMod) error {
+	fail := func(code uint16, format string, args ...any) error {
+		return openflow.Errorf(openflow.ErrFlowModFailed, code, format, args...)
+	}
+	const all = openflow.FlowSendRemoved | openflow.FlowCheckOverlap | openflow.FlowResetCounts |
+		openflow.FlowNoPacketCounts | openflow.FlowNoByteCounts
+	switch {
+	case m.Command > openflow.FlowDeleteStrict:
+		return fail(openflow.FMFCBadCommand, "command %d, the highest is %d", m.Command, openflow.FlowDeleteStrict)
+	case m.Flags&^all != 0:
+		return fail(openflow.FMFCBadFlags, "flags 0x%x are not defined", uint16(m.Flags&^all))
+	case m.TableID == openflow.TableAll && isDelete(m.Command):
+	case int(m.TableID) >= p.cfg.Tables:
+		return fail(openflow.FMFCBadTableID, "table %d: expected 0 to %d, or 255 in a delete", m.TableID, p.cfg.Tables-1)
+	}
+	if err := m.Match.Check(); err != nil {
+		return err
+	}
+	if isDelete(m.Command) {
+		return nil // "the instructions field is ignored"
+	}
+	return m.Instructions.Check()
+}
+
+func isDelete(c openflow.FlowModCommand) bool {
+	return c == openflow.FlowDelete || c == openflow.FlowDeleteStrict
+}
+
+// add inserts an entry, or replaces the one with the same match and priority: that one's counters
+// pass on unless RESET_COUNTS says no, its duration does not, and nobody is told that it went.
+func (p *Pipeline) add(now time.Duration, m *openflow.FlowMod) error {
+	prog, err := p.compileInstructions(m.TableID, m.Match, m.Instructions)
+	if err != nil {
+		return err
+	}
+	t := &p.tables[m.TableID]
+	key, mask := compileMatch(m.Match)
+	if m.Flags&openflow.FlowCheckOverlap != 0 {
+		if r := t.rules.Overlaps(&key, &mask, m.Priority); r != nil {
+			return openflow.Errorf(openflow.ErrFlowModFailed, openflow.FMFCOverlap,
+				"a frame could match this and %s, both of priority %d in table %d", r.Value.Match, m.Priority, m.TableID)
+		}
+	}
+	old := t.rules.Find(&key, &mask, m.Priority)
+	if old == nil && t.rules.Len() >= p.cfg.MaxEntries {
+		return openflow.Errorf(openflow.ErrFlowModFailed, openflow.FMFCTableFull, "table %d holds its %d entries", m.TableID, p.cfg.MaxEntries)
+	}
+	e := &Entry{
+		Table: m.TableID, Priority: m.Priority, Flags: m.Flags, IdleTimeout: m.IdleTimeout, HardTimeout: m.HardTimeout,
+		Cookie: m.Cookie, Match: m.Match.Clone(), Instructions: m.Instructions.Clone(), Created: now,
+		prog: prog, stats: new(entryStats), miss: m.Priority == 0 && m.Match.IsEmpty(),
+	}
+	p.seq++
+	e.seq = p.seq
+	if old != nil {
+		e.seq = old.Value.seq
+		if m.Flags&openflow.FlowResetCounts == 0 {
+			e.stats = old.Value.stats
+		}
+		p.agenda.drop(old.Value)
+	}
+	e.stats.used.Store(int64(now))
+	p.insert(t, e, &key, &mask)
+	p.schedule(e)
+	return nil
+}
+
+// insert puts e into a draft table, in the place of one with the same match and priority.
+func (p *Pipeline) insert(t *table, e *Entry, key *packet.Key, mask *packet.Mask) {
+	e.rule = classifier.NewRule(key, mask, e.Priority, e)
+	t.rules.Insert(e.rule)
+	t.reads.Or(mask)
+	if e.prog.next != noTable {
+		t.shape = e.prog.dependencies(&t.reads) || t.shape
+	}
+	p.touch(t)
+}
+
+// modify gives the selected entries other instructions; cookie, timeouts, flags, duration and,
+// without RESET_COUNTS, counters stay. Selecting none is no error and adds none. The entries'
+// matches are at least as specific as the request's, so what fits the one fits all.
+func (p *Pipeline) modify(m *openflow.FlowMod) error {
+	prog, err := p.compileInstructions(m.TableID, m.Match, m.Instructions)
+	if err != nil {
+		return err
+	}
+	t := &p.tables[m.TableID]
+	var found []*Entry
+	for e := range p.selected(t, m) {
+		found = append(found, e)
+	}
+	if len(found) == 0 {
+		return nil
+	}
+	instructions := m.Instructions.Clone()
+	for _, e := range found {
+		p.agenda.drop(e)
+		n := *e
+		n.Instructions, n.prog = instructions, prog
+		if m.Flags&openflow.FlowResetCounts != 0 {
+			n.stats = new(entryStats)
+			n.stats.used.Store(e.stats.used.Load())
+		}
+		key, mask := e.rule.Key(), e.rule.Mask()
+		p.insert(t, &n, &key, &mask)
+		p.schedule(&n)
+	}
+	return nil
+}
+
+// selected are the entries of a table that a modify or delete means, before out_port and out_group.
+func (p *Pipeline) selected(t *table, m *openflow.FlowMod) func(yield func(*Entry) bool) {
+	key, mask := compileMatch(m.Match)
+	strict := m.Command == openflow.FlowModifyStrict || m.Command == openflow.FlowDeleteStrict
+	return func(yield func(*Entry) bool) {
+		if strict {
+			if r := t.rules.Find(&key, &mask, m.Priority); r != nil && cookieMeets(r.Value, m.Cookie, m.CookieMask) {
+				yield(r.Value)
+			}
+			return
+		}
+		for r := range t.rules.Within(&key, &mask) {
+			if cookieMeets(r.Value, m.Cookie, m.CookieMask) && !yield(r.Value) {
+				return
+			}
+		}
+	}
+}
+
+func cookieMeets(e *Entry, cookie, mask uint64) bool { return (e.Cookie^cookie)&mask == 0 }
+
+func (p *Pipeline) delete(now time.Duration, m *openflow.FlowMod) []Removed {
+	tables := p.tables
+	if m.TableID != openflow.TableAll {
+		tables = tables[m.TableID : m.TableID+1]
+	}
+	var gone []Removed
+	var found []*Entry
+	for i := range tables {
+		t := &tables[i]
+		if t.rules.Len() == 0 {
+			continue
+		}
+		found = found[:0]
+		for e := range p.selected(t, m) {
+			if e.prog.sendsTo(uint32(m.OutPort), m.OutGroup) {
+				found = append(found, e)
+			}
+		}
+		for _, e := range found {
+			gone = p.remove(gone, now, e, openflow.RemovedDelete)
+		}
+	}
+	return gone
+}
+
+// remove takes an entry out of the draft and appends it to gone if somebody wants to know.
+// Requires p.mu.
+func (p *Pipeline) remove(gone []Removed, now time.Duration, e *Entry, why openflow.FlowRemovedReason) []Removed {
+	t := &p.tables[e.Table]
+	t.rules.Delete(e.rule)
+	p.agenda.drop(e)
+	p.touch(t)
+	if e.Flags&openflow.FlowSendRemoved == 0 {
+		return gone
+	}
+	return append(gone, Removed{Entry: e, Reason: why, Last: e.Counters(now)})
+}
+
+// sendsTo reports whether the program outputs to a port and runs a group; OFPP_ANY and OFPG_ANY
+// ask for nothing.
+func (p *Program) sendsTo(port, group uint32) bool {
+	return (port == uint32(openflow.PortAny) || p.has(opOutput, port)) && (group == groupAny || p.has(opGroup, group))
+}
+
+const groupAny = 0xffffffff
+
+func (p *Program) has(code opCode, arg uint32) bool {
+	for _, list := range [...][]op{p.apply, p.write} {
+		for i := range list {
+			if list[i].target() == arg && (list[i].code == opGroup) == (code == opGroup) && list[i].isOutput() {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// isOutput reports an op that came from an output or group action.
+func (o *op) isOutput() bool { return o.code <= opController || o.code == opGroup }
+
+// target is the port number (or group) that the op's action named.
+func (o *op) target() uint32 {
+	switch o.code {
+	case opInPort:
+		return uint32(openflow.PortInPort)
+	case opAll:
+		return uint32(openflow.PortAll)
+	case opFlood:
+		return uint32(openflow.PortFlood)
+	case opNormal:
+		return uint32(openflow.PortNormal)
+	case opTable:
+		return uint32(openflow.PortTable)
+	case opController:
+		return uint32(openflow.PortController)
+	}
+	return o.port
+}

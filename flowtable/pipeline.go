@@ -1,0 +1,149 @@
+// Slow path: the writer's side of the engine: one lock, the draft tables, and Publish.
+
+package flowtable
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/weirswitch/weir/flowtable/classifier"
+	"github.com/weirswitch/weir/flowtable/packet"
+)
+
+// Config is what a Pipeline is made with. The zero value of each field means its default.
+type Config struct {
+	Tables     int // number of flow tables, 1 to 254; default 254
+	MaxEntries int // entries a table holds before TABLE_FULL; default 2 097 152
+
+	NoCache   bool   // walk the tables for every frame: for tests and for measuring
+	CacheSize int    // paths a Processor remembers, rounded up to a power of two; default 8192
+	HashSeed  uint64 // keeps strangers from choosing colliding flows; default a random one
+
+	MACTableSize    int           // learned addresses; default 8192
+	MACAge          time.Duration // after which an unseen address is forgotten; default 300 s
+	ForwardReserved bool          // NORMAL treats 01:80:c2:00:00:00-0f like any multicast
+
+	LoopMoves int           // moves of one address within a second that mean a loop; default 10
+	LoopHold  time.Duration // how long its flooding is then damped; default 5 s
+}
+
+const (
+	maxTables         = 254 // 0xff means "all", 0xfe is the highest number left to it
+	defaultMaxEntries = 1 << 21
+)
+
+func (c Config) withDefaults() Config {
+	or := func(v *int, d int) {
+		if *v <= 0 {
+			*v = d
+		}
+	}
+	or(&c.Tables, maxTables)
+	c.Tables = min(c.Tables, maxTables)
+	or(&c.MaxEntries, defaultMaxEntries)
+	or(&c.CacheSize, 8192)
+	or(&c.MACTableSize, 8192)
+	or(&c.LoopMoves, 10)
+	if c.MACAge <= 0 {
+		c.MACAge = 300 * time.Second
+	}
+	if c.LoopHold <= 0 {
+		c.LoopHold = 5 * time.Second
+	}
+	if c.HashSeed == 0 {
+		c.HashSeed = randomSeed()
+	}
+	return c
+}
+
+// Pipeline is one switch's tables: FLOW_MODs edit a draft, Publish shows it to the processors.
+// Its methods may be called from any goroutine.
+type Pipeline struct {
+	cfg   Config // never changes
+	macs  *macTable
+	drops dropCounters
+	stats []tableCounters // one a table
+
+	snap atomic.Pointer[snapshot] // what processors see
+
+	// Guarded by mu: the draft.
+	mu     sync.Mutex
+	tables []table
+	ports  []Port
+	set    *portSet
+	agenda agenda[*Entry]
+	seq    uint64 // of the newest entry
+	epoch  uint64 // of the newest snapshot
+	dirty  bool   // the draft differs from snap
+}
+
+// table is the draft of one flow table.
+type table struct {
+	rules classifier.Table[*Entry]
+	view  classifier.View[*Entry] // rules, as last frozen
+	dirty bool                    // rules differ from view
+
+	// reads holds at least the key bits that decide which entry a frame meets here or in a later
+	// table: the masks of all rules, and what their actions copy from. Bits only join while the
+	// table has entries (too many bits cost speed, too few would cost truth).
+	reads packet.Mask
+	// shape: some entry rewrites a header and goes on to another table.
+	shape bool
+}
+
+// tableCounters are what TABLE statistics report; processors add to them.
+type tableCounters struct{ lookups, matched atomic.Uint64 }
+
+// New makes a pipeline without entries and ports.
+func New(c Config) *Pipeline {
+	c = c.withDefaults()
+	p := &Pipeline{
+		cfg:    c,
+		macs:   newMACTable(&c),
+		stats:  make([]tableCounters, c.Tables),
+		tables: make([]table, c.Tables),
+		set:    newPortSet(nil),
+		dirty:  true,
+	}
+	p.publish()
+	return p
+}
+
+// Publish makes everything done so far visible: the next batch of every Processor sees it, whole.
+// Many changes may share one publication. Without a change it does nothing.
+func (p *Pipeline) Publish() {
+	p.mu.Lock()
+	p.publish()
+	p.mu.Unlock()
+}
+
+// publish is Publish for those who hold p.mu.
+func (p *Pipeline) publish() {
+	if !p.dirty {
+		return
+	}
+	p.snap.Store(p.freeze())
+	p.dirty = false
+}
+
+// touch notes a change to a draft table. Requires p.mu.
+func (p *Pipeline) touch(t *table) { t.dirty, p.dirty = true, true }
+
+// SetPorts replaces the list of ports and publishes. Addresses learned on a port that is gone, has
+// lost its link or changed its VLANs are forgotten.
+func (p *Pipeline) SetPorts(ports []Port) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i := range p.ports {
+		old := &p.ports[i]
+		now := findPort(ports, old.No)
+		if now == nil || portDown(now) && !portDown(old) || !now.VLAN.equal(&old.VLAN) {
+			defer p.macs.flush(MACFilter{Port: old.No}) // after the publication: nothing relearns the old way
+		}
+	}
+	p.ports = append([]Port(nil), ports...)
+	p.set = newPortSet(p.ports)
+	p.dirty = true
+	p.publish()
+}

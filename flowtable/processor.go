@@ -1,0 +1,276 @@
+// Hot path: one per worker: a batch of frames in, ops on each, counters once at the end.
+
+package flowtable
+
+import (
+	"math/bits"
+	"time"
+
+	"github.com/weirswitch/weir/flowtable/packet"
+	"github.com/weirswitch/weir/openflow"
+)
+
+// Sink takes what leaves the engine. It belongs to the caller of Process, which is the only one to
+// call it.
+type Sink interface {
+	// Output sends f by a port of the last SetPorts that is up. f stays as it is until the batch
+	// ends; the bytes and Offload are what counts, Key may be stale.
+	Output(port uint32, queue uint32, f *packet.Frame)
+
+	// PacketIn gives a frame to the controllers. Copy what is kept: the frame is the engine's
+	// again when PacketIn returns.
+	PacketIn(in PacketIn)
+}
+
+// PacketIn is a frame for the controllers (section 7.4.1). The match of the message comes from
+// Frame.Key: in_port, metadata, tunnel_id and the registers are as they were at the output.
+type PacketIn struct {
+	Frame        *packet.Frame
+	Reason       openflow.PacketInReason
+	Table        uint8
+	Cookie       uint64 // all ones when no entry was involved
+	MaxLen       uint16 // bytes of the frame that the action asked for; 0xffff: all
+	ControllerID uint16 // Nicira's controller action; else 0
+}
+
+// Processor runs frames through the published tables. Each worker has its own; one goroutine at a
+// time may use it. Its memory is its cache and its scratch frames.
+type Processor struct {
+	p     *Pipeline
+	snap  *snapshot // of the batch at hand; nil between batches, so that an idle worker keeps no old tables alive
+	epoch uint64    // of the snapshot that cache belongs to
+	cache cache
+
+	// The frame at hand.
+	at       *Entry // whose ops run; nil in a PACKET_OUT
+	queue    uint32
+	revealed bool // bytes came to light that were not in the key
+	set      actionSet
+	trail    trail
+
+	// The batch at hand.
+	now     time.Duration
+	sink    Sink
+	keys    [chunk]cacheKey
+	hashes  [chunk]uint64
+	touched []*path
+	drops   Drops
+	tables  [256]tableCount
+	seen    [4]uint64 // which of tables are not zero
+	scratch []*packet.Frame
+	used    int // of scratch
+}
+
+type tableCount struct{ lookups, matched uint64 }
+
+// chunk is how many frames are parsed and hashed before the first is looked up.
+const chunk = 32
+
+// NewProcessor makes a processor for one worker.
+func (p *Pipeline) NewProcessor() *Processor {
+	pr := &Processor{p: p}
+	pr.cache.init(&p.cfg)
+	pr.trail.steps = make([]*Entry, 0, 16)
+	return pr
+}
+
+// Process runs a batch: each frame is parsed and follows the tables as they were published when the
+// batch began; outputs and packet-ins go to s in the order of the frames. Frames may come back
+// changed and are used up. now must not run backwards.
+func (pr *Processor) Process(now time.Duration, frames []*packet.Frame, s Sink) {
+	pr.begin(now, s)
+	for len(frames) > 0 {
+		n := min(len(frames), chunk)
+		pr.process(frames[:n])
+		frames = frames[n:]
+	}
+	pr.end()
+}
+
+// PacketOut runs a PACKET_OUT's program on a frame, whose InPort is the message's in_port (it may
+// be CONTROLLER or ANY).
+func (pr *Processor) PacketOut(now time.Duration, f *packet.Frame, prog *Program, s Sink) {
+	pr.begin(now, s)
+	if f.Len() < ethernetHeader {
+		pr.drops[DropRunt]++
+	} else {
+		f.Parse()
+		pr.at, pr.queue = nil, 0
+		pr.set.reset()
+		pr.run(f, prog.apply, true)
+	}
+	pr.end()
+}
+
+const ethernetHeader = 14
+
+func (pr *Processor) begin(now time.Duration, s Sink) {
+	pr.now, pr.sink, pr.used = now, s, 0
+	pr.snap = pr.p.snap.Load()
+	if pr.snap.epoch != pr.epoch {
+		pr.epoch = pr.snap.epoch
+		pr.cache.adopt(pr.snap)
+	}
+}
+
+// process runs up to chunk frames: first all are parsed and hashed, then each is looked up.
+func (pr *Processor) process(frames []*packet.Frame) {
+	if pr.p.cfg.NoCache {
+		for _, f := range frames {
+			if pr.admit(f) {
+				f.Parse()
+				pr.walkWhole(f, nil, 0)
+			}
+		}
+		return
+	}
+	for i, f := range frames {
+		f.Parse()
+		pr.hashes[i] = pr.cache.hash(f, &pr.keys[i])
+	}
+	for i, f := range frames {
+		if !pr.admit(f) {
+			continue
+		}
+		if path := pr.cache.find(pr.hashes[i], &pr.keys[i]); path != nil {
+			pr.follow(path, f)
+		} else {
+			pr.walkWhole(f, &pr.keys[i], pr.hashes[i])
+		}
+	}
+}
+
+// admit reports whether a frame may come in at all.
+func (pr *Processor) admit(f *packet.Frame) bool {
+	in := pr.snap.ports.get(f.InPort)
+	switch {
+	case in == nil:
+		pr.drops[DropNoPort]++
+	case !in.recv:
+		pr.drops[DropNoRecv]++
+	case f.Len() < ethernetHeader:
+		pr.drops[DropRunt]++
+	default:
+		return true
+	}
+	return false
+}
+
+// follow runs a remembered path.
+func (pr *Processor) follow(p *path, f *packet.Frame) {
+	n := uint64(f.Len())
+	if p.packets == 0 {
+		pr.touched = append(pr.touched, p)
+	}
+	p.packets++
+	p.bytes += n
+	pr.queue = 0
+	for i, e := range p.steps {
+		prog := e.prog
+		pr.at = e
+		var ok bool
+		if f, ok = pr.run(f, prog.apply, i+1 == len(p.steps) && p.last); !ok {
+			p.packets--
+			p.bytes -= n
+			pr.countSteps(p.steps[:i+1], n)
+			return
+		}
+		if prog.metaMask != 0 {
+			writeMetadata(f, prog)
+		}
+	}
+	switch {
+	case p.next != noTable:
+		pr.resume(p, f, n)
+	case p.miss != noTable:
+		pr.drops[DropMiss]++
+	case len(p.set) > 0:
+		pr.run(f, p.set, true)
+	}
+}
+
+func writeMetadata(f *packet.Frame, prog *Program) {
+	const w = 16 // packet.Metadata's word
+	f.Key[w] = f.Key[w]&^prog.metaMask | prog.metadata
+}
+
+// end adds up the batch's counters and lets go of its frames.
+func (pr *Processor) end() {
+	for _, p := range pr.touched {
+		pr.flush(p)
+	}
+	pr.touched = pr.touched[:0]
+	for w := range pr.seen {
+		for ; pr.seen[w] != 0; pr.seen[w] &= pr.seen[w] - 1 {
+			i := w<<6 + bits.TrailingZeros64(pr.seen[w])
+			c := &pr.tables[i]
+			pr.p.stats[i].lookups.Add(c.lookups)
+			pr.p.stats[i].matched.Add(c.matched)
+			*c = tableCount{}
+		}
+	}
+	pr.p.drops.add(&pr.drops)
+	pr.sink, pr.snap, pr.at = nil, nil, nil
+	if len(pr.scratch) > keepScratch {
+		clear(pr.scratch[keepScratch:])
+		pr.scratch = pr.scratch[:keepScratch]
+	}
+}
+
+// flush moves a path's counts to its entries.
+func (pr *Processor) flush(p *path) {
+	if p.packets == 0 {
+		return
+	}
+	for _, e := range p.steps {
+		pr.count(e, p.packets, p.bytes)
+	}
+	if p.miss != noTable {
+		pr.countTable(int(p.miss), p.packets, 0)
+	}
+	p.packets, p.bytes = 0, 0
+}
+
+// countSteps counts one frame of n bytes for entries off the remembered path.
+func (pr *Processor) countSteps(steps []*Entry, n uint64) {
+	for _, e := range steps {
+		pr.count(e, 1, n)
+	}
+}
+
+func (pr *Processor) count(e *Entry, packets, bytes uint64) {
+	e.stats.packets.Add(packets)
+	e.stats.bytes.Add(bytes)
+	if e.stats.used.Load() < int64(pr.now) {
+		e.stats.used.Store(int64(pr.now))
+	}
+	pr.countTable(int(e.Table), packets, packets)
+}
+
+func (pr *Processor) countTable(table int, lookups, matched uint64) {
+	c := &pr.tables[table]
+	c.lookups += lookups
+	c.matched += matched
+	pr.seen[table>>6] |= 1 << (table & 63)
+}
+
+// Scratch frames hold the changed copies of one batch.
+const (
+	keepScratch = 64   // kept from batch to batch
+	maxScratch  = 4096 // in one batch; beyond it copies are dropped and counted
+)
+
+// copyOf is a copy of f that may be changed, nil when the batch has used up its scratch frames.
+func (pr *Processor) copyOf(f *packet.Frame) *packet.Frame {
+	if pr.used == len(pr.scratch) {
+		if pr.used >= maxScratch {
+			pr.drops[DropTooManyCopies]++
+			return nil
+		}
+		pr.scratch = append(pr.scratch, packet.NewFrame(max(2048, f.Len())))
+	}
+	c := pr.scratch[pr.used]
+	pr.used++
+	f.CopyTo(c)
+	return c
+}

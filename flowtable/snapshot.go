@@ -1,0 +1,48 @@
+// Slow path: the immutable view that packets see, and how the draft becomes one.
+
+package flowtable
+
+import (
+	"github.com/weirswitch/weir/flowtable/classifier"
+	"github.com/weirswitch/weir/flowtable/packet"
+)
+
+// snapshot is everything that decides about a frame except counters, the MAC table and time. It is
+// built under Pipeline.mu, never changes afterwards, and is alive as long as a processor uses it.
+type snapshot struct {
+	epoch  uint64                    // counts publications, from 1
+	tables []classifier.View[*Entry] // up to the last table that has entries; beyond it all is miss
+	ports  *portSet
+
+	// A path may be reused for every frame equal in these bits of the header words, and, if shape
+	// is set, with the same headers present.
+	reads packet.Mask
+	shape bool
+}
+
+// freeze makes the draft a snapshot. Only tables that changed are frozen anew.
+func (p *Pipeline) freeze() *snapshot {
+	p.epoch++
+	s := &snapshot{epoch: p.epoch, ports: p.set}
+	last := -1
+	for i := range p.tables {
+		t := &p.tables[i]
+		if t.dirty {
+			t.view, t.dirty = t.rules.Freeze(), false
+		}
+		if t.rules.Len() == 0 {
+			t.reads, t.shape = packet.Mask{}, false
+			continue
+		}
+		last = i
+		for w := range t.reads {
+			s.reads[w] |= t.reads[w]
+		}
+		s.shape = s.shape || t.shape
+	}
+	s.tables = make([]classifier.View[*Entry], last+1)
+	for i := range s.tables {
+		s.tables[i] = p.tables[i].view
+	}
+	return s
+}

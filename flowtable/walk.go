@@ -1,0 +1,234 @@
+// Miss path: the full walk through the tables, which leaves a path behind.
+
+package flowtable
+
+import (
+	"github.com/weirswitch/weir/flowtable/packet"
+	"github.com/weirswitch/weir/openflow"
+)
+
+// trail is what a walk met: the material of a path, of the counters, and of a trace.
+type trail struct {
+	steps []*Entry
+	miss  int16 // table without an entry for the frame, or noTable
+	cut   int   // how many steps the header fields foretell; the rest depends on what came to light
+	next  int16 // the table after those, or noTable
+	whole bool  // the walk was not broken off by an op
+}
+
+func (t *trail) reset() {
+	t.steps = t.steps[:0]
+	t.miss, t.next, t.cut, t.whole = noTable, noTable, 0, true
+}
+
+// walkWhole takes a frame from the first table to its end. If key is given, the path is kept for
+// the next frame like it.
+func (pr *Processor) walkWhole(f *packet.Frame, key *cacheKey, hash uint64) {
+	n := uint64(f.Len())
+	pr.queue = 0
+	pr.set.reset()
+	pr.trail.reset()
+	pr.walk(f, 0)
+	if key != nil && pr.trail.whole {
+		pr.keep(key, hash)
+	}
+	pr.countTrail(n)
+}
+
+// resume continues behind a path that ends where a header came off.
+func (pr *Processor) resume(p *path, f *packet.Frame, n uint64) {
+	pr.set.reset()
+	for _, e := range p.steps {
+		pr.set.merge(e.prog)
+	}
+	f.Key.Set(packet.ActsetOutput, 0, uint64(pr.set.output()))
+	pr.trail.reset()
+	pr.walk(f, int(p.next))
+	pr.countTrail(n)
+}
+
+// walk is the pipeline of section 5.1: in each table the entry of highest priority; its
+// instructions in the order meter (where section 5.7's will stand), apply, clear, write, metadata,
+// goto; at the end the action set. A table without a matching entry drops the frame and its action
+// set.
+func (pr *Processor) walk(f *packet.Frame, table int) {
+	t := &pr.trail
+	pr.revealed = false
+	f.Key.Set(packet.ActsetOutput, 0, uint64(pr.set.output()))
+	for {
+		e := pr.lookup(table, &f.Key)
+		if e == nil {
+			t.miss = int16(table)
+			pr.drops[DropMiss]++
+			return
+		}
+		t.steps = append(t.steps, e)
+		pr.at = e
+		prog := e.prog
+		var ok bool
+		if f, ok = pr.run(f, prog.apply, false); !ok {
+			t.whole = false
+			return
+		}
+		pr.set.merge(prog)
+		if prog.next == noTable {
+			break
+		}
+		if prog.clear || len(prog.write) > 0 {
+			f.Key.Set(packet.ActsetOutput, 0, uint64(pr.set.output()))
+		}
+		writeMetadata(f, prog)
+		table = int(prog.next)
+		if pr.revealed && t.next == noTable {
+			t.cut, t.next = len(t.steps), prog.next
+		}
+	}
+	writeMetadata(f, pr.at.prog)
+	pr.run(f, pr.set.list(), true)
+}
+
+// lookup finds the entry of highest priority in one table.
+func (pr *Processor) lookup(table int, k *packet.Key) *Entry {
+	if table >= len(pr.snap.tables) {
+		return nil
+	}
+	r := pr.snap.tables[table].Lookup(k, nil)
+	if r == nil {
+		return nil
+	}
+	return r.Value
+}
+
+// keep turns the trail into a path of the cache.
+func (pr *Processor) keep(key *cacheKey, hash uint64) {
+	if pr.cache.crowded() {
+		for _, p := range pr.touched {
+			pr.flush(p)
+		}
+		pr.touched = pr.touched[:0]
+		pr.cache.resize(2 * len(pr.cache.slots))
+	}
+	t := &pr.trail
+	p := &pr.cache.place(hash, key).path
+	pr.flush(p)
+	steps := t.steps
+	if t.next != noTable {
+		steps = steps[:t.cut]
+	}
+	p.steps = append(p.steps[:0], steps...)
+	p.next, p.miss, p.set = t.next, t.miss, nil
+	if t.next != noTable {
+		p.miss = noTable
+	} else if t.miss == noTable {
+		p.keepSet(&pr.set, steps)
+	}
+	p.last = p.next == noTable && len(p.set) == 0
+}
+
+// keepSet stores the merged action set. If it is one entry's own, that list serves.
+func (p *path) keepSet(set *actionSet, steps []*Entry) {
+	if set.n == 0 {
+		return
+	}
+	writers, from := 0, 0
+	for i, e := range steps {
+		if e.prog.clear {
+			writers = 0
+		}
+		if len(e.prog.write) > 0 {
+			writers, from = writers+1, i
+		}
+	}
+	if writers == 1 {
+		p.set = steps[from].prog.write
+		return
+	}
+	p.own = append(p.own[:0], set.list()...)
+	p.set = p.own
+}
+
+// countTrail counts one frame for what the walk met.
+func (pr *Processor) countTrail(n uint64) {
+	pr.countSteps(pr.trail.steps, n)
+	if pr.trail.miss != noTable {
+		pr.countTable(int(pr.trail.miss), 1, 0)
+	}
+}
+
+// actionSet is the action set of the frame at hand (section 5.10): at most one op of a rank, in
+// ascending rank.
+type actionSet struct {
+	ops [maxSet]op
+	n   int
+}
+
+func (s *actionSet) reset()     { s.n = 0 }
+func (s *actionSet) list() []op { return s.ops[:s.n] }
+
+// merge does an entry's clear_actions and write_actions.
+func (s *actionSet) merge(p *Program) {
+	if p.clear {
+		s.n = 0
+	}
+	at := 0
+	for i := range p.write {
+		o := &p.write[i]
+		for at < s.n && s.ops[at].rank < o.rank {
+			at++
+		}
+		if at == s.n || s.ops[at].rank != o.rank {
+			copy(s.ops[at+1:s.n+1], s.ops[at:s.n])
+			s.n++
+		}
+		s.ops[at] = *o
+	}
+}
+
+// unsetOutput is actset_output's value when the set has no output action (OFPP_UNSET of 1.4).
+const unsetOutput = 0xfffffff7
+
+// output is the port of the set's output action; a group hides it.
+func (s *actionSet) output() uint32 {
+	if s.n == 0 {
+		return unsetOutput
+	}
+	last := &s.ops[s.n-1]
+	if last.rank != rankOutput || s.n > 1 && s.ops[s.n-2].rank == rankGroup {
+		return unsetOutput
+	}
+	return last.target()
+}
+
+// dependencies adds to reads what a program that goes on to another table copies from, so that the
+// header bits which later lookups rest on are all in reads. It reports whether the program changes
+// a frame: then the path also depends on which headers are there.
+func (p *Program) dependencies(reads *packet.Mask) (changes bool) {
+	for i := range p.apply {
+		o := &p.apply[i]
+		switch o.code {
+		case opPushVLAN, opPushPBB:
+			reads.SetFull(packet.VLANVID)
+			reads.SetFull(packet.VLANPCP)
+			reads.SetFull(packet.PBBISID)
+		case opPushMPLS:
+			for _, fl := range [...]packet.Field{packet.EthType, packet.IPTTL, packet.MPLSLabel, packet.MPLSTC, packet.MPLSBOS, packet.MPLSTTL} {
+				reads.SetFull(fl)
+			}
+		case opMove:
+			reads.SetFull(packet.Field(o.port))
+		case opSetField, opPopVLAN, opPopMPLS, opPopPBB, opSetIPTTL, opSetMPLSTTL, opDecIPTTL, opDecMPLSTTL, opCopyTTLIn, opCopyTTLOut:
+		default:
+			continue
+		}
+		changes = true
+	}
+	return changes
+}
+
+// The table-miss reason of a packet-in is for table-miss entries alone (section 5.4).
+func (e *Entry) reason() openflow.PacketInReason {
+	if e != nil && e.miss {
+		return openflow.ReasonNoMatch
+	}
+	return openflow.ReasonAction
+}

@@ -1,0 +1,20 @@
+// Package ofctl is the text form of OpenFlow values: the flow syntax of ovs-ofctl, which people read,
+// type and parse with scripts.
+//
+//	match.go    Match and priority     ip,in_port=1,nw_dst=10.0.0.0/8
+//	value.go    one field's value      10.0.0.0/8, 00:11:22:33:44:55/ff:ff:ff:00:00:00, 0x10/0xf0
+//	action.go   Actions, Instructions  push_vlan:0x8100,set_field:4196->vlan_vid,output:2
+//	flow.go     a line of dump-flows   cookie=0x0, duration=5s, table=0, n_packets=0, ... actions=drop
+//	port.go     show and dump-ports    1(eth1): addr:02:00:00:00:00:01
+//	table.go    dump-tables            table 0: active=2, lookup=6, matched=6
+//	desc.go     the other short replies
+//
+// The order of fields and the spelling of numbers are Open vSwitch's, version 3.1, when it prints
+// an OpenFlow 1.3 reply: the golden test compares with that program's own output. What it cannot
+// read (in_phy_port, ipv6_exthdr, pbb_isid, the PBB and copy-TTL actions) is printed in the
+// specification's words.
+//
+// # Concurrency
+//
+// All functions are pure: they append to a buffer of the caller's and keep nothing.
+package ofctl

@@ -1,0 +1,82 @@
+package ofctl
+
+import (
+	"fmt"
+	"strconv"
+
+	"github.com/weirswitch/weir/openflow"
+)
+
+// Flow is one line of dump-flows without the space that leads it.
+func Flow(f *openflow.FlowStats) string { return string(AppendFlow(nil, f)) }
+
+// AppendFlow writes a line of dump-flows: cookie, age and counters, then what --no-stats prints.
+func AppendFlow(b []byte, f *openflow.FlowStats) []byte {
+	b = fmt.Appendf(b, "cookie=0x%x, duration=", f.Cookie)
+	b = appendDuration(b, f.DurationSec, f.DurationNsec)
+	b = fmt.Appendf(b, "s, table=%d, ", f.TableID)
+	b = append(appendCount(append(b, "n_packets="...), f.PacketCount), ", "...)
+	b = append(appendCount(append(b, "n_bytes="...), f.ByteCount), ", "...)
+	return appendRule(b, f)
+}
+
+// AppendFlowPlain writes a flow as dump-flows --no-stats does: what was installed, and nothing that
+// time or traffic changes.
+func AppendFlowPlain(b []byte, f *openflow.FlowStats) []byte {
+	if f.Cookie != 0 {
+		b = fmt.Appendf(b, "cookie=0x%x, ", f.Cookie)
+	}
+	if f.TableID != 0 {
+		b = fmt.Appendf(b, "table=%d, ", f.TableID)
+	}
+	return appendRule(b, f)
+}
+
+func appendRule(b []byte, f *openflow.FlowStats) []byte {
+	if f.IdleTimeout != 0 {
+		b = fmt.Appendf(b, "idle_timeout=%d, ", f.IdleTimeout)
+	}
+	if f.HardTimeout != 0 {
+		b = fmt.Appendf(b, "hard_timeout=%d, ", f.HardTimeout)
+	}
+	for _, w := range FlowFlags(f.Flags) {
+		b = append(append(b, w...), ' ')
+	}
+	start := len(b)
+	b = AppendMatch(b, f.Match, f.Priority)
+	if len(b) > start {
+		b = append(b, ' ')
+	}
+	return AppendInstructions(append(b, "actions="...), f.Instructions)
+}
+
+// FlowFlags are the words of FLOW_MOD's flags.
+func FlowFlags(f openflow.FlowModFlags) []string {
+	var words []string
+	for i, w := range [...]string{"send_flow_rem", "check_overlap", "reset_counts", "no_packet_counts", "no_byte_counts"} {
+		if f&(1<<i) != 0 {
+			words = append(words, w)
+		}
+	}
+	return words
+}
+
+// appendDuration writes seconds with no decimals, three, or nine, as few as are exact.
+func appendDuration(b []byte, sec, nsec uint32) []byte {
+	b = strconv.AppendUint(b, uint64(sec), 10)
+	switch {
+	case nsec == 0:
+		return b
+	case nsec%1_000_000 == 0:
+		return fmt.Appendf(b, ".%03d", nsec/1_000_000)
+	}
+	return fmt.Appendf(b, ".%09d", nsec)
+}
+
+// appendCount writes a counter; all ones is a counter that is not kept.
+func appendCount(b []byte, n uint64) []byte {
+	if n == ^uint64(0) {
+		return append(b, '?')
+	}
+	return strconv.AppendUint(b, n, 10)
+}

@@ -142,7 +142,7 @@ func judge(t *testing.T, b *bed, file string) {
 		out := b.must("tshark", append(append([]string{"-n", "-Q", "-r", file}, checks...), "-Y", filter, "-T", "fields", "-e", "frame.number")...)
 		return len(strings.Fields(out))
 	}
-	if n := count("tcp.checksum.status == 1 && tcp.len > 1000"); n < 2*4e6/1500 {
+	if n := count("tcp.checksum.status == 1 && tcp.len > 1000"); n < 2*4_000_000/1500 {
 		t.Errorf("tshark finds only %d big TCP segments with a good checksum", n)
 	}
 	for _, wrong := range []string{"tcp.checksum.status == 0", "ip.checksum.status == 0", "udp.checksum.status == 0",

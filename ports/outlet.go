@@ -81,3 +81,7 @@ func (o *outlet) finished(r *ring, f *packet.Frame) (n, bytes int) {
 	}
 	return n, bytes
 }
+
+// unfinished says whether somebody still has to compute a checksum or cut the
+// frame into segments.
+func unfinished(o *packet.Offload) bool { return o.NeedsCsum || o.GSO != packet.GSONone }

@@ -20,8 +20,8 @@ import (
 
 // ethernet is a frame of n bytes that says which one it is.
 func ethernet(id byte, n int) []byte {
-	b := append([]byte{2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 0x88, 0xb5}, bytes.Repeat([]byte{id}, n)...)
-	return b[:max(n, minFrame)]
+	head := []byte{2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 0x88, 0xb5}
+	return append(head, bytes.Repeat([]byte{id}, max(0, n-len(head)))...)
 }
 
 // tcpSegment builds a complete Ethernet/IPv4/TCP frame with gopacket.

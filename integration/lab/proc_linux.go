@@ -32,6 +32,7 @@ type Cmd struct {
 	Dir  string    // working directory; empty for the caller's
 	In   io.Reader // standard input; nil for none
 	Echo io.Writer // gets a copy of the output as it comes; may be nil
+	UID  uint32    // user and group to run as, without any capability; zero for the program's own
 }
 
 // Start runs a process in the namespace. Both its outputs are collected.
@@ -44,6 +45,9 @@ func (s *Space) Start(c Cmd) (*Proc, error) {
 	cmd.Stdout, cmd.Stderr = out, out
 	// Its own process group: a terminal's Ctrl-C reaches the lab alone, which then stops its processes in order.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
+	if c.UID != 0 {
+		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: c.UID, Gid: c.UID}
+	}
 	cmd.WaitDelay = time.Second // a grandchild may keep the pipe open
 	if err := s.Do(cmd.Start); err != nil {
 		return nil, fmt.Errorf("%s: start %s: %w", s.Name, c.Path, err)

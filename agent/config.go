@@ -23,6 +23,7 @@ type Config struct {
 // LogConfig says what is logged and how. Format is "text" or "json"; Level and
 // the values of Levels are error, warn, info or debug; the keys of Levels are logParts.
 type LogConfig struct {
+	File   string // lines are appended to it; empty: standard error
 	Level  string
 	Format string
 	Levels map[string]string

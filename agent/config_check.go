@@ -15,7 +15,6 @@ const (
 	defaultTables        = 254
 	defaultMACTableSize  = 8192
 	defaultMACTableAge   = 300 * second
-	defaultPacketInQueue = 1024
 	defaultMinBackoff    = 1 * second
 	defaultMaxBackoff    = 8 * second
 	defaultProbe         = 5 * second
@@ -64,20 +63,20 @@ func (b *bridgeDraft) complete() {
 func (c *controllerDraft) complete(bridge *controllerDraft) ControllerConfig {
 	return ControllerConfig{
 		Target:          c.target,
-		MinBackoff:      first(defaultMinBackoff, c.minBackoff, bridge.minBackoff),
-		MaxBackoff:      first(c.defaultMax(bridge), c.maxBackoff, bridge.maxBackoff),
-		InactivityProbe: first(defaultProbe, c.inactivityProbe, bridge.inactivityProbe),
-		PacketInRate:    first(0, c.packetInRate, bridge.packetInRate),
-		PacketInBurst:   first(defaultPacketInBurst, c.packetIns, bridge.packetIns),
+		MinBackoff:      firstGiven(defaultMinBackoff, c.minBackoff, bridge.minBackoff),
+		MaxBackoff:      firstGiven(c.defaultMax(bridge), c.maxBackoff, bridge.maxBackoff),
+		InactivityProbe: firstGiven(defaultProbe, c.inactivityProbe, bridge.inactivityProbe),
+		PacketInRate:    firstGiven(0, c.packetInRate, bridge.packetInRate),
+		PacketInBurst:   firstGiven(defaultPacketInBurst, c.packetIns, bridge.packetIns),
 	}
 }
 
 // defaultMax keeps a longer min-backoff alone from clashing with the default of max-backoff.
 func (c *controllerDraft) defaultMax(bridge *controllerDraft) duration {
-	return max(defaultMaxBackoff, first(0, c.minBackoff, bridge.minBackoff))
+	return max(defaultMaxBackoff, firstGiven(0, c.minBackoff, bridge.minBackoff))
 }
 
-func first[T any](otherwise T, given ...*T) T {
+func firstGiven[T any](otherwise T, given ...*T) T {
 	for _, g := range given {
 		if g != nil {
 			return *g

@@ -79,7 +79,7 @@ func (b *bridgeDraft) addControllerAt(text, at string) error {
 		case s == nil || !ok:
 			err = fmt.Errorf("unknown option %q behind the target: expected %s, each with =VALUE",
 				clip(w, 40), strings.Join(knownKeys(settings[1:], ""), ", "))
-			if near := nearest(key, knownKeys(settings[1:], "")); near != "" {
+			if near := Nearest(key, knownKeys(settings[1:], "")); near != "" {
 				err = fmt.Errorf("unknown option %q behind the target: write %s=VALUE", clip(w, 40), near)
 			}
 		default:

@@ -111,9 +111,15 @@ func (f *Flags) Load(file string) (*Config, error) {
 	if err != nil {
 		return nil, err
 	}
+	f.Over(c)
+	return c, nil
+}
+
+// Over puts the process settings that were given as flags over those of c.
+func (f *Flags) Over(c *Config) {
 	d := &draft{Config: *c}
 	for _, set := range f.set {
 		set(d)
 	}
-	return &d.Config, nil
+	*c = d.Config
 }

@@ -2,8 +2,8 @@
 
 package agent
 
-// nearest returns the word closest to s, or "" when none is close enough to be meant.
-func nearest(s string, words []string) string {
+// Nearest returns the word closest to s, or "" when none is close enough to be meant.
+func Nearest(s string, words []string) string {
 	best, limit := "", max(1, min(len(s)/3, 3))
 	if len(s) > 64 {
 		return "" // nobody meant that

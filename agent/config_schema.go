@@ -66,6 +66,8 @@ func processSettings() []setting[draft] {
 			set: func(d *draft, s string) error { return setWord(&d.Log.Level, s, logLevels) }},
 		{key: "log.format", flag: "log-format", arg: "FORMAT", help: "text or json",
 			set: func(d *draft, s string) error { return setWord(&d.Log.Format, s, []string{"text", "json"}) }},
+		{key: "log.file", flag: "log-file", arg: "FILE", help: "append the log to this file instead of standard error",
+			set: func(d *draft, s string) error { return setPath(&d.Log.File, s) }},
 		{key: "log.levels", flag: "log-levels", arg: "PART=LEVEL", shape: shapeMap,
 			help: "another level for one part: " + strings.Join(logParts, ", "),
 			set:  func(d *draft, s string) error { return d.setLogLevel(s) }},

@@ -110,7 +110,7 @@ func ParseTarget(s string) (Target, error) {
 	if !ok {
 		return bad("expected a scheme and a colon: " + hint)
 	}
-	if near := nearest(scheme, targetSchemes); near != "" {
+	if near := Nearest(scheme, targetSchemes); near != "" {
 		hint = fmt.Sprintf("did you mean %q? (%s)", near, hint)
 	}
 	return bad(fmt.Sprintf("unknown scheme %q: %s", scheme, hint))

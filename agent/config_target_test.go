@@ -70,8 +70,8 @@ func TestNearest(t *testing.T) {
 	words := []string{"status", "ports", "flows", "fdb", "stop"}
 	for in, want := range map[string]string{"statsu": "status", "flow": "flows", "port": "ports", "fbd": "fdb",
 		"xyzzy": "", "": "", "stp": "stop", "s": "", strings.Repeat("status", 20): ""} {
-		if got := nearest(in, words); got != want {
-			t.Errorf("nearest(%q) = %q, want %q", in, got, want)
+		if got := Nearest(in, words); got != want {
+			t.Errorf("Nearest(%q) = %q, want %q", in, got, want)
 		}
 	}
 }

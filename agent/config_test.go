@@ -155,7 +155,7 @@ func TestDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := BridgeConfig{Name: "br0", FailMode: FailStandalone, TableMiss: MissNormal, Tables: 254, MaxFlows: 1_000_000,
-		Protocols: []string{"OpenFlow13"}, DatapathDesc: "br0", PacketInQueue: 1024,
+		Protocols: []string{"OpenFlow13"}, DatapathDesc: "br0", PacketInQueue: 512,
 		MACTable: MACTableConfig{Size: 8192, Age: 300 * second},
 		Controllers: []ControllerConfig{{Target: Target{Scheme: "tcp", Host: "10.0.0.1", Port: 6653},
 			MinBackoff: second, MaxBackoff: 8 * second, InactivityProbe: 5 * second, PacketInBurst: 100}}}
@@ -191,7 +191,7 @@ func keysOf(n *yaml.Node, path string, out map[string]bool) {
 		}
 	case yaml.MappingNode:
 		for i := 0; i+1 < len(n.Content); i += 2 {
-			key := join(path, n.Content[i].Value)
+			key := joinPath(path, n.Content[i].Value)
 			out[key] = true
 			keysOf(n.Content[i+1], key, out)
 		}
@@ -322,7 +322,7 @@ func TestFileAndFlagsAgree(t *testing.T) {
 	file := filepath.Join(dir, "w.yaml")
 	text := `
 rundir: ` + dir + `
-log: {level: debug, format: json, levels: {channel: warn, port: error}}
+log: {level: debug, format: json, file: /var/log/weir.log, levels: {channel: warn, port: error}}
 bridges:
 - name: br7
   dpid: "00000000000000ab"
@@ -366,7 +366,7 @@ bridges:
 	if err != nil {
 		t.Fatal(err)
 	}
-	byFlags, err := loadFlags("--rundir", dir, "--log-level", "debug", "--log-format=json", "--log-levels", "channel=warn,port=error",
+	byFlags, err := loadFlags("--rundir", dir, "--log-level", "debug", "--log-format=json", "--log-file", "/var/log/weir.log", "--log-levels", "channel=warn,port=error",
 		"--name", "br7", "--dpid", "ab", "--mac", "02:00:00:00:00:07", "--fail-mode", "secure", "--table-miss", "drop",
 		"--tables", "9", "--max-flows", "1000", "--protocols", "OpenFlow13", "--dp-desc", "seven", "--forward-bpdu",
 		"--packet-in-queue", "77", "--mac-table-size", "99", "--mac-table-age", "30s",

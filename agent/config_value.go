@@ -31,7 +31,7 @@ func setWord(dst *string, s string, words []string) error {
 		}
 	}
 	expected := strings.Join(words[:len(words)-1], ", ") + " or " + words[len(words)-1]
-	if near := nearest(strings.ToLower(s), words); near != "" {
+	if near := Nearest(strings.ToLower(s), words); near != "" {
 		return fmt.Errorf("%q is not known, did you mean %q? (expected %s)", clip(s, 40), near, expected)
 	}
 	return fmt.Errorf("%q is not known: expected %s", clip(s, 40), expected)

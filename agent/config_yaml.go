@@ -103,7 +103,7 @@ func readKeys[T any](r *reader, n *yaml.Node, path, prefix string, settings []se
 	seen := map[string]int{}
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		k, v := n.Content[i], n.Content[i+1]
-		at := join(path, k.Value)
+		at := joinPath(path, k.Value)
 		if first, again := seen[k.Value]; again {
 			r.failAt(k.Line, at, fmt.Sprintf("the key stands here a second time, the first is in line %d: keep one of them", first))
 			continue
@@ -133,7 +133,7 @@ func readKey[T any](r *reader, k, v *yaml.Node, at, prefix string, settings []se
 	}
 	known := knownKeys(settings, prefix)
 	problem := "unknown key"
-	if near := nearest(k.Value, known); near != "" {
+	if near := Nearest(k.Value, known); near != "" {
 		problem += fmt.Sprintf(", did you mean %q?", near)
 	} else {
 		problem += ": expected one of " + strings.Join(known, ", ")
@@ -172,7 +172,7 @@ func readValue[T any](r *reader, settings []setting[T], s *setting[T], v *yaml.N
 		}
 	case shapeMap:
 		r.pairs(v, at, s.arg, func(k, val *yaml.Node, text string) {
-			set(val, join(at, k.Value), k.Value+"="+text)
+			set(val, joinPath(at, k.Value), k.Value+"="+text)
 		})
 	case shapeBlock:
 		if v.Kind == yaml.ScalarNode { // internal: true
@@ -203,7 +203,7 @@ func (r *reader) pairs(n *yaml.Node, at, arg string, visit func(k, v *yaml.Node,
 	seen := map[string]int{}
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		k, v := n.Content[i], n.Content[i+1]
-		key := join(at, k.Value)
+		key := joinPath(at, k.Value)
 		if first, again := seen[k.Value]; again {
 			r.failAt(k.Line, key, fmt.Sprintf("the key stands here a second time, the first is in line %d: keep one of them", first))
 			continue
@@ -270,8 +270,8 @@ func clip(s string, n int) string {
 	return s[:n] + "..."
 }
 
-// join appends a key to a path.
-func join(path, key string) string {
+// joinPath appends a key to a path.
+func joinPath(path, key string) string {
 	key = clip(key, 40)
 	if path == "" {
 		return key

@@ -5,6 +5,7 @@ package agent
 import (
 	"fmt"
 	"io"
+	"os"
 	"runtime"
 	"sync"
 	"time"
@@ -35,6 +36,8 @@ const (
 type logRoot struct {
 	mu     sync.Mutex
 	out    *logrus.Logger
+	stderr io.Writer // where lines go while no file is named
+	file   *os.File
 	level  logrus.Level
 	levels map[string]logrus.Level
 	sites  map[callSite]*logSite
@@ -55,9 +58,9 @@ type logSite struct {
 	suppressed int
 }
 
-// NewLogger writes to w as c says. c has passed Config.Check.
+// NewLogger writes to w as c says, but for c.File, which is Open's business. c has passed Config.Check.
 func NewLogger(w io.Writer, c LogConfig) *Logger {
-	r := &logRoot{out: logrus.New(), sites: map[callSite]*logSite{}, now: time.Now}
+	r := &logRoot{out: logrus.New(), stderr: w, sites: map[callSite]*logSite{}, now: time.Now}
 	r.out.SetOutput(w)
 	r.out.SetLevel(logrus.TraceLevel) // the levels are decided here, by part
 	l := &Logger{root: r, part: "agent"}
@@ -88,6 +91,34 @@ func (l *Logger) Configure(c LogConfig) {
 			r.levels[part] = v
 		}
 	}
+}
+
+// Open appends the lines of all Loggers that share l's output to a file from now on,
+// also when it is open already: it may have been moved away meanwhile. An empty name
+// goes back to the writer of NewLogger.
+func (l *Logger) Open(file string) error {
+	if l == nil {
+		return nil
+	}
+	var f *os.File
+	if file != "" {
+		var err error
+		if f, err = os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o640); err != nil {
+			return fmt.Errorf("the log cannot be written: %w", err)
+		}
+	}
+	r := l.root
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.file != nil {
+		r.file.Close()
+	}
+	if r.file = f; f != nil {
+		r.out.SetOutput(f)
+	} else {
+		r.out.SetOutput(r.stderr)
+	}
+	return nil
 }
 
 // Part gives a Logger for another part (one of the names in log.levels).

@@ -1,0 +1,235 @@
+// Slow path: the switches of one process, from the first socket to the last.
+
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/weirswitch/weir/ports"
+)
+
+// Agent is a weir process: the bridges of one Config, each with its control socket.
+// All methods are safe for concurrent use; changes happen one at a time.
+type Agent struct {
+	log     *Logger
+	env     Env
+	runDir  string
+	created bool                               // the run directory was made here
+	load    func(file string) (*Config, error) // reads a file for Reload
+	file    string                             // that the configuration came from; empty: flags
+
+	done chan struct{} // closed when the last bridge is gone
+	once sync.Once
+
+	mu      sync.Mutex // held while the set of bridges changes
+	logging LogConfig  // as running
+	bridges []*bridge  // in the order of the configuration
+	closed  bool
+}
+
+// bridge is one Switch with its control socket.
+type bridge struct {
+	name string
+	sw   *Switch
+	ctl  *controlServer
+}
+
+// AgentOptions is what an Agent takes from the process around it.
+type AgentOptions struct {
+	Log  *Logger                            // nil: silent
+	Env  Env                                // for its switches; Log, RunDir, Patches and Pipes are filled in
+	File string                             // where the Config came from, for Reload; empty: flags
+	Load func(file string) (*Config, error) // nil: LoadConfig
+}
+
+// NewAgent makes an Agent that runs nothing yet. cfg.RunDir must be set.
+func NewAgent(o AgentOptions) *Agent {
+	a := &Agent{log: o.Log, env: o.Env, load: o.Load, file: o.File, done: make(chan struct{})}
+	if a.load == nil {
+		a.load = LoadConfig
+	}
+	a.env.Log = o.Log
+	a.env.Patches, a.env.Pipes = new(ports.Patches), new(ports.Pipes)
+	return a
+}
+
+// Start claims the names of all bridges, then starts them in order. After an error
+// nothing runs and nothing is left behind.
+func (a *Agent) Start(cfg *Config) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.runDir, a.env.RunDir, a.logging = cfg.RunDir, cfg.RunDir, cfg.Log
+	var err error
+	if a.created, err = makeRunDir(a.runDir); err != nil {
+		return err
+	}
+	for i := range cfg.Bridges {
+		if err := a.add(cfg.Bridges[i]); err != nil {
+			return errors.Join(err, a.closeAll())
+		}
+	}
+	return nil
+}
+
+// add claims and starts one bridge. mu is held.
+func (a *Agent) add(cfg BridgeConfig) error {
+	l, err := claim(a.runDir, cfg.Name)
+	if err != nil {
+		return err
+	}
+	b := &bridge{name: cfg.Name}
+	b.sw, err = NewSwitch(cfg, a.env)
+	if err == nil {
+		err = b.sw.Start()
+	}
+	if err != nil {
+		l.Close()
+		return fmt.Errorf("bridge %s: %w", cfg.Name, err)
+	}
+	b.ctl = serveControl(a, b, l)
+	a.bridges = append(a.bridges, b)
+	a.log.With("bridge", b.name).Infof("runs: %d ports, %d controllers", len(cfg.Ports), len(cfg.Controllers))
+	return nil
+}
+
+// remove stops one bridge: ports restored, sockets unlinked. mu is held.
+func (a *Agent) remove(b *bridge) error {
+	for i, have := range a.bridges {
+		if have == b {
+			a.bridges = append(a.bridges[:i:i], a.bridges[i+1:]...)
+			break
+		}
+	}
+	err := b.sw.Close()
+	b.ctl.unlink()
+	a.log.With("bridge", b.name).Infof("stopped")
+	return err
+}
+
+// closeAll stops all bridges in order and ends the Agent. mu is held.
+func (a *Agent) closeAll() error {
+	var errs []error
+	for len(a.bridges) > 0 {
+		errs = append(errs, a.remove(a.bridges[0]))
+	}
+	a.end()
+	return errors.Join(errs...)
+}
+
+// end tells Done that no bridge is left.
+func (a *Agent) end() {
+	a.closed = true
+	if a.created {
+		_ = os.Remove(a.runDir) // stays when another process has a socket there
+	}
+	a.once.Do(func() { close(a.done) })
+}
+
+// Close stops all bridges in order. It may be called more than once.
+func (a *Agent) Close() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.closeAll()
+}
+
+// Done is closed when the last bridge has stopped, by Close or by StopBridge.
+func (a *Agent) Done() <-chan struct{} { return a.done }
+
+// StopBridge stops one bridge. last says that it was the last one, so the Agent has ended.
+func (a *Agent) StopBridge(name string) (last bool, err error) {
+	a.stopBridge(name, func(l bool, e error) { last, err = l, e })
+	return last, err
+}
+
+// stopBridge is StopBridge for who must tell somebody before the process may end: tell
+// runs before Done is closed.
+func (a *Agent) stopBridge(name string, tell func(last bool, err error)) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	b := a.find(name)
+	if b == nil {
+		tell(false, fmt.Errorf("there is no bridge %s here; there are %s", name, a.names()))
+		return
+	}
+	err := a.remove(b)
+	last := len(a.bridges) == 0
+	tell(last, err)
+	if last {
+		a.end()
+	}
+}
+
+// Switch returns the running switch of that name, or nil.
+func (a *Agent) Switch(name string) *Switch {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if b := a.find(name); b != nil {
+		return b.sw
+	}
+	return nil
+}
+
+func (a *Agent) find(name string) *bridge {
+	for _, b := range a.bridges {
+		if b.name == name {
+			return b
+		}
+	}
+	return nil
+}
+
+func (a *Agent) names() string {
+	var names []string
+	for _, b := range a.bridges {
+		names = append(names, b.name)
+	}
+	if names == nil {
+		return "none"
+	}
+	return strings.Join(names, ", ")
+}
+
+// readyPoll is how often WaitReady looks again: links come up within milliseconds.
+const readyPoll = 10 * time.Millisecond
+
+// WaitReady waits until every port of every bridge is up. Listeners accept since Start
+// returned. When ctx ends first, the error names each port that is not up.
+func (a *Agent) WaitReady(ctx context.Context) error {
+	for {
+		down := a.portsDown()
+		if len(down) == 0 {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("not ready in time: %s", strings.Join(down, "; "))
+		case <-a.done:
+			return errors.New("stopped before it was ready")
+		case <-time.After(readyPoll):
+		}
+	}
+}
+
+// portsDown tells of each port that carries nothing, and why.
+func (a *Agent) portsDown() (down []string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, b := range a.bridges {
+		for _, p := range b.sw.Ports() {
+			switch {
+			case p.LinkUp:
+			case !p.Present:
+				down = append(down, fmt.Sprintf("bridge %s: port %s (%s) does not exist", b.name, p.Name, p.Spec))
+			default:
+				down = append(down, fmt.Sprintf("bridge %s: port %s (%s) has no link", b.name, p.Name, p.Spec))
+			}
+		}
+	}
+	return down
+}

@@ -1,0 +1,172 @@
+// Slow path: the table of weir's commands, and their help.
+
+package main
+
+import (
+	"flag"
+	"fmt"
+	"io"
+	"sort"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/weirswitch/weir/agent"
+)
+
+// command is one line of "weir help".
+type command struct {
+	words       []string // "port", "add"
+	args        string   // for people
+	least, most int      // how many arguments besides flags
+	summary     string
+	more        string // what the summary leaves out
+	example     string
+	setup       func(t *tool, fs *flag.FlagSet) func(words []string) error
+}
+
+func (c *command) name() string { return strings.Join(c.words, " ") }
+
+const anyNumber = 1 << 20
+
+// commands are all commands in the order of help.
+func commands() []command {
+	return []command{
+		{words: []string{"run"}, args: "[-c FILE | FLAGS]", summary: "run bridges until SIGTERM or Ctrl-C",
+			more: "Settings come from a YAML file or from flags. Flags of a bridge belong to the --name before them.\n" +
+				"SIGHUP applies what was changed in the file. A second SIGTERM ends at once.",
+			example: "weir run --name br0 --port 1:eth1 --port 2:eth2 --controller tcp:127.0.0.1:6653",
+			setup:   (*tool).run},
+		{words: []string{"check"}, args: "-c FILE", summary: "tell every mistake in a configuration file, start nothing",
+			example: "weir check -c /etc/weir.yaml", setup: (*tool).check},
+		{words: []string{"reload"}, args: "[BRIDGE] [-c FILE]", most: 1, summary: "apply what was changed in the configuration file",
+			more: "What is the same keeps its flows, MAC table, sessions and counters; ports that were added by\n" +
+				"\"weir port add\" and are not in the file go. A file with mistakes changes nothing.\n" +
+				"Without BRIDGE every bridge of the process is brought to what the file says.",
+			example: "weir reload -c /etc/weir.yaml", setup: (*tool).reload},
+		{words: []string{"stop"}, args: "[BRIDGE...] [--wait]", most: anyNumber, summary: "stop bridges; a process ends with its last one",
+			more: "Without BRIDGE all bridges of the run directory.", example: "weir stop br0 --wait", setup: (*tool).stop},
+		{words: []string{"status"}, args: "[BRIDGE...] [--connected] [--json]", most: anyNumber, summary: "what bridges and controllers are doing",
+			example: "weir status br0 --connected && echo ready", setup: (*tool).status},
+		{words: []string{"ports"}, args: "[BRIDGE] [--json]", most: 1, summary: "ports with their counters",
+			example: "weir ports br0", setup: (*tool).ports},
+		{words: []string{"port", "add"}, args: "BRIDGE [NUM:]SPEC", least: 2, most: 2, summary: "add a port to a running bridge",
+			example: "weir port add br0 3:tap:vm2,tag=10", setup: (*tool).portAdd},
+		{words: []string{"port", "del"}, args: "BRIDGE NAME", least: 2, most: 2, summary: "take a port out of a running bridge, by name or number",
+			example: "weir port del br0 vm2", setup: (*tool).portDel},
+		{words: []string{"flows"}, args: "[BRIDGE] [--table N] [--json]", most: 1, summary: "flow entries as ovs-ofctl prints them",
+			example: "weir flows br0 --table 0", setup: (*tool).flows},
+		{words: []string{"fdb", "show"}, args: "[BRIDGE] [--json]", most: 1, summary: "addresses that the learning switch knows",
+			example: "weir fdb show br0", setup: (*tool).fdbShow},
+		{words: []string{"fdb", "flush"}, args: "[BRIDGE] [--port PORT] [--json]", most: 1, summary: "forget learned addresses",
+			example: "weir fdb flush br0 --port eth1", setup: (*tool).fdbFlush},
+		{words: []string{"version"}, summary: "version and OpenFlow versions", example: "weir version", setup: (*tool).version},
+	}
+}
+
+// findCommand matches the longest command; rest are its arguments.
+func findCommand(args []string) (*command, []string, error) {
+	all := commands()
+	var firsts, seconds []string
+	for i := range all {
+		w := all[i].words
+		if w[0] == args[0] && len(w) == 1 {
+			return &all[i], args[1:], nil
+		}
+		if w[0] == args[0] && len(args) > 1 && w[1] == args[1] {
+			return &all[i], args[2:], nil
+		}
+		if w[0] == args[0] {
+			seconds = append(seconds, w[1])
+		}
+		firsts = append(firsts, w[0])
+	}
+	if seconds == nil {
+		if near := agent.Nearest(args[0], firsts); near != "" {
+			return nil, nil, usagef("there is no command %q, did you mean %q?", args[0], near)
+		}
+		return nil, nil, usagef("there is no command %q", args[0])
+	}
+	if len(args) > 1 && !strings.HasPrefix(args[1], "-") {
+		if near := agent.Nearest(args[1], seconds); near != "" {
+			return nil, nil, usagef("there is no command \"%s %s\", did you mean \"%s %s\"?", args[0], args[1], args[0], near)
+		}
+	}
+	if len(args) > 1 && (args[1] == "-h" || args[1] == "--help") {
+		for i := range all {
+			if all[i].words[0] == args[0] {
+				return &all[i], args[1:], nil
+			}
+		}
+	}
+	return nil, nil, usagef("expected \"weir %s %s\"", args[0], strings.Join(seconds, "\" or \"weir "+args[0]+" "))
+}
+
+// help answers "weir help [COMMAND]".
+func (t *tool) help(words []string) error {
+	if len(words) == 0 {
+		t.printOverview(t.out)
+		return nil
+	}
+	found := false
+	for _, c := range commands() {
+		if strings.HasPrefix(c.name()+" ", strings.Join(words, " ")+" ") {
+			if found {
+				fmt.Fprintln(t.out)
+			}
+			t.printHelp(t.out, &c)
+			found = true
+		}
+	}
+	if !found {
+		_, _, err := findCommand(words)
+		return err
+	}
+	return nil
+}
+
+// printOverview has one line for each command.
+func (t *tool) printOverview(w io.Writer) {
+	fmt.Fprint(w, "weir is an OpenFlow 1.3 software switch.\n\n")
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, c := range commands() {
+		fmt.Fprintf(tw, "  weir %s %s\t%s\n", c.name(), c.args, c.summary)
+	}
+	tw.Flush()
+	fmt.Fprint(w, "\nEvery command takes --rundir DIR, also before its name (default $OVS_RUNDIR, else /run/weir),\n"+
+		"and --help. Exit codes: 0 done, 1 did not work, 2 not understood.\n")
+}
+
+// printHelp tells all of one command.
+func (t *tool) printHelp(w io.Writer, c *command) {
+	fmt.Fprintf(w, "weir %s %s\n  %s\n", c.name(), c.args, c.summary)
+	if c.more != "" {
+		fmt.Fprintf(w, "\n%s\n", c.more)
+	}
+	fmt.Fprintf(w, "\nExample:\n  %s\n\nFlags:\n", c.example)
+	fs := flag.NewFlagSet("", flag.ContinueOnError)
+	c.setup(t, fs)
+	if fs.Lookup("rundir") == nil {
+		fs.String("rundir", "", "`DIR` folder of the sockets of running bridges (default $OVS_RUNDIR, else /run/weir)")
+	}
+	var flags []*flag.Flag
+	fs.VisitAll(func(f *flag.Flag) {
+		if f.Usage != "" { // without words: between weir and itself
+			flags = append(flags, f)
+		}
+	})
+	sort.SliceStable(flags, func(i, j int) bool { return flags[i].Name < flags[j].Name })
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, f := range flags {
+		arg, usage := flag.UnquoteUsage(f)
+		if b, ok := f.Value.(interface{ IsBoolFlag() bool }); ok && b.IsBoolFlag() {
+			arg = ""
+		}
+		dashes := "--"
+		if len(f.Name) == 1 {
+			dashes = "-"
+		}
+		usage = strings.TrimSpace(strings.TrimPrefix(usage, arg))
+		fmt.Fprintf(tw, "  %s%s %s\t%s\n", dashes, f.Name, arg, usage)
+	}
+	tw.Flush()
+}

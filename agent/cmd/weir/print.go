@@ -1,0 +1,139 @@
+// Slow path: what running bridges said, as tables for people or as JSON.
+
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/weirswitch/weir/agent"
+)
+
+// localPort is OFPP_LOCAL (section 7.2.1).
+const localPort = 0xfffffffe
+
+// printJSON writes a value with indents, for jq and for people.
+func (t *tool) printJSON(v any) error {
+	e := json.NewEncoder(t.out)
+	e.SetIndent("", "  ")
+	e.SetEscapeHTML(false)
+	return e.Encode(v)
+}
+
+// table writes rows whose columns are separated by tabs.
+func (t *tool) table(header string, rows []string) {
+	tw := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(tw, header)
+	for _, r := range rows {
+		fmt.Fprintln(tw, r)
+	}
+	tw.Flush()
+}
+
+func portNumber(n uint32) string {
+	if n == localPort {
+		return "LOCAL"
+	}
+	return fmt.Sprint(n)
+}
+
+// span is a duration without digits that nobody reads.
+func span(d time.Duration) string {
+	switch {
+	case d < 10*time.Second:
+		return d.Round(100 * time.Millisecond).String()
+	case d < time.Hour:
+		return d.Round(time.Second).String()
+	}
+	return d.Round(time.Minute).String()
+}
+
+func (t *tool) printStatus(s *agent.BridgeStatus) {
+	doing := "no controller needed"
+	switch {
+	case s.Connected:
+		doing = "controller connected"
+	case s.Standalone:
+		doing = "forwarding on its own"
+	case s.FailMode == string(agent.FailSecure):
+		doing = "waiting for a controller"
+	}
+	fmt.Fprintf(t.out, "%s: datapath %s, %s (%s), up %s, process %d\n", s.Name, s.DPID, s.FailMode, doing, span(s.Uptime), s.Process.PID)
+	fmt.Fprintf(t.out, "  ports %d, flows %d in %d tables, learned addresses %d, packet-ins %d (%d dropped)\n",
+		s.Ports, s.Flows, s.Tables, s.MACs, s.PacketIns, s.PacketDrops)
+	for _, l := range s.Listeners {
+		fmt.Fprintf(t.out, "  listens on %s\n", l)
+	}
+	for _, c := range s.Controllers {
+		kind := "controller"
+		if c.Tool {
+			kind = "tool"
+		}
+		fmt.Fprintf(t.out, "  %s %s: %s for %s", kind, c.Target, c.State, span(c.Since))
+		if c.Role != "" && c.Connected {
+			fmt.Fprintf(t.out, ", role %s", c.Role)
+		}
+		if c.LastError != "" && !c.Connected {
+			fmt.Fprintf(t.out, ", %d attempts, last error: %s", c.Attempts, c.LastError)
+		}
+		fmt.Fprintln(t.out)
+	}
+	if words := counts(s.Drops); words != "" {
+		fmt.Fprintf(t.out, "  dropped: %s\n", words)
+	}
+}
+
+// counts lists named counters in order of their names.
+func counts(m map[string]uint64) string {
+	var words []string
+	for k, v := range m {
+		words = append(words, fmt.Sprintf("%s %d", k, v))
+	}
+	slices.Sort(words)
+	return strings.Join(words, ", ")
+}
+
+func (t *tool) printPorts(list []agent.PortStatus) {
+	var rows []string
+	for _, p := range list {
+		link := "up"
+		switch {
+		case !p.Present:
+			link = "absent"
+		case !p.LinkUp:
+			link = "down"
+		}
+		if len(p.Config) > 0 {
+			link += " " + strings.Join(p.Config, " ")
+		}
+		vlan := p.VLAN
+		if vlan == "" {
+			vlan = "-"
+		}
+		rows = append(rows, fmt.Sprintf("%s\t%s\t%s\t%s\t%d\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%s", portNumber(p.Number), p.Name, p.Kind, link, p.MTU, vlan,
+			p.RxPackets, p.RxBytes, p.RxDropped, p.TxPackets, p.TxBytes, p.TxDropped, counts(p.Drops)))
+	}
+	t.table("PORT\tNAME\tKIND\tLINK\tMTU\tVLAN\tRX PACKETS\tBYTES\tDROPPED\tTX PACKETS\tBYTES\tDROPPED\tDROPS", rows)
+}
+
+func (t *tool) printFlows(list []agent.FlowStatus) {
+	for _, f := range list {
+		fmt.Fprintf(t.out, " %s\n", strings.TrimSpace(f.Text))
+	}
+}
+
+func (t *tool) printFDB(list []agent.MACStatus) {
+	var rows []string
+	for _, m := range list {
+		age := span(m.Age)
+		if m.Static {
+			age = "static"
+		}
+		rows = append(rows, fmt.Sprintf("%s\t%s\t%d\t%s\t%s", portNumber(m.Port), m.Name, m.VLAN, m.MAC, age))
+	}
+	t.table("PORT\tNAME\tVLAN\tMAC\tAGE", rows)
+}

@@ -1,0 +1,171 @@
+// Slow path: "weir run": the process that is the switch, in the foreground or detached.
+
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/weirswitch/weir/agent"
+)
+
+// runOptions are the flags of "weir run" that are no settings of the switch.
+type runOptions struct {
+	file      string
+	detach    bool
+	waitReady time.Duration
+	readyFD   int // the detached process tells its parent here
+	flags     *agent.Flags
+}
+
+func (t *tool) run(fs *flag.FlagSet) func([]string) error {
+	o := &runOptions{flags: agent.NewFlags(fs)}
+	fs.StringVar(&o.file, "c", "", "`FILE` YAML file with all settings, instead of flags")
+	fs.BoolVar(&o.detach, "detach", false, "go on in the background; what fails at the start is told here")
+	fs.DurationVar(&o.waitReady, "wait-ready", 0, "`TIME` fail unless all ports are up within this time, such as 5s")
+	fs.IntVar(&o.readyFD, "ready-fd", 0, "")
+	return func([]string) error { return t.runCommand(o) }
+}
+
+// runCommand reads the configuration, then runs here or in the background.
+func (t *tool) runCommand(o *runOptions) error {
+	cfg, err := o.load()
+	if err != nil {
+		return err
+	}
+	if o.waitReady < 0 {
+		return usagef("--wait-ready %s: a time cannot be negative", o.waitReady)
+	}
+	if cfg.RunDir == "" {
+		if cfg.RunDir, err = agent.DefaultRunDir(t.getenv, t.uid); err != nil {
+			return err
+		}
+	}
+	if o.detach {
+		return detach(cfg.Log.File)
+	}
+	err = t.foreground(cfg, o)
+	if err != nil && o.readyFD > 0 {
+		tellParent(o.readyFD, err.Error())
+	}
+	return err
+}
+
+// load reads file or flags. Mistakes in flags are mistakes of the command line.
+func (o *runOptions) load() (*agent.Config, error) {
+	if o.file != "" {
+		return o.flags.Load(o.file)
+	}
+	cfg, err := o.flags.Config()
+	if err != nil {
+		return nil, usageError{err.Error()}
+	}
+	return cfg, nil
+}
+
+// foreground starts the bridges and stays until the last has stopped.
+func (t *tool) foreground(cfg *agent.Config, o *runOptions) error {
+	log := agent.NewLogger(t.err, cfg.Log)
+	if err := log.Open(cfg.Log.File); err != nil {
+		return err
+	}
+	file := ""
+	if o.file != "" {
+		if err := absolute(&o.file); err != nil {
+			return err
+		}
+		file = o.file
+	}
+	a := agent.NewAgent(agent.AgentOptions{Log: log, File: file, Load: func(f string) (*agent.Config, error) {
+		cfg, err := agent.LoadConfig(f)
+		if err == nil && o.flags != nil {
+			o.flags.Over(cfg)
+		}
+		return cfg, err
+	}})
+	signals := make(chan os.Signal, 8)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
+	hangups := make(chan os.Signal, 1)
+	notifyHangup(hangups)
+	started := make(chan error, 1)
+	go func() { started <- t.start(a, cfg, o) }()
+	for {
+		select {
+		case err := <-started:
+			if err != nil {
+				return err
+			}
+		case <-hangups:
+			if changes, err := a.Reload("", ""); err != nil {
+				log.Errorf("the configuration was not applied: %v", err)
+			} else if len(changes) == 0 {
+				log.Infof("the configuration is unchanged")
+			}
+		case s := <-signals:
+			log.Infof("%s: stopping; a second signal ends at once", s)
+			go func() {
+				<-signals
+				log.Errorf("ended by a second signal: ports may not have been restored")
+				os.Exit(exitFailure)
+			}()
+			return a.Close()
+		case <-a.Done():
+			return nil
+		}
+	}
+}
+
+// start brings everything up and tells who waits for it.
+func (t *tool) start(a *agent.Agent, cfg *agent.Config, o *runOptions) error {
+	if err := a.Start(cfg); err != nil {
+		return err
+	}
+	if o.waitReady > 0 {
+		ctx, cancel := context.WithTimeout(context.Background(), o.waitReady)
+		defer cancel()
+		if err := a.WaitReady(ctx); err != nil {
+			return errors.Join(err, a.Close())
+		}
+	}
+	if o.readyFD > 0 {
+		tellParent(o.readyFD, readyWord)
+	}
+	return nil
+}
+
+// readyWord is what a detached process writes when it runs; anything else is the reason
+// why it does not.
+const readyWord = "ready"
+
+// tellParent ends the wait of the process that was called with --detach.
+func tellParent(fd int, text string) {
+	if f := os.NewFile(uintptr(fd), "parent"); f != nil {
+		_, _ = f.WriteString(text)
+		f.Close()
+	}
+}
+
+func (t *tool) check(fs *flag.FlagSet) func([]string) error {
+	file := fs.String("c", "", "`FILE` YAML file to check")
+	return func([]string) error {
+		if *file == "" {
+			return usagef("expected \"weir check -c FILE\"")
+		}
+		cfg, err := agent.LoadConfig(*file)
+		if err != nil {
+			return err
+		}
+		n := 0
+		for _, b := range cfg.Bridges {
+			n += len(b.Ports)
+		}
+		fmt.Fprintf(t.out, "%s is right: bridges %d, ports %d\n", *file, len(cfg.Bridges), n)
+		return nil
+	}
+}

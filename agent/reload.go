@@ -1,0 +1,266 @@
+// Slow path: from the running configuration to another one, by the difference.
+
+package agent
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"sort"
+)
+
+// Reload reads the file again (or another one) and applies the difference. Of several
+// bridges only the one called only is touched, when it is not empty. A file with
+// mistakes changes nothing. What is equal in both keeps its flows, MAC table, sessions
+// and counters. The answer has one line for each change that was made; with an error,
+// those made in spite of it.
+func (a *Agent) Reload(file, only string) (changes []string, err error) {
+	if file == "" {
+		file = a.file
+	}
+	if file == "" {
+		return nil, errors.New("this process was started by flags: name the file to apply with -c FILE")
+	}
+	cfg, err := a.load(file)
+	if err != nil {
+		return nil, err
+	}
+	return a.Apply(cfg, only)
+}
+
+// Apply is Reload for a Config that was read already.
+func (a *Agent) Apply(cfg *Config, only string) (changes []string, err error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.closed {
+		return nil, errors.New("the process is stopping")
+	}
+	if cfg.RunDir != "" && cfg.RunDir != a.runDir {
+		return nil, fmt.Errorf("rundir: %s is in use and cannot become %s while the process runs: stop and start it", a.runDir, cfg.RunDir)
+	}
+	if only != "" && cfg.Bridge(only) == nil {
+		return nil, fmt.Errorf("the file has no bridge %s: add it, or stop the bridge with \"weir stop %s\"", only, only)
+	}
+	if only == "" && (cfg.Log.File != "" || a.logging.File != "") {
+		if err := a.log.Open(cfg.Log.File); err != nil {
+			return nil, err
+		}
+	}
+	if only == "" && !reflect.DeepEqual(a.logging, cfg.Log) {
+		a.log.Configure(cfg.Log)
+		a.logging = cfg.Log
+		changes = append(changes, "log: changed")
+	}
+	r := &reload{a: a, cfg: cfg, only: only, changes: changes}
+	r.removeBridges()
+	r.freeDevices()
+	r.changeBridges()
+	r.sortBridges()
+	for _, c := range r.changes {
+		a.log.Infof("reload: %s", c)
+	}
+	return r.changes, errors.Join(r.errs...)
+}
+
+// reload is one Apply under way.
+type reload struct {
+	a       *Agent
+	cfg     *Config
+	only    string
+	changes []string
+	errs    []error
+}
+
+func (r *reload) changed(format string, args ...any) {
+	r.changes = append(r.changes, fmt.Sprintf(format, args...))
+}
+
+func (r *reload) failed(err error) {
+	if err != nil {
+		r.errs = append(r.errs, err)
+	}
+}
+
+func (r *reload) skips(name string) bool { return r.only != "" && r.only != name }
+
+// removeBridges stops what the file no longer has.
+func (r *reload) removeBridges() {
+	for _, b := range slices.Clone(r.a.bridges) {
+		if r.skips(b.name) || r.cfg.Bridge(b.name) != nil {
+			continue
+		}
+		r.failed(r.a.remove(b))
+		r.changed("bridge %s: removed", b.name)
+	}
+}
+
+// freeDevices takes out every port that leaves its bridge before any is put in, for a
+// device may move from one bridge to another.
+func (r *reload) freeDevices() {
+	for _, b := range r.a.bridges {
+		to := r.cfg.Bridge(b.name)
+		if r.skips(b.name) || to == nil {
+			continue
+		}
+		now := b.sw.Config()
+		for _, p := range now.Ports {
+			if to.Port(p.Name) == nil && r.wanted(&p) {
+				r.failed(b.sw.RemovePort(p.Name))
+				r.changed("bridge %s: port %s removed", b.name, p.Name)
+			}
+		}
+	}
+}
+
+// wanted reports whether some bridge of the new configuration has a port on p's device.
+func (r *reload) wanted(p *PortConfig) bool {
+	for i := range r.cfg.Bridges {
+		for _, q := range r.cfg.Bridges[i].Ports {
+			if q.Kind == p.Kind && q.Target == p.Target {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// changeBridges brings each bridge of the file to what the file says.
+func (r *reload) changeBridges() {
+	for _, to := range r.cfg.Bridges {
+		if r.skips(to.Name) {
+			continue
+		}
+		b := r.a.find(to.Name)
+		if b == nil {
+			if err := r.a.add(to); err != nil {
+				r.failed(err)
+			} else {
+				r.changed("bridge %s: added", to.Name)
+			}
+			continue
+		}
+		now := b.sw.Config()
+		d := diffBridges(&now, &to)
+		if d.restart != "" {
+			r.restart(b, now, to, d.restart)
+			continue
+		}
+		if len(d.lines) == 0 {
+			continue
+		}
+		if err := b.sw.Apply(to); err != nil {
+			r.failed(fmt.Errorf("bridge %s: %w", to.Name, err))
+			after := b.sw.Config()
+			d = diffBridges(&now, &after)
+		}
+		for _, line := range d.lines {
+			r.changed("bridge %s: %s", to.Name, line)
+		}
+	}
+}
+
+// restart replaces a bridge by a new one, for a setting that a running switch cannot
+// take. If the new one does not start, the old one is started again.
+func (r *reload) restart(b *bridge, from, to BridgeConfig, why string) {
+	r.failed(r.a.remove(b))
+	if err := r.a.add(to); err != nil {
+		r.failed(err)
+		r.failed(r.a.add(from))
+		r.changed("bridge %s: restarted as it was", to.Name)
+		return
+	}
+	r.changed("bridge %s: restarted, because its %s changed", to.Name, why)
+}
+
+// sortBridges gives the running bridges the order of the file.
+func (r *reload) sortBridges() {
+	rank := map[string]int{}
+	for i := range r.cfg.Bridges {
+		rank[r.cfg.Bridges[i].Name] = i
+	}
+	sort.SliceStable(r.a.bridges, func(i, j int) bool { return rank[r.a.bridges[i].name] < rank[r.a.bridges[j].name] })
+	if len(r.a.bridges) == 0 {
+		r.a.end()
+	}
+}
+
+// bridgeDiff is what differs between two configurations of one bridge.
+type bridgeDiff struct {
+	restart string   // the setting that only a new Switch can take; empty: none
+	lines   []string // one for each difference, in words
+}
+
+// diffBridges compares settings, controllers, listeners and ports.
+func diffBridges(from, to *BridgeConfig) (d bridgeDiff) {
+	say := func(format string, args ...any) { d.lines = append(d.lines, fmt.Sprintf(format, args...)) }
+	for _, s := range []struct {
+		name     string
+		from, to any
+	}{
+		{"dpid", from.DPID, to.DPID}, {"mac", from.MAC, to.MAC},
+		{"tables", from.Tables, to.Tables}, {"max-flows", from.MaxFlows, to.MaxFlows},
+		{"mac-table", from.MACTable, to.MACTable}, {"forward-bpdu", from.ForwardBPDU, to.ForwardBPDU},
+	} {
+		if s.from != s.to && d.restart == "" {
+			d.restart = s.name
+		}
+	}
+	for _, s := range []struct {
+		name     string
+		from, to any
+	}{
+		{"fail-mode", from.FailMode, to.FailMode}, {"table-miss", from.TableMiss, to.TableMiss},
+		{"protocols", from.Protocols, to.Protocols}, {"dp-desc", from.DatapathDesc, to.DatapathDesc},
+		{"packet-in-queue", from.PacketInQueue, to.PacketInQueue},
+		{"tls", from.TLS, to.TLS},
+	} {
+		if !reflect.DeepEqual(s.from, s.to) {
+			say("%s changed", s.name)
+		}
+	}
+	switch {
+	case from.Internal == nil && to.Internal != nil:
+		say("internal device added")
+	case from.Internal != nil && to.Internal == nil:
+		say("internal device removed")
+	case !reflect.DeepEqual(from.Internal, to.Internal):
+		say("internal device changed")
+	}
+	diffByKey(from.Listen, to.Listen, Target.String, say, "listener")
+	diffByKey(from.Controllers, to.Controllers, func(c ControllerConfig) string { return c.Target.String() }, say, "controller")
+	diffByKey(from.Ports, to.Ports, func(p PortConfig) string { return p.Name }, say, "port")
+	return d
+}
+
+// diffByKey tells what was removed from a list, added to it and changed in it.
+func diffByKey[T any](from, to []T, key func(T) string, say func(string, ...any), what string) {
+	old := map[string]T{}
+	for _, v := range from {
+		old[key(v)] = v
+	}
+	for _, v := range to {
+		was, ok := old[key(v)]
+		delete(old, key(v))
+		switch {
+		case !ok:
+			say("%s %s added", what, key(v))
+		case !sameText(was, v):
+			say("%s %s changed", what, key(v))
+		}
+	}
+	for _, v := range from {
+		if _, gone := old[key(v)]; gone {
+			say("%s %s removed", what, key(v))
+		}
+	}
+}
+
+// sameText compares ports by their text, in which what was spelled differently is equal.
+func sameText(a, b any) bool {
+	if p, ok := a.(PortConfig); ok {
+		q := b.(PortConfig)
+		return p.String() == q.String()
+	}
+	return reflect.DeepEqual(a, b)
+}

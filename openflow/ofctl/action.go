@@ -77,7 +77,7 @@ func appendOutput(b []byte, a *openflow.Action) []byte {
 func appendSetField(b []byte, f openflow.Field) []byte {
 	w := wordOf(f.ID)
 	if f.ID == openflow.IPv6FLabel {
-		w.form = hex
+		w.form = asHex
 	}
 	b = appendValue(append(b, "set_field:"...), f, w.form)
 	return append(append(b, "->"...), w.set...)

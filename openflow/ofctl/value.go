@@ -14,7 +14,7 @@ type form uint8
 
 const (
 	decimal form = iota
-	hex
+	asHex
 	hex4    // four hex digits: EtherType
 	label   // five hex digits under a mask: IPv6 flow label
 	mac     // six bytes
@@ -37,7 +37,7 @@ type word struct {
 // together in match.go.
 func wordOf(id openflow.FieldID) word {
 	if id >= openflow.Reg0 && id <= openflow.XReg7 {
-		return word{id.Info().Name, id.Info().Name, hex}
+		return word{id.Info().Name, id.Info().Name, asHex}
 	}
 	if int(id) < len(words) && words[id].match != "" {
 		return words[id]
@@ -48,7 +48,7 @@ func wordOf(id openflow.FieldID) word {
 var words = [...]word{
 	openflow.InPort:       {"in_port", "in_port", port},
 	openflow.InPhyPort:    {"in_phy_port", "in_phy_port", port},
-	openflow.Metadata:     {"metadata", "metadata", hex},
+	openflow.Metadata:     {"metadata", "metadata", asHex},
 	openflow.EthDst:       {"dl_dst", "eth_dst", mac},
 	openflow.EthSrc:       {"dl_src", "eth_src", mac},
 	openflow.EthType:      {"dl_type", "eth_type", hex4},
@@ -83,14 +83,14 @@ var words = [...]word{
 	openflow.MPLSLabel:    {"mpls_label", "mpls_label", decimal},
 	openflow.MPLSTC:       {"mpls_tc", "mpls_tc", decimal},
 	openflow.MPLSBOS:      {"mpls_bos", "mpls_bos", decimal},
-	openflow.PBBISID:      {"pbb_isid", "pbb_isid", hex},
-	openflow.TunnelID:     {"tun_id", "tun_id", hex},
-	openflow.IPv6ExtHdr:   {"ipv6_exthdr", "ipv6_exthdr", hex},
+	openflow.PBBISID:      {"pbb_isid", "pbb_isid", asHex},
+	openflow.TunnelID:     {"tun_id", "tun_id", asHex},
+	openflow.IPv6ExtHdr:   {"ipv6_exthdr", "ipv6_exthdr", asHex},
 	openflow.NwFrag:       {"nw_frag", "ip_frag", frags},
 	openflow.IPTTL:        {"nw_ttl", "nw_ttl", decimal},
 	openflow.TCPFlags:     {"tcp_flags", "tcp_flags", flags},
 	openflow.ActsetOutput: {"actset_output", "actset_output", port},
-	openflow.PktMark:      {"pkt_mark", "pkt_mark", hex},
+	openflow.PktMark:      {"pkt_mark", "pkt_mark", asHex},
 	openflow.MPLSTTL:      {"mpls_ttl", "mpls_ttl", decimal},
 	openflow.PBBUCA:       {"pbb_uca", "pbb_uca", decimal},
 }
@@ -118,7 +118,7 @@ func appendValue(b []byte, f openflow.Field, as form) []byte {
 // maskForm is how a mask is written: decimal numbers have hex masks.
 func maskForm(as form) form {
 	if as == decimal || as == present || as == port {
-		return hex
+		return asHex
 	}
 	return as
 }
@@ -126,7 +126,7 @@ func maskForm(as form) form {
 func appendPlain(b []byte, v openflow.Value, as form, masked bool) []byte {
 	n := v.Uint64()
 	switch as {
-	case hex:
+	case asHex:
 		return appendHex(b, n)
 	case hex4:
 		return fmt.Appendf(b, "0x%04x", n)

@@ -1,0 +1,230 @@
+// Slow path: a new configuration for a running switch, applied as its difference from the old.
+
+package agent
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+
+	"github.com/weirswitch/weir/openflow"
+	"github.com/weirswitch/weir/ports"
+)
+
+// Apply changes the running switch to cfg by the difference between the two: what is the same in
+// both keeps its entries, MAC table, sessions and counters.
+//
+//  1. refuse what cannot change while running
+//  2. open what is new; if that fails, close it again: nothing has changed
+//  3. take out what is gone
+//  4. change what differs; a port that cannot be opened in its new form is tried in its old one
+//
+// An error of 1 or 2 leaves the old configuration as it was; one of 3 or 4 names what is different.
+func (s *Switch) Apply(cfg BridgeConfig) error {
+	s.ops.Lock()
+	defer s.ops.Unlock()
+	if s.closed || !s.started {
+		return fmt.Errorf("bridge %s is not running", s.name)
+	}
+	old := s.Config()
+	if err := fixedSettings(&old, &cfg); err != nil {
+		return err
+	}
+	oldPorts, newPorts := allPorts(&old), allPorts(&cfg)
+	if err := s.openNew(&old, &cfg, oldPorts, newPorts); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	s.cfg = cfg
+	s.mu.Unlock()
+	errs := []error{s.dropPorts(newPorts), s.dropListeners(cfg.Listen)}
+	s.dropControllers(cfg.Controllers)
+	for _, p := range newPorts {
+		errs = append(errs, s.changePort(p))
+	}
+	for _, c := range cfg.Controllers {
+		if !s.hasController(c) {
+			s.addController(c)
+		}
+	}
+	errs = append(errs, s.applyMiss(&old, &cfg))
+	s.log.Infof("configuration applied")
+	return errors.Join(errs...)
+}
+
+// fixedSettings refuses changes that only a new bridge can have.
+func fixedSettings(old, cfg *BridgeConfig) error {
+	for _, f := range []struct {
+		name string
+		same bool
+	}{
+		{"name", old.Name == cfg.Name}, {"dpid", old.DPID == cfg.DPID}, {"mac", old.MAC == cfg.MAC},
+		{"tables", old.Tables == cfg.Tables}, {"max-flows", old.MaxFlows == cfg.MaxFlows},
+		{"mac-table", old.MACTable == cfg.MACTable}, {"forward-bpdu", old.ForwardBPDU == cfg.ForwardBPDU},
+	} {
+		if !f.same {
+			return fmt.Errorf("bridge %s: %s cannot change while the bridge runs: stop it and start it again; nothing was changed", old.Name, f.name)
+		}
+	}
+	return nil
+}
+
+// allPorts is the configured ports with the internal one among them.
+func allPorts(cfg *BridgeConfig) []PortConfig {
+	list := slices.Clone(cfg.Ports)
+	if cfg.Internal != nil {
+		list = append(list, internalPort(cfg))
+	}
+	return list
+}
+
+func named(list []PortConfig, name string) *PortConfig {
+	for i := range list {
+		if list[i].Name == name {
+			return &list[i]
+		}
+	}
+	return nil
+}
+
+// openNew opens listeners and ports that the old configuration does not have. A port whose number
+// belongs to one that is about to go waits for changePort.
+func (s *Switch) openNew(old, cfg *BridgeConfig, oldPorts, newPorts []PortConfig) error {
+	var undo []func() error
+	fail := func(err error) error {
+		errs := []error{fmt.Errorf("%w; nothing was changed", err)}
+		for _, f := range undo {
+			errs = append(errs, f())
+		}
+		return errors.Join(errs...)
+	}
+	for _, t := range cfg.Listen {
+		if slices.Contains(old.Listen, t) {
+			continue
+		}
+		if err := s.listen(t); err != nil {
+			return fail(err)
+		}
+		undo = append(undo, func() error { return s.dropListeners(old.Listen) })
+	}
+	for _, p := range newPorts {
+		if named(oldPorts, p.Name) != nil || p.Number != 0 && s.table.Load().get(p.Number) != nil {
+			continue
+		}
+		if _, err := s.putIn(p); err != nil {
+			return fail(err)
+		}
+		undo = append(undo, func() error { return s.takeOut(s.table.Load().named(p.Name)) })
+	}
+	return nil
+}
+
+// dropPorts takes out the ports that keep does not name.
+func (s *Switch) dropPorts(keep []PortConfig) error {
+	var errs []error
+	for _, p := range s.table.Load().list {
+		if named(keep, p.name) == nil {
+			errs = append(errs, s.takeOut(p))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// changePort brings one port to its new configuration: untouched when it is the same, in place when
+// only VLANs and flooding differ, else by opening it anew under its old number.
+func (s *Switch) changePort(cfg PortConfig) error {
+	p := s.table.Load().named(cfg.Name)
+	if p == nil {
+		_, err := s.putIn(cfg)
+		return err
+	}
+	if sameDevice(p, &cfg) {
+		if !reflect.DeepEqual(p.cfg.VLAN, cfg.VLAN) || p.cfg.NoFlood != cfg.NoFlood {
+			s.configurePort(p, cfg)
+		}
+		return nil
+	}
+	was := p.cfg
+	errs := []error{s.takeOut(p)}
+	if _, err := s.putIn(cfg); err != nil {
+		_, again := s.putIn(was)
+		errs = append(errs, fmt.Errorf("port %s keeps its old configuration: %w", cfg.Name, err), again)
+	}
+	return errors.Join(errs...)
+}
+
+// sameDevice reports that the two differ at most in what the engine alone looks at.
+func sameDevice(p *port, cfg *PortConfig) bool {
+	a, b := p.cfg.Spec, cfg.Spec
+	if b.Number == 0 || b.Number == p.number {
+		b.Number = a.Number
+	}
+	a.VLAN, b.VLAN = ports.VLAN{}, ports.VLAN{}
+	a.NoFlood, b.NoFlood = false, false
+	return reflect.DeepEqual(a, b)
+}
+
+func (s *Switch) dropListeners(keep []Target) error {
+	s.mu.Lock()
+	var gone, stay []*listener
+	for _, l := range s.listeners {
+		if l.management || slices.Contains(keep, l.target) {
+			stay = append(stay, l)
+		} else {
+			gone = append(gone, l)
+		}
+	}
+	s.listeners = stay
+	s.mu.Unlock()
+	var errs []error
+	for _, l := range gone {
+		errs = append(errs, l.close())
+	}
+	return errors.Join(errs...)
+}
+
+func (s *Switch) dropControllers(keep []ControllerConfig) {
+	s.mu.Lock()
+	var gone, stay []*controller
+	for _, c := range s.controllers {
+		if slices.Contains(keep, c.cfg) {
+			stay = append(stay, c)
+		} else {
+			gone = append(gone, c)
+		}
+	}
+	s.controllers = stay
+	s.mu.Unlock()
+	for _, c := range gone {
+		c.close()
+	}
+}
+
+func (s *Switch) hasController(cfg ControllerConfig) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.ContainsFunc(s.controllers, func(c *controller) bool { return c.cfg == cfg })
+}
+
+// applyMiss brings the table-miss entry in line when fail mode or table-miss changed and no
+// controller is there to object.
+func (s *Switch) applyMiss(old, cfg *BridgeConfig) error {
+	if old.FailMode == cfg.FailMode && old.TableMiss == cfg.TableMiss || cfg.FailMode == FailSecure {
+		return nil
+	}
+	s.mu.Lock()
+	led := s.connected > 0
+	s.mu.Unlock()
+	if led {
+		return nil
+	}
+	if cfg.TableMiss == MissDrop {
+		_, err := s.pipe.FlowMod(s.clock.Now(), &openflow.FlowMod{
+			Command: openflow.FlowDeleteStrict, OutPort: openflow.PortAny, OutGroup: openflow.GroupAny, BufferID: openflow.NoBuffer,
+		})
+		s.pipe.Publish()
+		return err
+	}
+	return s.installMissEntry()
+}

@@ -1,0 +1,306 @@
+// Slow path: one OpenFlow connection, from the first HELLO to its end.
+
+package agent
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/weirswitch/weir/openflow"
+)
+
+const (
+	// handshakeTime is how long the peer may take to say HELLO.
+	handshakeTime = 10 * time.Second
+	// drainTime is how long replies may still travel after the peer has closed its half, or after
+	// HELLO_FAILED.
+	drainTime = 2 * time.Second
+)
+
+var (
+	errSilent    = errors.New("nothing heard, and no answer to ECHO_REQUEST")
+	errNoHello   = errors.New("no HELLO within " + handshakeTime.String())
+	errConfigOff = errors.New("taken out of the configuration")
+)
+
+// Channel is one connection to a controller or to a tool. A goroutine reads and handles messages in
+// their order, another one writes; whatever others have to say goes through the outbox.
+type Channel struct {
+	sw    *Switch
+	log   *Logger
+	nc    net.Conn
+	conn  *openflow.Conn
+	out   *outbox
+	peer  string
+	tool  bool          // accepted by a listener: quiet until it asks (CONTRACT of service connections)
+	probe time.Duration // silence before an ECHO_REQUEST; 0 = never
+	onUp  func()        // called once the versions are agreed; may be nil
+	ended chan struct{} // closed when run has returned
+
+	// Which reasons of each asynchronous message the peer wants now. Written under Switch.mu, read
+	// by workers.
+	wantPacketIn    atomic.Uint32
+	wantPortStatus  atomic.Uint32
+	wantFlowRemoved atomic.Uint32
+
+	up       atomic.Bool  // the versions are agreed
+	busy     atomic.Bool  // a message is being handled
+	heard    atomic.Int64 // clock when bytes last came in
+	wrote    atomic.Int64 // clock when bytes last went out
+	probed   atomic.Bool  // an ECHO_REQUEST is out since then
+	received atomic.Uint64
+	missLen  atomic.Uint32 // miss_send_len of SET_CONFIG
+
+	// guarded by Switch.mu
+	role  openflow.Role
+	async openflow.AsyncConfig
+	awake bool // asynchronous messages may be sent
+	since time.Duration
+	timer Timer
+
+	why     error // why it ended; guarded by endOnce
+	endOnce sync.Once
+}
+
+// newChannel wraps a connection. settings has the limits of a controller; a tool gets the defaults.
+func (s *Switch) newChannel(nc net.Conn, peer string, tool bool, settings ControllerConfig) *Channel {
+	c := &Channel{
+		sw: s, nc: nc, conn: openflow.NewConn(nc), peer: peer, tool: tool, probe: settings.InactivityProbe,
+		log:   s.env.Log.Part("channel").With("bridge", s.name).With("controller", peer),
+		out:   newOutbox(s.clock, s.packetInQueue(), settings.PacketInRate, settings.PacketInBurst),
+		ended: make(chan struct{}), role: openflow.RoleEqual, async: defaultAsync, since: s.clock.Now(),
+	}
+	c.missLen.Store(defaultMissLen)
+	c.heard.Store(int64(c.since))
+	return c
+}
+
+// defaultPacketInQueue is how many packet-ins may wait for a connection when nobody said.
+const defaultPacketInQueue = 512
+
+func (s *Switch) packetInQueue() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.cfg.PacketInQueue > 0 {
+		return s.cfg.PacketInQueue
+	}
+	return defaultPacketInQueue
+}
+
+// run speaks OpenFlow until the connection ends and says why it did; nil when the peer just closed it.
+func (c *Channel) run() error {
+	defer close(c.ended)
+	c.send(0, openflow.NewHello(openflow.Version)) // at once: some controllers wait for it
+	written := make(chan struct{})
+	go func() {
+		defer close(written)
+		if err := c.out.run(c.nc, c.progress); err != io.EOF {
+			c.nc.Close() // wakes the reader
+		}
+	}()
+	c.arm(handshakeTime)
+	err := c.read()
+	c.sw.leave(c)
+	c.sw.pipe.Publish()
+	c.drain(err, written)
+	c.endOnce.Do(func() { c.why = err })
+	if errors.Is(c.why, io.EOF) {
+		return nil
+	}
+	return c.why
+}
+
+// drain lets the writer send what is queued, when the peer has only finished speaking or must still
+// learn why it is refused, and closes the connection.
+func (c *Channel) drain(err error, written chan struct{}) {
+	var refused *openflow.Error
+	if errors.Is(err, io.EOF) || errors.As(err, &refused) {
+		c.nc.SetWriteDeadline(time.Now().Add(drainTime))
+		c.out.close(io.EOF, true)
+	} else {
+		c.out.close(err, false)
+		c.nc.Close()
+	}
+	<-written
+	c.nc.Close()
+}
+
+// end closes the connection from outside.
+func (c *Channel) end(why error) {
+	c.endOnce.Do(func() { c.why = why })
+	c.out.close(why, false)
+	c.nc.Close()
+}
+
+// read is the connection's reader: hello, then one message after the other.
+func (c *Channel) read() error {
+	if err := c.greet(); err != nil {
+		return err
+	}
+	for {
+		raw, err := c.conn.ReadMessage()
+		if err != nil {
+			return err
+		}
+		c.note()
+		c.busy.Store(true)
+		err = c.handle(raw)
+		c.busy.Store(false)
+		if err != nil {
+			return err
+		}
+		if c.conn.Buffered() == 0 {
+			c.sw.pipe.Publish() // a burst shares this
+		}
+	}
+}
+
+// greet waits for the peer's HELLO and agrees on the version (section 6.3.1).
+func (c *Channel) greet() error {
+	raw, err := c.conn.ReadMessage()
+	if err != nil {
+		return err
+	}
+	c.note()
+	m, xid, err := openflow.Decode(raw)
+	if err != nil {
+		return fmt.Errorf("expected HELLO: %w", err)
+	}
+	switch m := m.(type) {
+	case *openflow.Hello:
+		if _, err := openflow.Negotiate(openflow.NewHello(openflow.Version), m); err != nil {
+			c.refuse(xid, err)
+			return err
+		}
+	case *openflow.Error:
+		return fmt.Errorf("the peer refuses: %w %q", m, m.Data)
+	default:
+		return fmt.Errorf("expected HELLO, got %s", m.MsgType())
+	}
+	c.up.Store(true)
+	c.sw.enter(c)
+	if c.onUp != nil {
+		c.onUp()
+	}
+	c.arm(c.probe)
+	return nil
+}
+
+func (c *Channel) refuse(xid uint32, err error) {
+	var refused *openflow.Error
+	if errors.As(err, &refused) {
+		c.send(xid, refused)
+	}
+}
+
+// handle decodes and dispatches one message. A message that cannot be obeyed is answered with an
+// ERROR that carries it; only a broken connection ends it.
+func (c *Channel) handle(raw []byte) error {
+	m, xid, err := openflow.Decode(raw)
+	if err == nil {
+		err = c.dispatch(m, xid, raw)
+	}
+	if err == nil {
+		return nil
+	}
+	var refused *openflow.Error
+	if !errors.As(err, &refused) {
+		return err
+	}
+	if openflow.ReadHeader(raw).Type == openflow.TypeError {
+		return nil // never answer an error with an error
+	}
+	c.log.Debugf("refused %s: %v", openflow.ReadHeader(raw).Type, refused)
+	return c.reply(xid, refused.For(raw))
+}
+
+// reply sends an answer after publishing what it may speak of. It waits while the peer does not read.
+func (c *Channel) reply(xid uint32, m openflow.Message) error {
+	c.sw.pipe.Publish()
+	return c.send(xid, m)
+}
+
+func (c *Channel) send(xid uint32, m openflow.Message) error {
+	return c.out.reply(func(b []byte) []byte { return openflow.Append(b, xid, m) })
+}
+
+// note remembers that the peer is alive.
+func (c *Channel) note() {
+	c.received.Add(1)
+	c.heard.Store(int64(c.sw.clock.Now()))
+	c.probed.Store(false)
+}
+
+func (c *Channel) progress() { c.wrote.Store(int64(c.sw.clock.Now())) }
+
+// arm looks after the connection d from now; 0 stops looking.
+func (c *Channel) arm(d time.Duration) {
+	c.sw.mu.Lock()
+	defer c.sw.mu.Unlock()
+	if c.timer != nil {
+		c.timer.Stop()
+		c.timer = nil
+	}
+	select {
+	case <-c.ended:
+		return
+	default:
+	}
+	if d > 0 {
+		c.timer = c.sw.clock.AfterFunc(d, c.check)
+	}
+}
+
+// check is the inactivity probe: silence gets an ECHO_REQUEST, silence after that the end. A peer
+// that still takes our replies while its requests wait for them is not silent.
+func (c *Channel) check() {
+	if !c.up.Load() {
+		c.end(errNoHello)
+		return
+	}
+	last := c.heard.Load()
+	if c.busy.Load() {
+		last = max(last, c.wrote.Load())
+	}
+	idle := c.sw.clock.Now() - time.Duration(last)
+	switch {
+	case idle < c.probe:
+		c.arm(c.probe - idle)
+		return
+	case c.probed.Swap(true):
+		c.end(errSilent)
+		return
+	}
+	c.out.notify(func(b []byte) []byte { return openflow.Append(b, 0, &openflow.EchoRequest{}) })
+	c.arm(c.probe)
+}
+
+// enter makes an agreed connection one of those that asynchronous messages go to.
+func (s *Switch) enter(c *Channel) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c.since = s.clock.Now()
+	list := append(append([]*Channel(nil), *s.channels.Load()...), c)
+	s.channels.Store(&list)
+}
+
+// leave is the opposite of enter.
+func (s *Switch) leave(c *Channel) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c.timer != nil {
+		c.timer.Stop()
+	}
+	var list []*Channel
+	for _, o := range *s.channels.Load() {
+		if o != c {
+			list = append(list, o)
+		}
+	}
+	s.channels.Store(&list)
+}

@@ -1,0 +1,442 @@
+// Slow path: connecting to controllers, backing off, and listening for tools.
+
+package agent
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+)
+
+// dialTime bounds one attempt to connect, a TLS handshake included.
+const dialTime = 5 * time.Second
+
+// States of a controller, as shown in ControllerStatus.
+const (
+	stateConnecting = "connecting"
+	stateHandshake  = "handshake"
+	stateConnected  = "connected"
+	stateBackoff    = "backoff"
+)
+
+// controller keeps one configured controller connected.
+type controller struct {
+	sw   *Switch
+	cfg  ControllerConfig
+	log  *Logger
+	ctx  context.Context
+	stop context.CancelFunc
+	done chan struct{}
+
+	// guarded by Switch.mu
+	channel  *Channel // nil while there is none
+	state    string
+	since    time.Duration
+	attempts int
+	last     error // why the last attempt or connection ended
+	served   bool  // counted in Switch.connected
+}
+
+func (s *Switch) addController(cfg ControllerConfig) {
+	c := &controller{
+		sw: s, cfg: cfg, done: make(chan struct{}), state: stateConnecting, since: s.clock.Now(),
+		log: s.env.Log.Part("channel").With("bridge", s.name).With("controller", cfg.Target.String()),
+	}
+	c.ctx, c.stop = context.WithCancel(s.running)
+	s.mu.Lock()
+	s.controllers = append(s.controllers, c)
+	s.mu.Unlock()
+	go c.run()
+}
+
+// close ends the connection and the attempts to make one.
+func (c *controller) close() {
+	c.stop()
+	c.sw.mu.Lock()
+	ch := c.channel
+	c.sw.mu.Unlock()
+	if ch != nil {
+		ch.end(errConfigOff)
+	}
+	<-c.done
+}
+
+// run connects, speaks, and after each end waits a little longer before it tries again.
+func (c *controller) run() {
+	defer close(c.done)
+	backoff := c.minBackoff()
+	for c.ctx.Err() == nil {
+		c.enter(stateConnecting, nil)
+		ch, err := c.connect()
+		if err == nil {
+			err = c.speak(ch)
+			if ch.up.Load() {
+				backoff = c.minBackoff()
+			}
+		}
+		if c.ctx.Err() != nil {
+			return
+		}
+		c.report(err, backoff)
+		c.enter(stateBackoff, err)
+		c.wait(backoff)
+		backoff = min(2*backoff, max(c.cfg.MaxBackoff, c.minBackoff()))
+	}
+}
+
+func (c *controller) minBackoff() time.Duration {
+	if c.cfg.MinBackoff > 0 {
+		return c.cfg.MinBackoff
+	}
+	return time.Second
+}
+
+// report logs the first failure as a warning; those that follow say nothing new.
+func (c *controller) report(err error, backoff time.Duration) {
+	c.sw.mu.Lock()
+	attempts := c.attempts
+	c.sw.mu.Unlock()
+	if err == nil {
+		err = errors.New("closed by the controller")
+	}
+	if attempts <= 1 {
+		c.log.Warnf("not connected: %v; next attempt in %s", err, backoff)
+	} else {
+		c.log.Debugf("attempt %d: %v; next in %s", attempts, err, backoff)
+	}
+}
+
+func (c *controller) enter(state string, err error) {
+	c.sw.mu.Lock()
+	defer c.sw.mu.Unlock()
+	c.state, c.since = state, c.sw.clock.Now()
+	if state == stateConnecting {
+		c.attempts++
+	}
+	if state == stateBackoff {
+		c.last = err
+	}
+}
+
+// connect makes the connection, with TLS if the target asks for it.
+func (c *controller) connect() (*Channel, error) {
+	ctx, cancel := context.WithTimeout(c.ctx, dialTime)
+	defer cancel()
+	dial := c.sw.env.Dial
+	if dial == nil {
+		dial = (&net.Dialer{}).DialContext
+	}
+	t := c.cfg.Target
+	nc, err := dial(ctx, t.Network(), t.Address())
+	if err != nil {
+		return nil, err
+	}
+	if t.TLS() {
+		if nc, err = c.sw.clientTLS(ctx, nc, t.Host); err != nil {
+			return nil, err
+		}
+	}
+	return c.sw.newChannel(nc, t.String(), false, c.cfg), nil
+}
+
+// speak runs the connection; the switch has a controller from the agreed HELLO to the end.
+func (c *controller) speak(ch *Channel) error {
+	s := c.sw
+	s.mu.Lock()
+	c.channel, c.state, c.since = ch, stateHandshake, s.clock.Now()
+	closing := c.ctx.Err() != nil
+	s.mu.Unlock()
+	if closing {
+		ch.end(errClosing)
+	}
+	ch.onUp = c.up
+	err := ch.run()
+	c.down()
+	return err
+}
+
+func (c *controller) up() {
+	s := c.sw
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c.state, c.since, c.attempts, c.last, c.served = stateConnected, s.clock.Now(), 0, nil, true
+	s.connected++
+	c.log.Infof("connected")
+}
+
+// down forgets the connection. A standalone bridge without any controller decides alone again: its
+// table-miss entry comes back, and what the controllers installed stays.
+func (c *controller) down() {
+	s := c.sw
+	s.mu.Lock()
+	c.channel = nil
+	lost := c.served
+	if lost {
+		c.served = false
+		s.connected--
+	}
+	alone := lost && s.connected == 0 && s.running.Err() == nil && s.cfg.FailMode != FailSecure
+	s.mu.Unlock()
+	if !alone {
+		return
+	}
+	s.log.Warnf("no controller left: standalone, the table-miss entry is %s again", s.Config().TableMiss)
+	if err := s.installMissEntry(); err != nil {
+		s.log.Errorf("the table-miss entry cannot be installed: %v", err)
+	}
+}
+
+// wait sleeps by the switch's clock.
+func (c *controller) wait(d time.Duration) {
+	woken := make(chan struct{})
+	t := c.sw.clock.AfterFunc(d, func() { close(woken) })
+	defer t.Stop()
+	select {
+	case <-woken:
+	case <-c.ctx.Done():
+	}
+}
+
+// maxTools is how many connections one listener serves at once.
+const maxTools = 64
+
+// listener accepts tools at one address.
+type listener struct {
+	sw         *Switch
+	ln         net.Listener
+	name       string
+	target     Target
+	management bool   // NAME.mgmt
+	path       string // socket to unlink, or empty
+	secure     bool
+	done       sync.WaitGroup
+	slots      chan struct{} // one a connection
+	ctx        context.Context
+	stop       context.CancelFunc
+}
+
+// listenAll opens NAME.mgmt and the configured listeners. ops is held.
+func (s *Switch) listenAll(cfg BridgeConfig) error {
+	if s.env.RunDir != "" {
+		if err := s.listen(Target{Scheme: "punix", Path: s.managementPath()}); err != nil {
+			return err
+		}
+	}
+	for _, t := range cfg.Listen {
+		if err := s.listen(t); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// managementPath is where ovs-ofctl looks for a bridge by its bare name.
+func (s *Switch) managementPath() string {
+	return filepath.Join(s.env.RunDir, s.name+".mgmt")
+}
+
+func (s *Switch) listen(t Target) error {
+	name := t.String()
+	l := &listener{sw: s, name: name, target: t, secure: t.TLS(), slots: make(chan struct{}, maxTools)}
+	l.ctx, l.stop = context.WithCancel(s.running)
+	if t.TLS() { // a missing file shows now, not at the first connection
+		if _, err := s.tlsConfig(); err != nil {
+			return fmt.Errorf("listen %s: %w", name, err)
+		}
+	}
+	var err error
+	if t.Network() == "unix" {
+		l.path = t.Path
+		l.ln, err = listenUnix(t.Path)
+	} else {
+		l.ln, err = net.Listen("tcp", t.Address())
+	}
+	if err != nil {
+		return fmt.Errorf("listen %s: %w", name, err)
+	}
+	l.management = l.path != "" && l.path == s.managementPath()
+	s.mu.Lock()
+	s.listeners = append(s.listeners, l)
+	s.mu.Unlock()
+	l.done.Go(l.accept)
+	return nil
+}
+
+// listenUnix makes a socket at path. One that a dead process left behind is replaced; one that
+// answers belongs to somebody and stays.
+func listenUnix(path string) (net.Listener, error) {
+	ln, err := net.Listen("unix", path)
+	if err == nil {
+		return ln, nil
+	}
+	if fi, statErr := os.Lstat(path); statErr != nil || fi.Mode()&os.ModeSocket == 0 {
+		return nil, err
+	}
+	if nc, dialErr := net.DialTimeout("unix", path, time.Second); dialErr == nil {
+		nc.Close()
+		return nil, fmt.Errorf("%s is in use by another process: stop it, or choose another run directory or name", path)
+	}
+	if err := os.Remove(path); err != nil {
+		return nil, fmt.Errorf("%s was left behind and cannot be removed: %w", path, err)
+	}
+	return net.Listen("unix", path)
+}
+
+// Addr is where the listener can be reached, the port chosen by the system included.
+func (l *listener) addr() string {
+	if l.path != "" {
+		return l.name
+	}
+	if a, ok := l.ln.Addr().(*net.TCPAddr); ok {
+		t := l.target
+		t.Port = uint16(a.Port)
+		return t.String()
+	}
+	return l.name
+}
+
+// accept serves connections until the listener is closed. Beyond maxTools a connection is turned away.
+func (l *listener) accept() {
+	for {
+		nc, err := l.ln.Accept()
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		if err != nil { // out of descriptors, mostly
+			l.sw.log.Warnf("listener %s: %v", l.name, err)
+			time.Sleep(100 * time.Millisecond)
+			continue
+		}
+		select {
+		case l.slots <- struct{}{}:
+		default:
+			l.sw.log.Warnf("listener %s: %d connections already, one more turned away", l.name, maxTools)
+			nc.Close()
+			continue
+		}
+		l.done.Go(func() {
+			defer func() { <-l.slots }()
+			l.serve(nc)
+		})
+	}
+}
+
+func (l *listener) serve(nc net.Conn) {
+	peer := nc.RemoteAddr().String()
+	if l.path != "" {
+		peer = l.name
+	}
+	if l.secure {
+		var err error
+		if nc, err = l.sw.serverTLS(nc); err != nil {
+			l.sw.log.Warnf("listener %s: %s: %v", l.name, peer, err)
+			return
+		}
+	}
+	l.sw.serveTool(l.ctx, nc, peer)
+}
+
+// serveTool speaks with a tool until it goes or ctx ends.
+func (s *Switch) serveTool(ctx context.Context, nc net.Conn, peer string) {
+	c := s.newChannel(nc, peer, true, ControllerConfig{})
+	stop := context.AfterFunc(ctx, func() { c.end(errClosing) })
+	defer stop()
+	if err := c.run(); err != nil && !errors.Is(err, errClosing) {
+		c.log.Infof("tool connection ended: %v", err)
+	}
+}
+
+// Serve speaks OpenFlow over nc as with a configured controller, until the connection ends. It is
+// for programs that hold the controller's end of a net.Pipe.
+func (s *Switch) Serve(nc net.Conn) error {
+	c := s.newChannel(nc, "in-memory", false, ControllerConfig{})
+	stop := context.AfterFunc(s.running, func() { c.end(errClosing) })
+	defer stop()
+	return c.run()
+}
+
+// close stops accepting, ends the connections and unlinks the socket.
+func (l *listener) close() error {
+	err := l.ln.Close() // a unix listener of ours unlinks its path
+	l.stop()
+	l.done.Wait()
+	if err != nil && !errors.Is(err, net.ErrClosed) {
+		return fmt.Errorf("listener %s: %w", l.name, err)
+	}
+	return nil
+}
+
+// tlsConfig reads the files anew each time, so that renewed certificates need no restart. Both sides
+// show a certificate that the CA has signed.
+func (s *Switch) tlsConfig() (*tls.Config, error) {
+	s.mu.Lock()
+	files := s.cfg.TLS
+	s.mu.Unlock()
+	if files.PrivateKey == "" || files.Certificate == "" || files.CACert == "" {
+		return nil, errors.New("ssl: and pssl: need the files of tls: private-key, certificate and ca-cert")
+	}
+	cert, err := tls.LoadX509KeyPair(files.Certificate, files.PrivateKey)
+	if err != nil {
+		return nil, fmt.Errorf("tls: %w", err)
+	}
+	pem, err := os.ReadFile(files.CACert)
+	if err != nil {
+		return nil, fmt.Errorf("tls: %w", err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("tls: %s holds no certificate in PEM form", files.CACert)
+	}
+	return &tls.Config{Certificates: []tls.Certificate{cert}, RootCAs: pool, ClientCAs: pool, MinVersion: tls.VersionTLS12}, nil
+}
+
+// clientTLS checks the controller's certificate by the CA alone: those that switches meet rarely
+// carry the address that they are reached at.
+func (s *Switch) clientTLS(ctx context.Context, nc net.Conn, host string) (net.Conn, error) {
+	cfg, err := s.tlsConfig()
+	if err != nil {
+		nc.Close()
+		return nil, err
+	}
+	cfg.ServerName = host
+	cfg.InsecureSkipVerify = true // the name only: VerifyConnection checks the chain
+	roots := cfg.RootCAs
+	cfg.VerifyConnection = func(st tls.ConnectionState) error {
+		opts := x509.VerifyOptions{Roots: roots, Intermediates: x509.NewCertPool(), KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}}
+		for _, c := range st.PeerCertificates[1:] {
+			opts.Intermediates.AddCert(c)
+		}
+		_, err := st.PeerCertificates[0].Verify(opts)
+		return err
+	}
+	tc := tls.Client(nc, cfg)
+	if err := tc.HandshakeContext(ctx); err != nil {
+		nc.Close()
+		return nil, fmt.Errorf("tls: %w", err)
+	}
+	return tc, nil
+}
+
+func (s *Switch) serverTLS(nc net.Conn) (net.Conn, error) {
+	cfg, err := s.tlsConfig()
+	if err != nil {
+		nc.Close()
+		return nil, err
+	}
+	cfg.ClientAuth = tls.RequireAndVerifyClientCert
+	ctx, cancel := context.WithTimeout(s.running, dialTime)
+	defer cancel()
+	tc := tls.Server(nc, cfg)
+	if err := tc.HandshakeContext(ctx); err != nil {
+		nc.Close()
+		return nil, fmt.Errorf("tls: %w", err)
+	}
+	return tc, nil
+}

@@ -1,0 +1,55 @@
+// Slow path: what the switch is and how it treats fragments: FEATURES, GET_CONFIG, SET_CONFIG, DESC.
+
+package agent
+
+import (
+	"github.com/weirswitch/weir/openflow"
+)
+
+// defaultMissLen is miss_send_len before SET_CONFIG (section 7.3.2): it cuts the frames that an
+// expired TTL sends to the controller. Frames of an output action have the action's own max_len.
+const defaultMissLen = 128
+
+// handleFeatures answers FEATURES_REQUEST. Only now may asynchronous messages flow to a controller:
+// one of the known controllers hangs up on a PORT_STATUS before this reply.
+func (c *Channel) handleFeatures(xid uint32) error {
+	err := c.reply(xid, &openflow.FeaturesReply{
+		DatapathID: c.sw.dpid, NTables: uint8(c.sw.pipe.Features().Tables),
+		Capabilities: openflow.CapFlowStats | openflow.CapTableStats | openflow.CapPortStats,
+	})
+	if !c.tool {
+		c.wake()
+	}
+	return err
+}
+
+func (c *Channel) handleGetConfig(xid uint32) error {
+	c.sw.mu.Lock()
+	m := &openflow.GetConfigReply{SwitchConfig: openflow.SwitchConfig{Flags: c.sw.fragments, MissSendLen: uint16(c.missLen.Load())}}
+	c.sw.mu.Unlock()
+	return c.reply(xid, m)
+}
+
+// handleSetConfig takes miss_send_len, which is this connection's own, and the treatment of
+// fragments, of which only "normal" is there yet. A tool that sets a length wants packet-ins.
+func (c *Channel) handleSetConfig(m *openflow.SetConfig) error {
+	if m.Flags != openflow.FragNormal {
+		return openflow.Errorf(openflow.ErrSwitchConfigFailed, openflow.SCFCBadFlags, "fragments: %s is not supported, only normal", m.Flags)
+	}
+	c.missLen.Store(uint32(m.MissSendLen))
+	if c.tool && m.MissSendLen != 0 {
+		c.wake()
+	}
+	return nil
+}
+
+// describeSwitch is the DESC reply, by which controllers choose their drivers.
+func (s *Switch) describeSwitch() *openflow.Desc {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	d := &openflow.Desc{Manufacturer: "weir", Hardware: "software switch", Software: "weir", Serial: "None", Datapath: s.cfg.DatapathDesc}
+	if d.Datapath == "" {
+		d.Datapath = s.name
+	}
+	return d
+}

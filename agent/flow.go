@@ -1,0 +1,97 @@
+// Slow path: flow entries: FLOW_MOD, FLOW_REMOVED, the statistics of flows, and the table-miss entry.
+
+package agent
+
+import (
+	"time"
+
+	"github.com/weirswitch/weir/flowtable"
+	"github.com/weirswitch/weir/openflow"
+)
+
+// handleFlowMod edits the draft tables. The change becomes visible when the connection's input runs
+// dry or anything is answered, so a burst shares one publication.
+func (c *Channel) handleFlowMod(m *openflow.FlowMod) error {
+	s := c.sw
+	if m.BufferID != openflow.NoBuffer && m.Command < openflow.FlowDelete {
+		return noBuffer(m.BufferID)
+	}
+	now := s.clock.Now()
+	removed, err := s.pipe.FlowMod(now, m)
+	if len(removed) > 0 {
+		s.pipe.Publish() // an entry said to be gone serves no frame
+		s.flowsRemoved(c, now, removed)
+	}
+	return err
+}
+
+// flowsRemoved sends FLOW_REMOVED for the entries that asked for it. The connection that caused it,
+// if any, waits for room; the others never make anybody wait.
+func (s *Switch) flowsRemoved(origin *Channel, now time.Duration, removed []flowtable.Removed) {
+	for i := range removed {
+		r := &removed[i]
+		var m *openflow.FlowRemoved
+		for _, c := range *s.channels.Load() {
+			if c.wantFlowRemoved.Load()&(1<<r.Reason) == 0 {
+				continue
+			}
+			if m == nil {
+				m = flowRemoved(r)
+			}
+			fill := func(b []byte) []byte { return openflow.Append(b, 0, m) }
+			if c == origin {
+				c.out.reply(fill)
+			} else {
+				c.out.notify(fill)
+			}
+		}
+	}
+}
+
+func flowRemoved(r *flowtable.Removed) *openflow.FlowRemoved {
+	return &openflow.FlowRemoved{
+		Cookie: r.Cookie, Priority: r.Priority, Reason: r.Reason, TableID: r.Table,
+		DurationSec: uint32(r.Last.Duration / time.Second), DurationNsec: wholeMillis(r.Last.Duration),
+		IdleTimeout: r.IdleTimeout, HardTimeout: r.HardTimeout,
+		PacketCount: r.Last.Packets, ByteCount: r.Last.Bytes, Match: r.Match,
+	}
+}
+
+func flowFilter(r *openflow.FlowStatsRequest) flowtable.FlowFilter {
+	return flowtable.FlowFilter{
+		Table: r.TableID, OutPort: r.OutPort, OutGroup: r.OutGroup,
+		Cookie: r.Cookie, CookieMask: r.CookieMask, Match: r.Match,
+	}
+}
+
+// flowStats is an entry as a FLOW reply tells it: match, instructions and cookie exactly as installed.
+func flowStats(e *flowtable.Entry, now time.Duration) openflow.FlowStats {
+	n := e.Counters(now)
+	return openflow.FlowStats{
+		TableID: e.Table, Priority: e.Priority, Cookie: e.Cookie, Flags: e.Flags,
+		DurationSec: uint32(n.Duration / time.Second), DurationNsec: wholeMillis(n.Duration),
+		IdleTimeout: e.IdleTimeout, HardTimeout: e.HardTimeout,
+		PacketCount: n.Packets, ByteCount: n.Bytes, Match: e.Match, Instructions: e.Instructions,
+	}
+}
+
+// installMissEntry puts the configured table-miss entry (section 5.4) into table 0, in place of
+// whatever entry has empty match and priority 0 there.
+func (s *Switch) installMissEntry() error {
+	s.mu.Lock()
+	miss := s.cfg.TableMiss
+	s.mu.Unlock()
+	port := openflow.PortNormal
+	switch miss {
+	case MissDrop:
+		return nil
+	case MissController:
+		port = openflow.PortController
+	}
+	_, err := s.pipe.FlowMod(s.clock.Now(), &openflow.FlowMod{
+		Command: openflow.FlowAdd, BufferID: openflow.NoBuffer, OutPort: openflow.PortAny, OutGroup: openflow.GroupAny,
+		Instructions: openflow.NewInstructions(openflow.ApplyActions(openflow.Output(port))),
+	})
+	s.pipe.Publish()
+	return err
+}

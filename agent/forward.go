@@ -1,0 +1,167 @@
+// Hot path: the worker's loop: read a batch of frames, let the pipeline decide, write what leaves.
+
+package agent
+
+import (
+	"runtime"
+	"sync/atomic"
+	"time"
+
+	"github.com/weirswitch/weir/flowtable"
+	"github.com/weirswitch/weir/flowtable/packet"
+)
+
+const (
+	// batchSize is how many frames a worker reads at once.
+	batchSize = 64
+	// maxRounds is how many batches a port may have before other ports get the worker.
+	maxRounds = 32
+	// frameRoom is the largest frame a worker can take: a GSO super-frame behind a tagged header.
+	frameRoom = 65536 + 256
+)
+
+// worker carries frames from ports through the pipeline to ports. Whoever has taken it out of
+// Switch.workers owns it, so per-worker state needs no lock; between two batches it may change hands.
+type worker struct {
+	sw   *Switch
+	proc *flowtable.Processor
+
+	// batch is odd while a batch is under way. Switch.quiesce reads it.
+	batch atomic.Uint64
+
+	frames []*packet.Frame // the worker's own, read into by ports that lend none
+	now    time.Duration   // of the batch under way
+	table  *portTable      // of the batch under way
+	out    []outBatch      // by port.slot
+	dirty  []int           // slots with frames to write
+	in     packetInBuf     // scratch of packet.go
+}
+
+// outBatch collects the frames that leave by one port in this batch.
+type outBatch struct {
+	port   *port
+	frames []*packet.Frame
+}
+
+var _ flowtable.Sink = (*worker)(nil)
+
+func newWorker(sw *Switch) *worker {
+	w := &worker{sw: sw, proc: sw.pipe.NewProcessor(), frames: make([]*packet.Frame, batchSize)}
+	for i := range w.frames {
+		w.frames[i] = packet.NewFrame(frameRoom)
+	}
+	return w
+}
+
+// forwardFrom is a port's goroutine: wait for frames, borrow a worker, forward, give it back.
+// An idle port costs nothing but this goroutine.
+func (s *Switch) forwardFrom(p *port) {
+	defer close(p.done)
+	for p.dev.Wait() == nil {
+		w := <-s.workers
+		failed := w.serve(p)
+		s.workers <- w
+		if p.removed.Load() {
+			return
+		}
+		if failed { // a device that fails again and again must not eat a processor
+			p.counters.RxErrors.Add(1)
+			time.Sleep(time.Millisecond)
+		}
+	}
+}
+
+// serve forwards what the port has, for at most maxRounds batches. It reports a device that cannot
+// be read.
+func (w *worker) serve(p *port) (failed bool) {
+	for range maxRounds {
+		n, err := w.round(p)
+		if n == 0 {
+			return err != nil
+		}
+	}
+	return false
+}
+
+// round forwards one batch and says how many frames it had.
+func (w *worker) round(p *port) (int, error) {
+	w.batch.Add(1)
+	defer w.batch.Add(1)
+	if p.removed.Load() { // asked after batch turned odd: see quiesce
+		return 0, nil
+	}
+	n, err := p.dev.Read(w.frames)
+	if n == 0 {
+		return 0, err
+	}
+	w.begin()
+	for _, f := range w.frames[:n] {
+		f.InPort = p.number
+	}
+	w.proc.Process(w.now, w.frames[:n], w)
+	w.flush()
+	return n, nil
+}
+
+// begin reads the clock and the ports once for the whole batch. It comes after Read: a frame sent
+// after a barrier was answered meets the state before the barrier or newer.
+func (w *worker) begin() {
+	w.now = w.sw.clock.Now()
+	w.table = w.sw.table.Load()
+	if len(w.out) < w.table.slots {
+		w.out = append(w.out, make([]outBatch, w.table.slots-len(w.out))...)
+	}
+}
+
+// Output appends the frame to the port's batch. It implements flowtable.Sink.
+func (w *worker) Output(number uint32, _ uint32, f *packet.Frame) {
+	p := w.table.get(number)
+	if p == nil {
+		w.sw.noPort.Add(1)
+		return
+	}
+	b := &w.out[p.slot]
+	if len(b.frames) == 0 {
+		b.port = p
+		w.dirty = append(w.dirty, p.slot)
+	}
+	b.frames = append(b.frames, f)
+}
+
+// flush writes each port's batch in one call.
+func (w *worker) flush() {
+	for _, slot := range w.dirty {
+		b := &w.out[slot]
+		b.port.dev.Write(b.frames)
+		clear(b.frames)
+		b.frames, b.port = b.frames[:0], nil
+	}
+	w.dirty = w.dirty[:0]
+}
+
+// inject runs one frame through a program, as PACKET_OUT asks. The caller owns the worker.
+func (w *worker) inject(f *packet.Frame, prog *flowtable.Program) {
+	w.batch.Add(1)
+	defer w.batch.Add(1)
+	w.begin()
+	w.proc.PacketOut(w.now, f, prog, w)
+	w.flush()
+}
+
+// quiesce returns when every batch that was under way has ended. What was published before the
+// call is what all later batches see.
+func (s *Switch) quiesce() {
+	for _, w := range s.allWorkers {
+		seen := w.batch.Load()
+		if seen&1 == 0 {
+			continue
+		}
+		for spins := 0; w.batch.Load() == seen; spins++ {
+			if spins < 100 {
+				runtime.Gosched()
+			} else {
+				time.Sleep(50 * time.Microsecond)
+			}
+		}
+	}
+}

@@ -1,0 +1,133 @@
+// Slow path: multipart requests and their answers in parts.
+
+package agent
+
+import (
+	"github.com/weirswitch/weir/flowtable"
+	"github.com/weirswitch/weir/openflow"
+)
+
+// handleMultipart answers one request (section 7.3.5). The parts go out as they are made, so a dump
+// of a million entries needs no more memory than the connection's outbox.
+func (c *Channel) handleMultipart(m *openflow.MultipartRequest, xid uint32) error {
+	if m.More && m.Type != openflow.MultipartTableFeatures {
+		return openflow.Errorf(openflow.ErrBadRequest, openflow.BRCMultipartBufferOverflow, "%s in several parts: one is all it can need", m.Type)
+	}
+	c.sw.pipe.Publish()
+	w := openflow.NewReplyWriter(m.Type, xid, nil, func(msg []byte) error {
+		return c.out.reply(func(b []byte) []byte { return append(b, msg...) })
+	})
+	if err := c.sw.answer(m, w); err != nil {
+		return err
+	}
+	return w.Close()
+}
+
+// answer adds the records. All checks come before the first record: an error after a part has gone
+// out would leave the peer with half an answer.
+func (s *Switch) answer(m *openflow.MultipartRequest, w *openflow.ReplyWriter) error {
+	switch m.Type {
+	case openflow.MultipartDesc:
+		return w.Add(s.describeSwitch())
+	case openflow.MultipartFlow:
+		return s.answerFlows(m.Records[0].(*openflow.FlowStatsRequest), w)
+	case openflow.MultipartAggregate:
+		return s.answerAggregate(m.Records[0].(*openflow.FlowStatsRequest), w)
+	case openflow.MultipartTable:
+		return s.answerTables(w)
+	case openflow.MultipartTableFeatures:
+		return s.answerTableFeatures(m, w)
+	case openflow.MultipartPortStats:
+		return addAll(w, s.portStats(m.Records[0].(*openflow.PortStatsRequest).Port))
+	case openflow.MultipartPortDesc:
+		return addAll(w, s.portDescs())
+	case openflow.MultipartQueue:
+		return s.answerQueues(m.Records[0].(*openflow.QueueStatsRequest))
+	case openflow.MultipartGroup, openflow.MultipartGroupDesc:
+		return nil // there is no group: an empty list is the whole truth
+	case openflow.MultipartGroupFeatures:
+		return w.Add(&openflow.GroupFeatures{})
+	case openflow.MultipartMeter, openflow.MultipartMeterConfig:
+		return answerMeters(m.Records[0].(*openflow.MeterRequest))
+	case openflow.MultipartMeterFeatures:
+		return w.Add(&openflow.MeterFeatures{})
+	case openflow.MultipartExperimenter:
+		return openflow.Errorf(openflow.ErrBadRequest, openflow.BRCBadExperimenter, "no multipart messages of experimenters")
+	}
+	return openflow.Errorf(openflow.ErrBadRequest, openflow.BRCBadMultipart, "no multipart type %d", m.Type)
+}
+
+// recordPointer is *T for a T that travels in a multipart body.
+type recordPointer[T any] interface {
+	*T
+	openflow.Record
+}
+
+func addAll[T any, P recordPointer[T]](w *openflow.ReplyWriter, list []T) error {
+	for i := range list {
+		if err := w.Add(P(&list[i])); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// answerFlows sends entries in order of table, priority downwards and age. Those that ovs-ofctl
+// cannot read come last, each in a message of its own: it gives up on the message, not on the dump.
+func (s *Switch) answerFlows(r *openflow.FlowStatsRequest, w *openflow.ReplyWriter) error {
+	entries, err := s.pipe.Flows(flowFilter(r))
+	if err != nil {
+		return err
+	}
+	now := s.clock.Now()
+	var odd []*flowtable.Entry
+	for _, e := range entries {
+		if !plain(e) {
+			odd = append(odd, e)
+			continue
+		}
+		st := flowStats(e, now)
+		if err := w.Add(&st); err != nil {
+			return err
+		}
+	}
+	for _, e := range odd {
+		w.Break()
+		st := flowStats(e, now)
+		if err := w.Add(&st); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// plain reports an entry that ovs-ofctl knows every word of.
+func plain(e *flowtable.Entry) bool {
+	for f := range e.Match.All() {
+		switch f.ID {
+		case openflow.InPhyPort, openflow.IPv6ExtHdr, openflow.PBBISID, openflow.PBBUCA:
+			return false
+		}
+	}
+	for i := range e.Instructions.All() {
+		for a := range i.Actions.All() {
+			switch a.Type {
+			case openflow.ActionCopyTTLIn, openflow.ActionCopyTTLOut, openflow.ActionPushPBB, openflow.ActionPopPBB:
+				return false
+			case openflow.ActionSetField:
+				if a.Field.ID == openflow.PBBISID || a.Field.ID == openflow.PBBUCA {
+					return false
+				}
+			}
+		}
+	}
+	return true
+}
+
+func (s *Switch) answerAggregate(r *openflow.FlowStatsRequest, w *openflow.ReplyWriter) error {
+	sum, err := s.pipe.Aggregate(flowFilter(r))
+	if err != nil {
+		return err
+	}
+	return w.Add(&openflow.AggregateStats{PacketCount: sum.Packets, ByteCount: sum.Bytes, FlowCount: uint32(sum.Flows)})
+}

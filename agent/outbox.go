@@ -1,0 +1,201 @@
+// Slow path: what waits to be sent to one controller, bounded, so that a slow reader hurts only itself.
+
+package agent
+
+import (
+	"errors"
+	"io"
+	"sync"
+	"time"
+)
+
+const (
+	// replyRoom is how many unsent bytes a connection's own requests may pile up before its next
+	// request waits. It holds a few of the largest messages.
+	replyRoom = 1 << 20
+	// asyncRoom is how many unsent bytes others (expiry, ports, other controllers) may add. Beyond
+	// it a FLOW_REMOVED is dropped and counted.
+	asyncRoom = 8 << 20
+	// packetRoom bounds waiting packet-ins by bytes; BridgeConfig.PacketInQueue bounds them by number.
+	packetRoom = 8 << 20
+)
+
+// errOutboxFull is why a connection ends whose peer has missed a message that it cannot do without.
+var errOutboxFull = errors.New("the peer does not read: too much is waiting to be sent")
+
+// outbox is the outgoing side of one connection: two byte queues, filled by anybody, drained by the
+// connection's writer. Replies, errors and status messages keep their order among each other;
+// packet-ins have a queue of their own, so that a flood of them delays no reply.
+type outbox struct {
+	clock Clock
+	limit int     // packet-ins that may wait
+	rate  float64 // packet-ins a second, 0 = unlimited
+	burst float64
+
+	mu        sync.Mutex
+	work      sync.Cond // something to send, or closed
+	room      sync.Cond // something was taken, or closed
+	replies   []byte
+	packets   []byte
+	waiting   int // packet-ins in packets
+	tokens    float64
+	refilled  time.Duration
+	closed    error
+	drain     bool // closed, but send what is there first
+	sent      uint64
+	packetIns uint64
+	dropped   uint64 // packet-ins
+	lost      uint64 // other asynchronous messages
+}
+
+func newOutbox(clock Clock, limit int, rate, burst int) *outbox {
+	o := &outbox{clock: clock, limit: limit, rate: float64(rate), burst: float64(max(burst, 1)), refilled: clock.Now()}
+	o.tokens = o.burst
+	o.work.L, o.room.L = &o.mu, &o.mu
+	return o
+}
+
+// reply queues a message by calling fill with the bytes so far. It waits while too much is unsent:
+// the back-pressure that a request's own connection feels.
+func (o *outbox) reply(fill func([]byte) []byte) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for len(o.replies) > replyRoom && o.closed == nil {
+		o.room.Wait()
+	}
+	return o.put(fill)
+}
+
+// notify queues a message that nobody asked for. It never waits; without room it is lost and counted.
+func (o *outbox) notify(fill func([]byte) []byte) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if len(o.replies) > asyncRoom {
+		o.lost++
+		return errOutboxFull
+	}
+	return o.put(fill)
+}
+
+// put appends a message. mu is held.
+func (o *outbox) put(fill func([]byte) []byte) error {
+	if o.closed != nil {
+		return o.closed
+	}
+	o.replies = fill(o.replies)
+	o.sent++
+	o.work.Signal()
+	return nil
+}
+
+// packetIn queues an encoded PACKET_IN, or counts it as dropped.
+func (o *outbox) packetIn(msg []byte) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.closed != nil || o.waiting >= o.limit || len(o.packets)+len(msg) > packetRoom || !o.takeToken() {
+		o.dropped++
+		return
+	}
+	o.packets = append(o.packets, msg...)
+	o.waiting++
+	o.packetIns++
+	o.sent++
+	o.work.Signal()
+}
+
+// takeToken asks the configured packet-in rate for one more. mu is held.
+func (o *outbox) takeToken() bool {
+	if o.rate == 0 {
+		return true
+	}
+	now := o.clock.Now()
+	o.tokens = min(o.burst, o.tokens+o.rate*(now-o.refilled).Seconds())
+	o.refilled = now
+	if o.tokens < 1 {
+		return false
+	}
+	o.tokens--
+	return true
+}
+
+// full says whether a packet-in would be dropped anyway, so that nobody encodes it in vain. It
+// counts the drop in that case.
+func (o *outbox) full() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.closed == nil && o.waiting < o.limit && len(o.packets) < packetRoom {
+		return false
+	}
+	o.dropped++
+	return true
+}
+
+// close ends the outbox: with drain the writer still sends what is queued, otherwise it is thrown away.
+func (o *outbox) close(why error, drain bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.closed == nil {
+		o.closed, o.drain = why, drain
+	}
+	if !drain {
+		o.drain = false
+	}
+	o.work.Broadcast()
+	o.room.Broadcast()
+}
+
+// run is the connection's writer: it sends until the outbox is closed or the peer is gone. progress
+// is called after each write.
+func (o *outbox) run(w io.Writer, progress func()) error {
+	var replies, packets []byte
+	for {
+		var err error
+		replies, packets, err = o.take(replies[:0], packets[:0])
+		if err != nil {
+			return err
+		}
+		for _, b := range [][]byte{replies, packets} {
+			for len(b) > 0 {
+				n, err := w.Write(b[:min(len(b), 256<<10)])
+				if err != nil {
+					o.close(err, false)
+					return err
+				}
+				b = b[n:]
+				progress()
+			}
+		}
+	}
+}
+
+// take waits for work and swaps the queues for two empty buffers. Buffers that a burst has made
+// large are not kept.
+func (o *outbox) take(replies, packets []byte) ([]byte, []byte, error) {
+	const keep = 2 * replyRoom
+	if cap(replies) > keep {
+		replies = nil
+	}
+	if cap(packets) > keep {
+		packets = nil
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for len(o.replies) == 0 && len(o.packets) == 0 && o.closed == nil {
+		o.work.Wait()
+	}
+	if o.closed != nil && (!o.drain || len(o.replies) == 0) {
+		return nil, nil, o.closed
+	}
+	replies, o.replies = o.replies, replies
+	packets, o.packets = o.packets, packets
+	o.waiting = 0
+	o.room.Broadcast()
+	return replies, packets, nil
+}
+
+// stats are the counters for ControllerStatus.
+func (o *outbox) stats() (sent, packetIns, dropped, lost uint64) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.sent, o.packetIns, o.dropped, o.lost
+}

@@ -1,0 +1,476 @@
+// Slow path: ports come, change and go; what controllers are told of it and may ask of it.
+
+package agent
+
+import (
+	"fmt"
+	"hash/fnv"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/weirswitch/weir/flowtable"
+	"github.com/weirswitch/weir/openflow"
+	"github.com/weirswitch/weir/ports"
+)
+
+// port is one port of the switch.
+type port struct {
+	number   uint32
+	name     string
+	slot     int // place of its batch in every worker
+	dev      ports.Port
+	counters *ports.Counters
+	born     time.Duration
+	removed  atomic.Bool
+	running  bool          // forwardFrom was started
+	done     chan struct{} // closed when forwardFrom has ended
+
+	// guarded by Switch.mu
+	cfg    PortConfig
+	config openflow.PortConfig // what PORT_MOD made of it
+	told   openflow.Port       // what controllers last heard
+}
+
+// openPorts opens the configured ports: those that name a number first, so that the others get what
+// is left. ops is held.
+func (s *Switch) openPorts() error {
+	all := allPorts(&s.cfg)
+	slices.SortStableFunc(all, func(a, b PortConfig) int {
+		return boolRank(a.Spec.Number == 0) - boolRank(b.Spec.Number == 0)
+	})
+	for _, p := range all {
+		if _, err := s.putIn(p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func boolRank(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// internalPort is the bridge's own interface on the host, OpenFlow port LOCAL.
+func internalPort(cfg *BridgeConfig) PortConfig {
+	spec := ports.Spec{Kind: ports.KindInternal, Name: cfg.Name, Target: cfg.Name, MTU: cfg.Internal.MTU}
+	for _, a := range cfg.Internal.Addresses {
+		spec.Args = append(spec.Args, ports.Arg{Key: "address", Value: a.String()})
+	}
+	return PortConfig{spec}
+}
+
+// AddPort opens a port and lets frames in; it returns the number that the port got.
+func (s *Switch) AddPort(p PortConfig) (uint32, error) {
+	s.ops.Lock()
+	defer s.ops.Unlock()
+	if s.closed {
+		return 0, fmt.Errorf("bridge %s: %w", s.name, errClosing)
+	}
+	n, err := s.putIn(p)
+	if err == nil {
+		s.mu.Lock()
+		s.cfg.Ports = append(slices.Clone(s.cfg.Ports), p)
+		s.mu.Unlock()
+	}
+	return n, err
+}
+
+// RemovePort takes the port of that name (or decimal number) out. When it returns, no frame will
+// come in or leave by it.
+func (s *Switch) RemovePort(name string) error {
+	s.ops.Lock()
+	defer s.ops.Unlock()
+	p := s.findPort(name)
+	if p == nil {
+		return s.noSuchPort(name)
+	}
+	s.mu.Lock()
+	s.cfg.Ports = slices.DeleteFunc(slices.Clone(s.cfg.Ports), func(c PortConfig) bool { return c.Spec.Name == p.name })
+	s.mu.Unlock()
+	return s.takeOut(p)
+}
+
+func (s *Switch) findPort(name string) *port {
+	t := s.table.Load()
+	if p := t.named(name); p != nil {
+		return p
+	}
+	for _, p := range t.list {
+		if fmt.Sprint(p.number) == name {
+			return p
+		}
+	}
+	return nil
+}
+
+func (s *Switch) noSuchPort(name string) error {
+	have := "none"
+	for i, p := range s.table.Load().list {
+		if i == 0 {
+			have = p.name
+		} else {
+			have += ", " + p.name
+		}
+	}
+	return fmt.Errorf("bridge %s has no port %q; it has %s", s.name, name, have)
+}
+
+// putIn opens a port and makes it part of the switch. ops is held.
+func (s *Switch) putIn(cfg PortConfig) (uint32, error) {
+	p := &port{cfg: cfg, name: cfg.Spec.Name, counters: new(ports.Counters), born: s.clock.Now(), done: make(chan struct{})}
+	if s.table.Load().named(p.name) != nil {
+		return 0, fmt.Errorf("bridge %s has a port %q already: take it out first, or give the new one another name", s.name, p.name)
+	}
+	var err error
+	if p.number, err = s.chooseNumber(&cfg); err != nil {
+		return 0, err
+	}
+	p.dev, err = ports.Open(cfg.Spec, s.portOptions(p))
+	if err != nil {
+		return 0, err
+	}
+	s.join(p)
+	return p.number, nil
+}
+
+// Attach makes an open device a port, for programs that bring their own (one end of a ports.Pipe).
+// The switch closes dev when it takes the port out. counters are those that dev was opened with.
+func (s *Switch) Attach(cfg PortConfig, dev ports.Port, counters *ports.Counters) (uint32, error) {
+	s.ops.Lock()
+	defer s.ops.Unlock()
+	if cfg.Spec.Name == "" {
+		cfg.Spec.Name = dev.Info().Name
+	}
+	if s.closed || s.table.Load().named(cfg.Spec.Name) != nil {
+		return 0, fmt.Errorf("bridge %s cannot attach %q: closed, or the name is taken", s.name, cfg.Spec.Name)
+	}
+	n, err := s.chooseNumber(&cfg)
+	if err != nil {
+		return 0, err
+	}
+	s.join(&port{cfg: cfg, name: cfg.Spec.Name, number: n, dev: dev, counters: counters, born: s.clock.Now(), done: make(chan struct{})})
+	return n, nil
+}
+
+func (s *Switch) portOptions(p *port) ports.Options {
+	return ports.Options{
+		Counters: p.counters, OnChange: s.portChanged, NoOffload: p.cfg.Spec.NoOffload,
+		Patches: s.env.Patches, Pipes: s.env.Pipes, Links: s.env.Links,
+	}
+}
+
+// chooseNumber gives the number that was asked for, else the one that this name had before, else the
+// lowest that nobody has or had. ops is held.
+func (s *Switch) chooseNumber(cfg *PortConfig) (uint32, error) {
+	t := s.table.Load()
+	if cfg.Spec.Kind == ports.KindInternal {
+		if t.local != nil {
+			return 0, fmt.Errorf("bridge %s has its internal port already", s.name)
+		}
+		return uint32(openflow.PortLocal), nil
+	}
+	if n := cfg.Spec.Number; n != 0 {
+		if other := t.get(n); other != nil {
+			return 0, fmt.Errorf("port number %d of %q is taken by %q: choose another, or leave it out", n, cfg.Spec.Name, other.name)
+		}
+		return n, nil
+	}
+	if n := s.numbers[cfg.Spec.Name]; n != 0 && t.get(n) == nil {
+		return n, nil
+	}
+	kept := map[uint32]bool{}
+	for _, n := range s.numbers {
+		kept[n] = true
+	}
+	spare := uint32(0)
+	for n := uint32(1); n <= ports.MaxNumber; n++ {
+		if t.get(n) != nil {
+			continue
+		}
+		if !kept[n] {
+			return n, nil
+		}
+		if spare == 0 {
+			spare = n
+		}
+	}
+	if spare == 0 {
+		return 0, fmt.Errorf("bridge %s: all %d port numbers are in use", s.name, ports.MaxNumber)
+	}
+	return spare, nil
+}
+
+// join publishes p to workers, engine and controllers, in the order in which they can use it.
+func (s *Switch) join(p *port) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.numbers[p.name] = p.number
+	p.slot = s.takeSlot()
+	p.told = s.describe(p)
+	s.table.Store(s.table.Load().with(p))
+	s.publishPorts()
+	s.tellPort(openflow.PortAdded, &p.told)
+	p.running = true
+	go s.forwardFrom(p)
+	s.log.Part("port").With("port", p.name).Infof("added as port %s", openflow.PortNo(p.number))
+}
+
+func (s *Switch) takeSlot() int {
+	if i := slices.Index(s.slots, false); i >= 0 {
+		s.slots[i] = true
+		return i
+	}
+	s.slots = append(s.slots, true)
+	return len(s.slots) - 1
+}
+
+// takeOut removes p: nothing new may choose it, batches under way end, and only then is the device
+// closed. ops is held.
+func (s *Switch) takeOut(p *port) error {
+	p.removed.Store(true)
+	s.mu.Lock()
+	s.table.Store(s.table.Load().without(p.number))
+	s.publishPorts()
+	s.tellPort(openflow.PortDeleted, &p.told)
+	s.mu.Unlock()
+	s.quiesce()
+	err := p.dev.Close()
+	if p.running {
+		<-p.done
+	}
+	s.mu.Lock()
+	s.slots[p.slot] = false
+	s.mu.Unlock()
+	s.log.Part("port").With("port", p.name).Infof("removed, was port %s", openflow.PortNo(p.number))
+	if err != nil {
+		return fmt.Errorf("port %s: %w", p.name, err)
+	}
+	return nil
+}
+
+// publishPorts tells the engine what ports there are. mu is held.
+func (s *Switch) publishPorts() {
+	t := s.table.Load()
+	list := make([]flowtable.Port, 0, len(t.list))
+	for _, p := range t.list {
+		list = append(list, flowtable.Port{
+			No: p.number, Config: p.config, LinkUp: p.dev.Info().LinkUp, NoFlood: p.cfg.NoFlood, VLAN: engineVLAN(p.cfg.VLAN),
+		})
+	}
+	s.pipe.SetPorts(list)
+}
+
+func engineVLAN(v ports.VLAN) flowtable.VLANConfig {
+	return flowtable.VLANConfig{Mode: flowtable.VLANMode(v.Mode), Tag: v.Tag, Trunks: v.Trunks}
+}
+
+// portChanged is every device's OnChange: it may come from anywhere and must not block.
+func (s *Switch) portChanged() {
+	select {
+	case s.portEvents <- struct{}{}:
+	default: // a token is waiting already: watchPorts will look at all ports
+	}
+}
+
+// watchPorts follows link changes until the switch stops.
+func (s *Switch) watchPorts() {
+	for {
+		select {
+		case <-s.running.Done():
+			return
+		case <-s.portEvents:
+			s.refreshPorts()
+		}
+	}
+}
+
+// refreshPorts compares every port with what was last told of it.
+func (s *Switch) refreshPorts() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var changed []*port
+	for _, p := range s.table.Load().list {
+		now := s.describe(p)
+		if now == p.told {
+			continue
+		}
+		if now.State != p.told.State {
+			s.log.Part("port").With("port", p.name).Infof("link %s%s", linkWord(now.State), problem(p.dev.Info()))
+		}
+		p.told = now
+		changed = append(changed, p)
+	}
+	if len(changed) == 0 {
+		return
+	}
+	s.publishPorts()
+	for _, p := range changed {
+		s.tellPort(openflow.PortModified, &p.told)
+	}
+}
+
+func linkWord(st openflow.PortState) string {
+	if st&openflow.PortLinkDown != 0 {
+		return "down"
+	}
+	return "up"
+}
+
+func problem(i ports.Info) string {
+	if i.Problem == "" {
+		return ""
+	}
+	return ": " + i.Problem
+}
+
+// describe is the port as OpenFlow sees it (section 7.2.1).
+func (s *Switch) describe(p *port) openflow.Port {
+	i := p.dev.Info()
+	d := openflow.Port{
+		No: openflow.PortNo(p.number), Name: p.name, Config: p.config,
+		Curr: speedFeature(i.Speed), CurrSpeed: clampSpeed(i.Speed), MaxSpeed: clampSpeed(i.Max),
+	}
+	if len(i.MAC) == len(d.HWAddr) {
+		copy(d.HWAddr[:], i.MAC)
+	} else {
+		d.HWAddr = s.madeUpMAC(p)
+	}
+	if i.LinkUp {
+		d.State = openflow.PortLive
+	} else {
+		d.State = openflow.PortLinkDown
+	}
+	return d
+}
+
+// madeUpMAC is the address of a port whose device has none. It is never zero, which controllers
+// dislike, and stays the same while name and bridge do.
+func (s *Switch) madeUpMAC(p *port) (m openflow.MAC) {
+	if p.number == uint32(openflow.PortLocal) {
+		return s.mac
+	}
+	h := fnv.New64a()
+	fmt.Fprintf(h, "%x %s", s.mac, p.name)
+	sum := h.Sum64()
+	for i := range m {
+		m[i] = byte(sum >> (8 * i))
+	}
+	m[0] = m[0]&^1 | 2
+	return m
+}
+
+// speedFeature is the OFPPF bit nearest to a speed in kbit/s.
+func speedFeature(kbps uint64) openflow.PortFeatures {
+	for _, f := range []struct {
+		kbps uint64
+		bit  openflow.PortFeatures
+	}{
+		{10_000, openflow.Feature10MbFD}, {100_000, openflow.Feature100MbFD}, {1_000_000, openflow.Feature1GbFD},
+		{10_000_000, openflow.Feature10GbFD}, {40_000_000, openflow.Feature40GbFD},
+		{100_000_000, openflow.Feature100GbFD}, {1_000_000_000, openflow.Feature1TbFD},
+	} {
+		if kbps == f.kbps {
+			return f.bit | openflow.FeatureCopper
+		}
+	}
+	if kbps == 0 {
+		return 0
+	}
+	return openflow.FeatureOther
+}
+
+func clampSpeed(kbps uint64) uint32 { return uint32(min(kbps, 1<<32-1)) }
+
+// handlePortMod answers PORT_MOD (section 7.3.4.3): all is checked before anything changes.
+func (s *Switch) handlePortMod(m *openflow.PortMod) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := s.table.Load().get(uint32(m.Port))
+	if p == nil {
+		return openflow.Errorf(openflow.ErrPortModFailed, openflow.PMFCBadPort, "there is no port %s", m.Port)
+	}
+	if m.HWAddr != p.told.HWAddr {
+		return openflow.Errorf(openflow.ErrPortModFailed, openflow.PMFCBadHWAddr, "port %s has the address %s, not %s", m.Port, p.told.HWAddr, m.HWAddr)
+	}
+	config := p.config&^m.Mask | m.Config&m.Mask
+	if (config^p.config)&openflow.PortDown != 0 {
+		if dev, ok := p.dev.(ports.AdminSetter); ok {
+			if err := dev.SetUp(config&openflow.PortDown == 0); err != nil {
+				return openflow.Errorf(openflow.ErrPortModFailed, openflow.PMFCEPERM, "port %s: %v", m.Port, err)
+			}
+		}
+	}
+	p.config = config
+	s.publishPorts()
+	if now := s.describe(p); now != p.told {
+		p.told = now
+		s.tellPort(openflow.PortModified, &p.told)
+	}
+	return nil
+}
+
+// portDescs is every port, for PORT_DESC.
+func (s *Switch) portDescs() []openflow.Port {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var list []openflow.Port
+	for _, p := range s.table.Load().list {
+		list = append(list, p.told)
+	}
+	return list
+}
+
+// portStats are the counters of one port, or of all for PortAny. A port that is not there gives an
+// empty answer, as Open vSwitch does.
+func (s *Switch) portStats(no openflow.PortNo) []openflow.PortStats {
+	now := s.clock.Now()
+	var list []openflow.PortStats
+	for _, p := range s.table.Load().list {
+		if no != openflow.PortAny && uint32(no) != p.number {
+			continue
+		}
+		c := p.counters.Snapshot()
+		const unknown = ^uint64(0)
+		age := now - p.born
+		list = append(list, openflow.PortStats{
+			Port: openflow.PortNo(p.number), RxPackets: c.RxPackets, TxPackets: c.TxPackets, RxBytes: c.RxBytes, TxBytes: c.TxBytes,
+			RxDropped: c.RxDropped, TxDropped: c.TxDropped, RxErrors: c.RxErrors, TxErrors: c.TxErrors,
+			RxFrameErr: unknown, RxOverErr: unknown, RxCRCErr: unknown, Collides: unknown,
+			DurationSec: uint32(age / time.Second), DurationNsec: wholeMillis(age),
+		})
+	}
+	return list
+}
+
+// wholeMillis is the part of d below a second, in nanoseconds, cut to milliseconds: ovs-ofctl prints
+// finer values with nine digits.
+func wholeMillis(d time.Duration) uint32 {
+	return uint32(d % time.Second / time.Millisecond * time.Millisecond)
+}
+
+// configurePort changes what a running port's configuration says beyond its device: VLANs, flooding. ops is held.
+func (s *Switch) configurePort(p *port, cfg PortConfig) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p.cfg = cfg
+	s.publishPorts()
+}
+
+// tellPort sends PORT_STATUS to everybody who wants it. mu is held, so all hear of changes in the
+// same order. A peer that has no room for it would go on with a wrong picture: it is disconnected,
+// and asks for everything anew when it comes back.
+func (s *Switch) tellPort(reason openflow.PortReason, p *openflow.Port) {
+	for _, c := range *s.channels.Load() {
+		if c.wantPortStatus.Load()&(1<<reason) == 0 {
+			continue
+		}
+		m := openflow.PortStatus{Reason: reason, Port: *p}
+		if c.out.notify(func(b []byte) []byte { return openflow.Append(b, 0, &m) }) == errOutboxFull {
+			go c.end(errOutboxFull)
+		}
+	}
+}

@@ -119,7 +119,6 @@ type Program struct {
 	next     int16
 	metadata uint64 // written under metaMask
 	metaMask uint64
-	meter    uint32 // for section 5.7: zero until meters are there
 }
 
 // noTable is Program.next when the pipeline ends here.

@@ -227,7 +227,7 @@ func (p *Pipeline) delete(now time.Duration, m *openflow.FlowMod) []Removed {
 		}
 		found = found[:0]
 		for e := range p.selected(t, m) {
-			if e.prog.sendsTo(uint32(m.OutPort), m.OutGroup) {
+			if e.sendsTo(m.OutPort, m.OutGroup) {
 				found = append(found, e)
 			}
 		}
@@ -251,27 +251,23 @@ func (p *Pipeline) remove(gone []Removed, now time.Duration, e *Entry, why openf
 	return append(gone, Removed{Entry: e, Reason: why, Last: e.Counters(now)})
 }
 
-// sendsTo reports whether the program outputs to a port and runs a group; OFPP_ANY and OFPG_ANY
-// ask for nothing.
-func (p *Program) sendsTo(port, group uint32) bool {
-	return (port == uint32(openflow.PortAny) || p.has(opOutput, port)) && (group == groupAny || p.has(opGroup, group))
+// sendsTo reports whether an entry's actions, as they were sent, output to a port and run a group;
+// OFPP_ANY and OFPG_ANY ask for nothing.
+func (e *Entry) sendsTo(port openflow.PortNo, group uint32) bool {
+	toPort, toGroup := port == openflow.PortAny, group == groupAny
+	if toPort && toGroup {
+		return true
+	}
+	for in := range e.Instructions.All() {
+		for a := range in.Actions.All() {
+			toPort = toPort || a.Type == openflow.ActionOutput && a.Port == port
+			toGroup = toGroup || a.Type == openflow.ActionGroup && a.Group == group
+		}
+	}
+	return toPort && toGroup
 }
 
 const groupAny = 0xffffffff
-
-func (p *Program) has(code opCode, arg uint32) bool {
-	for _, list := range [...][]op{p.apply, p.write} {
-		for i := range list {
-			if list[i].target() == arg && (list[i].code == opGroup) == (code == opGroup) && list[i].isOutput() {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// isOutput reports an op that came from an output or group action.
-func (o *op) isOutput() bool { return o.code <= opController || o.code == opGroup }
 
 // target is the port number (or group) that the op's action named.
 func (o *op) target() uint32 {

@@ -53,7 +53,7 @@ func (p *Pipeline) collect(f FlowFilter) ([]*Entry, error) {
 		}
 		for r := range snap.tables[i].All() {
 			e := r.Value
-			if !cookieMeets(e, f.Cookie, f.CookieMask) || !e.prog.sendsTo(uint32(f.OutPort), f.OutGroup) {
+			if !cookieMeets(e, f.Cookie, f.CookieMask) || !e.sendsTo(f.OutPort, f.OutGroup) {
 				continue
 			}
 			if !f.Match.IsEmpty() {

@@ -10,14 +10,14 @@ import (
 // linkSettings is struct ethtool_link_settings with room for the three mode
 // masks that follow it, of which only the size matters here.
 type linkSettings struct {
-	cmd        uint32
-	speed      uint32 // Mbit/s; 0 or all ones = unknown
-	duplex     uint8  // 0 half, 1 full, 255 unknown
-	_          [6]uint8
-	maskWords  int8 // asked with 0, the kernel answers the negative of what it wants
-	_          [4]uint8
-	_          [7]uint32
-	_          [3 * 127]uint32
+	cmd       uint32
+	speed     uint32 // Mbit/s; 0 or all ones = unknown
+	duplex    uint8  // 0 half, 1 full, 255 unknown
+	_         [6]uint8
+	maskWords int8 // asked with 0, the kernel answers the negative of what it wants
+	_         [4]uint8
+	_         [7]uint32
+	_         [3 * 127]uint32
 }
 
 // ifreqData is struct ifreq with a pointer as its data.

@@ -143,8 +143,8 @@ type screen struct {
 	offset  int64 // where the current record begins
 	after   int64 // where it ends
 	packets int   // handed out so far
-	snaplen uint32
-	seenIf  bool // snaplen is that of the section's first interface
+	snaplen uint32 // of the section's first interface, at most maxSnaplen
+	seenIf  bool   // that interface was there
 	buf     []byte
 	rest    []byte // of buf: not handed out yet
 }
@@ -314,6 +314,10 @@ func (s *screen) block(kind uint32, body []byte) error {
 	case blockSection:
 		return s.options(body[16:], false)
 	case blockInterface:
+		// pcapgo makes a buffer of the announced length, whatever that is.
+		if n := s.order.Uint32(body[4:]); n == 0 || n > maxSnaplen {
+			s.order.PutUint32(body[4:], maxSnaplen)
+		}
 		if !s.seenIf {
 			s.seenIf, s.snaplen = true, s.order.Uint32(body[4:])
 		}
@@ -325,9 +329,7 @@ func (s *screen) block(kind uint32, body []byte) error {
 	n, room := uint32(0), len(body)-20
 	if kind == blockSimple {
 		n, room = s.order.Uint32(body), len(body)-4
-		if s.snaplen != 0 {
-			n = min(n, s.snaplen)
-		}
+		n = min(n, s.snaplen)
 	} else {
 		n = s.order.Uint32(body[12:])
 	}

@@ -6,7 +6,10 @@ import (
 	"math/bits"
 )
 
-var be = binary.BigEndian
+var (
+	be = binary.BigEndian
+	le = binary.LittleEndian
+)
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
@@ -138,29 +141,36 @@ func (f *Frame) fixTransport(delta uint64) {
 	}
 }
 
-// fixSCTP makes the CRC32c right for the packet as it is now. old is the CRC
-// that was right for the packet before the change: what a wrong checksum was
-// off by stays, so that a corrupted packet is not made to look whole.
-func (f *Frame) fixSCTP(old uint32) {
-	field := f.buf[f.off+int(f.Layout.L4)+8:]
-	le := binary.LittleEndian
-	le.PutUint32(field, le.Uint32(field)^old^f.crcSCTP())
+// putCRC stores the CRC32c of an SCTP packet in it (RFC 9260, appendix A), and
+// returns what lay there before.
+func putCRC(p []byte) (was uint32) {
+	field := p[sctpOffset : sctpOffset+4]
+	was = le.Uint32(field)
+	le.PutUint32(field, 0)
+	le.PutUint32(field, crc32.Update(0, castagnoli, p))
+	return was
 }
 
-// crcSCTP is the CRC32c of the SCTP packet with its checksum field taken as
-// zero (RFC 9260, appendix A).
-func (f *Frame) crcSCTP() uint32 {
-	b := f.buf[f.off+int(f.Layout.L4) : f.off+int(f.Layout.End)]
-	var zero [4]byte
-	c := crc32.Update(0, castagnoli, b[:8])
-	c = crc32.Update(c, castagnoli, zero[:])
-	return crc32.Update(c, castagnoli, b[12:])
+// setSCTP changes a port of an SCTP packet. What the checksum was off by before
+// stays, so that a corrupted packet is not made to look whole.
+func setSCTP(p []byte, at int, v uint16) {
+	field := p[sctpOffset : sctpOffset+4]
+	was := putCRC(p)
+	off := was ^ le.Uint32(field)
+	be.PutUint16(p[at:], v)
+	putCRC(p)
+	le.PutUint32(field, le.Uint32(field)^off)
 }
+
+// sctpOffset is where SCTP has its checksum, and no other protocol that leaves
+// one to be finished: an owed sum there is a CRC32c.
+const sctpOffset = 8
 
 // FinishChecksum computes the checksum that the frame still owes (Offload.
-// NeedsCsum), as a frame for a port without offloads needs it. The frame must
-// have been parsed, and super-frames cut first. It reports false, changing
-// nothing, when the offload's offsets do not fit the frame.
+// NeedsCsum), as a frame for a port without offloads needs it. Super-frames
+// must be cut first. On a parsed frame Ethernet padding is left out of the sum
+// (not behind MPLS or PBB, where it cannot be seen). It reports false,
+// changing nothing, when the offload's offsets do not fit the frame.
 func (f *Frame) FinishChecksum() bool {
 	o := &f.Offload
 	if !o.NeedsCsum {
@@ -168,11 +178,15 @@ func (f *Frame) FinishChecksum() bool {
 	}
 	b := f.Bytes()
 	start, at := int(o.CsumStart), int(o.CsumStart)+int(o.CsumOffset)
-	if o.GSO != GSONone || at+2 > len(b) {
+	if f.Layout.L4 != 0 && int(f.Layout.L4) == start && int(f.Layout.End) <= len(b) {
+		b = b[:f.Layout.End]
+	}
+	crc := o.CsumOffset == sctpOffset
+	if o.GSO != GSONone || at+2 > len(b) || crc && at+4 > len(b) {
 		return false
 	}
-	if uint8(f.Key[2]>>8) == protoSCTP && int(f.Layout.L4) == start {
-		binary.LittleEndian.PutUint32(b[start+8:], f.crcSCTP())
+	if crc {
+		putCRC(b[start:])
 	} else {
 		sum := ^Fold(Sum16(b[start:], 0))
 		if sum == 0 {

@@ -259,16 +259,13 @@ func (f *Frame) setTransport(fl Field, v uint64) bool {
 		f.fixTransport(put16(h[at:], uint16(v)))
 		return true
 	}
-	// The CRC of a fragmented packet covers bytes that are not here.
-	whole := f.Key[2]&FragAny == 0 && !f.owed(f.Layout.L4+8)
-	var crc uint32
-	if whole {
-		crc = f.crcSCTP()
+	h = h[:f.Layout.End-f.Layout.L4]
+	if f.Key[2]&FragAny != 0 || f.owed(f.Layout.L4+sctpOffset) {
+		// The CRC of a fragment covers bytes that are not here: it goes wrong.
+		be.PutUint16(h[at:], uint16(v))
+		return true
 	}
-	be.PutUint16(h[at:], uint16(v))
-	if whole {
-		f.fixSCTP(crc)
-	}
+	setSCTP(h, at, uint16(v))
 	return true
 }
 

@@ -45,6 +45,10 @@ F0, F1 = IPv6ExtHdrFragment(m=1, id=5), IPv6ExtHdrFragment(m=1, offset=4, id=5)
 FA = IPv6ExtHdrFragment(id=5)
 
 
+# scapy leaves the TCP checksum behind an AH at zero.
+TD, TN = (TCP(bytes(E / I6 / T / p)[54:74]) for p in (D, Raw(b"")))
+
+
 def tag(vlan, prio=0, kind=0x8100, dei=0):
     return (Dot1AD if kind == 0x88a8 else Dot1Q)(vlan=vlan, prio=prio, id=dei)
 
@@ -114,10 +118,10 @@ FRAMES = {
     "ip6-ra": E / I6 / ICMPv6ND_RA() / SLL,
     "ip6-hop": E / I6 / HOP / UDP(sport=1, dport=2) / D,
     "ip6-dest": E / I6 / DEST / T / D,
-    "ip6-all-in-order": E / I6 / HOP / DEST / RTD / FA / AH(nh=60, payloadlen=4, icv=b"\0" * 12) / DEST / T / D,
+    "ip6-all-in-order": E / I6 / HOP / DEST / RTD / FA / AH(nh=60, payloadlen=4, icv=b"\0" * 12) / DEST / TD / D,
     "ip6-routing": E / I6 / RT0 / T / D,
     "ip6-segment-routing": E / I6 / IPv6ExtHdrSegmentRouting(addresses=["2001:db8::a", "2001:db8::b"], segleft=1, lastentry=1) / UDP(sport=3, dport=4) / D,
-    "ip6-auth": E / I6 / AH(nh=6, payloadlen=4, spi=1, seq=2, icv=b"\1" * 12) / T / D,
+    "ip6-auth": E / I6 / AH(nh=6, payloadlen=4, spi=1, seq=2, icv=b"\1" * 12) / TD / D,
     "ip6-esp": E / I6 / ESP(spi=1, seq=2, data=b"y" * 16),
     "ip6-first-fragment": E / I6 / F0 / UDP(sport=1, dport=2, len=900, chksum=0x7777) / D,
     "ip6-later-fragment": E / I6 / IPv6ExtHdrFragment(m=1, offset=4, id=5, nh=17) / D,
@@ -127,7 +131,7 @@ FRAMES = {
     "ip6-dest-thrice": E / I6 / DEST / RTD / DEST / DEST / T,
     "ip6-hop-late": E / I6 / DEST / HOP / T,
     "ip6-routing-after-fragment": E / I6 / FA / RTD / T,
-    "ip6-dest-before-auth": E / I6 / FA / DEST / AH(nh=6, payloadlen=4, icv=b"\0" * 12) / T,
+    "ip6-dest-before-auth": E / I6 / FA / DEST / AH(nh=6, payloadlen=4, icv=b"\0" * 12) / TN,
     "ip6-in-ip6": E / I6 / IPv6(src="::5", dst="::6", hlim=3) / T / D,
 }
 

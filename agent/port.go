@@ -137,25 +137,6 @@ func (s *Switch) putIn(cfg PortConfig) (uint32, error) {
 	return p.number, nil
 }
 
-// Attach makes an open device a port, for programs that bring their own (one end of a ports.Pipe).
-// The switch closes dev when it takes the port out. counters are those that dev was opened with.
-func (s *Switch) Attach(cfg PortConfig, dev ports.Port, counters *ports.Counters) (uint32, error) {
-	s.ops.Lock()
-	defer s.ops.Unlock()
-	if cfg.Spec.Name == "" {
-		cfg.Spec.Name = dev.Info().Name
-	}
-	if s.closed || s.table.Load().named(cfg.Spec.Name) != nil {
-		return 0, fmt.Errorf("bridge %s cannot attach %q: closed, or the name is taken", s.name, cfg.Spec.Name)
-	}
-	n, err := s.chooseNumber(&cfg)
-	if err != nil {
-		return 0, err
-	}
-	s.join(&port{cfg: cfg, name: cfg.Spec.Name, number: n, dev: dev, counters: counters, born: s.clock.Now(), done: make(chan struct{})})
-	return n, nil
-}
-
 func (s *Switch) portOptions(p *port) ports.Options {
 	return ports.Options{
 		Counters: p.counters, OnChange: s.portChanged, NoOffload: p.cfg.Spec.NoOffload,

@@ -1,0 +1,205 @@
+package agent
+
+import (
+	"bufio"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// ovsOfctl runs the real ovs-ofctl against the bridge's management socket.
+type ovsOfctl struct {
+	t   *testing.T
+	dir string
+}
+
+func newOvsOfctl(t *testing.T) *ovsOfctl {
+	t.Helper()
+	if _, err := exec.LookPath("ovs-ofctl"); err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatal("ovs-ofctl is not installed: apt install openvswitch-switch")
+		}
+		t.Skip("ovs-ofctl is not installed (apt install openvswitch-switch)")
+	}
+	dir, err := os.MkdirTemp("", "weir") // not TempDir: a socket's path may not be long
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return &ovsOfctl{t, dir}
+}
+
+func (o *ovsOfctl) command(args ...string) *exec.Cmd {
+	cmd := exec.Command("ovs-ofctl", append([]string{"-O", "OpenFlow13"}, args...)...)
+	cmd.Env = append(os.Environ(), "OVS_RUNDIR="+o.dir)
+	return cmd
+}
+
+// try gives output, warnings and exit status.
+func (o *ovsOfctl) try(args ...string) (string, error) {
+	out, err := o.command(args...).CombinedOutput()
+	return string(out), err
+}
+
+// run gives the output of a command that must succeed.
+func (o *ovsOfctl) run(args ...string) string {
+	o.t.Helper()
+	cmd := o.command(args...)
+	var warnings strings.Builder
+	cmd.Stderr = &warnings
+	out, err := cmd.Output()
+	if err != nil {
+		o.t.Fatalf("ovs-ofctl %q: %v\n%s%s", args, err, out, warnings.String())
+	}
+	return string(out)
+}
+
+func (o *ovsOfctl) bench(n int) *bench {
+	o.t.Helper()
+	return newBench(o.t, n, func(c *BridgeConfig, e *Env) { c.Tables, e.RunDir, e.Clock = 254, o.dir, NewClock() })
+}
+
+// refusedFlows are those of the corpus that need extensions weir does not have.
+var refusedFlows = []string{"ct_state=", "ct(", "learn(", "pop_queue", "enqueue:", "->metadata",
+	"group:1", "meter:1", // no groups and no meters yet
+	",TABLE", // section 4.5: in a PACKET_OUT only
+}
+
+// TestOvsOfctlCorpus types the flows of the corpus through the real ovs-ofctl and reads them back
+// with it and with weir: both must print what it prints for Open vSwitch.
+func TestOvsOfctlCorpus(t *testing.T) {
+	o := newOvsOfctl(t)
+	b := o.bench(3)
+	f, err := os.Open("../openflow/ofctl/testdata/corpus.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	var typed string
+	for sc := bufio.NewScanner(f); sc.Scan(); {
+		line := sc.Text()
+		want, isDump := strings.CutPrefix(line, "    => ")
+		if !isDump {
+			if !strings.HasPrefix(line, " ") {
+				typed = line
+			}
+			continue
+		}
+		refused := slices.ContainsFunc(refusedFlows, func(s string) bool { return strings.Contains(typed, s) })
+		out, err := o.try("add-flow", "br0", typed)
+		if refused {
+			if err == nil || !strings.Contains(out, "OFPT_ERROR") {
+				t.Errorf("%s: expected an error, got %v %s", typed, err, out)
+			}
+			continue
+		}
+		if err != nil {
+			t.Errorf("%s: %v\n%s", typed, err, out)
+			continue
+		}
+		checkDump(t, o, b, typed, want)
+		o.run("del-flows", "br0")
+	}
+}
+
+func checkDump(t *testing.T, o *ovsOfctl, b *bench, typed, want string) {
+	t.Helper()
+	theirs := strings.Split(strings.TrimSpace(o.run("dump-flows", "br0")), "\n")
+	ours := b.sw.Flows(-1)
+	found := false
+	for _, line := range theirs[1:] {
+		if _, tail, ok := strings.Cut(line, "n_bytes=0, "); ok && tail == want {
+			found = true
+		}
+	}
+	if !found {
+		t.Errorf("%s\n want %s\n ovs-ofctl prints %s", typed, want, strings.Join(theirs, "\n"))
+	}
+	if len(ours) != len(theirs)-1 {
+		t.Fatalf("%s: weir lists %d flows, ovs-ofctl:\n%s", typed, len(ours), strings.Join(theirs, "\n"))
+	}
+	for i, f := range ours {
+		if afterDuration(f.Text) != afterDuration(theirs[i+1]) {
+			t.Errorf("%s\n weir      %s\n ovs-ofctl %s", typed, f.Text, theirs[i+1])
+		}
+	}
+}
+
+// afterDuration drops what changes while one looks.
+func afterDuration(line string) string {
+	line = strings.TrimSpace(line)
+	cookie, rest, _ := strings.Cut(line, "duration=")
+	_, rest, _ = strings.Cut(rest, "s, ")
+	return cookie + rest
+}
+
+func TestOvsOfctlCommands(t *testing.T) {
+	o := newOvsOfctl(t)
+	b := o.bench(2)
+	b.send(1, frame(0xff, 1, ""))
+	b.settle()
+
+	show := o.run("show", "br0")
+	for _, want := range []string{
+		"dpid:0000000000000001", "n_tables:254, n_buffers:0", "capabilities: FLOW_STATS TABLE_STATS PORT_STATS",
+		" 1(p1): addr:", " 2(p2): addr:", "config:     0", "state:      LIVE", "frags=normal miss_send_len=128",
+	} {
+		if !strings.Contains(show, want) {
+			t.Errorf("show lacks %q:\n%s", want, show)
+		}
+	}
+	if out := o.run("dump-flows", "br0"); !strings.Contains(out, "table=0, n_packets=1, n_bytes=60, priority=0 actions=NORMAL") {
+		t.Errorf("dump-flows:\n%s", out)
+	}
+	if out := o.run("dump-aggregate", "br0"); !strings.Contains(out, "packet_count=1 byte_count=60 flow_count=1") {
+		t.Errorf("dump-aggregate:\n%s", out)
+	}
+	if out := o.run("dump-tables", "br0"); !strings.Contains(out, "active=1, lookup=1, matched=1") {
+		t.Errorf("dump-tables:\n%s", out)
+	}
+	if out := o.run("dump-ports", "br0", "1"); !strings.Contains(out, "rx pkts=1, bytes=60, drop=0, errs=0") {
+		t.Errorf("dump-ports:\n%s", out)
+	}
+	if out := o.run("dump-ports", "br0", "7"); !strings.Contains(out, "0 ports") {
+		t.Errorf("dump-ports of an unknown port:\n%s", out)
+	}
+	if out := o.run("dump-desc", "br0"); !strings.Contains(out, "DP Description: br0") {
+		t.Errorf("dump-desc:\n%s", out)
+	}
+	if out := o.run("dump-table-features", "br0"); strings.Contains(out, "decode error") || strings.Count(out, "  table ") != 1 && !strings.Contains(out, "ditto") {
+		t.Errorf("dump-table-features:\n%s", out)
+	}
+	if out := o.run("mod-port", "br0", "2", "no-receive"); out != "" {
+		t.Errorf("mod-port: %s", out)
+	}
+	if out := o.run("dump-ports-desc", "br0"); !strings.Contains(out, "NO_RECV") {
+		t.Errorf("dump-ports-desc after no-receive:\n%s", out)
+	}
+	for _, quiet := range [][]string{
+		{"dump-groups", "br0"}, {"dump-group-stats", "br0"}, {"dump-group-features", "br0"}, {"dump-meters", "br0"},
+		{"meter-stats", "br0"}, {"meter-features", "br0"}, {"queue-stats", "br0"}, {"queue-get-config", "br0"}, {"probe", "br0"},
+		{"get-frags", "br0"}, {"ping", "br0", "100"},
+		{"packet-out", "br0", "in_port=CONTROLLER,packet=ffffffffffff0200000000018888" + strings.Repeat("00", 46) + ",actions=output:1"},
+	} {
+		if out, err := o.try(quiet...); err != nil || strings.Contains(out, "decode error") || strings.Contains(out, "OFPT_ERROR") {
+			t.Errorf("%v: %v\n%s", quiet, err, out)
+		}
+	}
+	o.run("del-flows", "br0")
+	if out := o.run("dump-flows", "br0"); strings.Count(out, "\n") != 1 {
+		t.Errorf("after del-flows:\n%s", out)
+	}
+}
+
+func TestOvsOfctlWithoutOpenFlow13IsToldWhy(t *testing.T) {
+	o := newOvsOfctl(t)
+	o.bench(0)
+	cmd := exec.Command("ovs-ofctl", "dump-flows", "br0")
+	cmd.Env = append(os.Environ(), "OVS_RUNDIR="+o.dir)
+	out, err := cmd.CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "version negotiation failed") {
+		t.Errorf("%v\n%s", err, out)
+	}
+}

@@ -26,7 +26,7 @@ func (h *Hello) Versions() uint32 {
 	if h.HasBitmap {
 		return h.Bitmap
 	}
-	return 1<<(min(h.Version, 30)+1) - 1&^1
+	return (1<<(min(h.Version, 30)+1) - 1) &^ 1
 }
 
 // Negotiate picks the version both sides speak (section 6.3.1): the highest common bit when both

@@ -21,6 +21,7 @@ type Agent struct {
 	env     Env
 	runDir  string
 	created bool                               // the run directory was made here
+	links   *ports.Links                       // made here; nil: none, or the caller's
 	load    func(file string) (*Config, error) // reads a file for Reload
 	file    string                             // that the configuration came from; empty: flags
 
@@ -43,7 +44,7 @@ type bridge struct {
 // AgentOptions is what an Agent takes from the process around it.
 type AgentOptions struct {
 	Log  *Logger                            // nil: silent
-	Env  Env                                // for its switches; Log, RunDir, Patches and Pipes are filled in
+	Env  Env                                // for its switches; Log and RunDir are filled in, Patches, Pipes and Links if nil
 	File string                             // where the Config came from, for Reload; empty: flags
 	Load func(file string) (*Config, error) // nil: LoadConfig
 }
@@ -55,7 +56,12 @@ func NewAgent(o AgentOptions) *Agent {
 		a.load = LoadConfig
 	}
 	a.env.Log = o.Log
-	a.env.Patches, a.env.Pipes = new(ports.Patches), new(ports.Pipes)
+	if a.env.Patches == nil {
+		a.env.Patches = new(ports.Patches)
+	}
+	if a.env.Pipes == nil {
+		a.env.Pipes = new(ports.Pipes)
+	}
 	return a
 }
 
@@ -64,10 +70,18 @@ func NewAgent(o AgentOptions) *Agent {
 func (a *Agent) Start(cfg *Config) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if a.closed || a.runDir != "" {
+		return errors.New("an Agent starts once")
+	}
 	a.runDir, a.env.RunDir, a.logging = cfg.RunDir, cfg.RunDir, cfg.Log
 	var err error
 	if a.created, err = makeRunDir(a.runDir); err != nil {
 		return err
+	}
+	if a.env.Links == nil {
+		if l, err := ports.NewLinks(); err == nil { // else ports that need it say why
+			a.links, a.env.Links = l, l
+		}
 	}
 	for i := range cfg.Bridges {
 		if err := a.add(cfg.Bridges[i]); err != nil {
@@ -124,7 +138,13 @@ func (a *Agent) closeAll() error {
 
 // end tells Done that no bridge is left.
 func (a *Agent) end() {
+	if a.closed {
+		return
+	}
 	a.closed = true
+	if a.links != nil {
+		_ = a.links.Close()
+	}
 	if a.created {
 		_ = os.Remove(a.runDir) // stays when another process has a socket there
 	}

@@ -95,12 +95,14 @@ func (t *tool) foreground(cfg *agent.Config, o *runOptions) error {
 	notifyHangup(hangups)
 	started := make(chan error, 1)
 	go func() { started <- t.start(a, cfg, o) }()
+	var done <-chan struct{} // watched once it runs: a failed start closes it, too
 	for {
 		select {
 		case err := <-started:
 			if err != nil {
 				return err
 			}
+			done = a.Done()
 		case <-hangups:
 			if changes, err := a.Reload("", ""); err != nil {
 				log.Errorf("the configuration was not applied: %v", err)
@@ -115,7 +117,7 @@ func (t *tool) foreground(cfg *agent.Config, o *runOptions) error {
 				os.Exit(exitFailure)
 			}()
 			return a.Close()
-		case <-a.Done():
+		case <-done:
 			return nil
 		}
 	}

@@ -370,9 +370,13 @@ func (d *directory[V]) withKey(hash uint32, words []maskWord, k *packet.Key, yie
 	if lf == nil {
 		return true
 	}
-	for _, r := range lf.rules[:lf.n] {
-		if r.hash == hash && r.matches(words, k) && !yield(r) {
-			return false
+	tag := tagOf(hash)
+	for i := range lf.tags {
+		for m := lanesEqual(lf.tags[i], tag); m != 0; m &= m - 1 {
+			r := lf.rules[i*4+bits.TrailingZeros64(m)/16]
+			if r != nil && r.matches(words, k) && !yield(r) {
+				return false
+			}
 		}
 	}
 	if lf.more == nil {

@@ -1,0 +1,237 @@
+package classifier
+
+import (
+	"math/rand/v2"
+	"sync"
+	"testing"
+
+	"github.com/weirswitch/weir/flowtable/packet"
+)
+
+func ruleOn(word int, v uint64, prio uint16, id int) *Rule[int] {
+	var k packet.Key
+	var m packet.Mask
+	k[word], m[word] = v, ^uint64(0)
+	return NewRule(&k, &m, prio, id)
+}
+
+func lookupID(v View[int], k packet.Key) int {
+	if r := v.Lookup(&k, nil); r != nil {
+		return r.Value
+	}
+	return 0
+}
+
+// TestManyPriorities puts thousands of priorities under one key: one hash, so
+// no leaf can be split.
+func TestManyPriorities(t *testing.T) {
+	const n = 3000
+	var table Table[int]
+	rules := make([]*Rule[int], n)
+	for i, p := range rand.New(rand.NewPCG(1, 1)).Perm(n) {
+		rules[p] = ruleOn(3, 42, uint16(p), p+1)
+		table.Insert(rules[p])
+		if i%100 == 0 {
+			table.Freeze()
+		}
+	}
+	table.Insert(ruleOn(3, 43, 9999, -1))
+	for p := n - 1; p >= 0; p-- {
+		if got := lookupID(table.Freeze(), packet.Key{3: 42}); got != p+1 {
+			t.Fatalf("rule %d, want %d", got, p+1)
+		}
+		if r := rules[p]; table.Find(&packet.Key{3: 42}, &packet.Mask{3: ^uint64(0)}, uint16(p)) != r || !table.Delete(r) {
+			t.Fatalf("rule %d cannot be found and deleted", p)
+		}
+	}
+	if got := lookupID(table.Freeze(), packet.Key{3: 43}); got != -1 || table.Len() != 1 {
+		t.Errorf("the other rule is %d, %d rules left", got, table.Len())
+	}
+}
+
+// TestCollisions gives different keys the same hash by force.
+func TestCollisions(t *testing.T) {
+	var d directory[int]
+	words := []maskWord{{^uint64(0), 3}}
+	rules := make([]*Rule[int], 500)
+	for i := range rules {
+		rules[i] = ruleOn(3, uint64(i), 1, i)
+		rules[i].hash = 0xdead0000 | uint32(i%2)
+		d.insert(edition(i/7), rules[i])
+	}
+	if d.depth > 7 {
+		t.Errorf("500 rules of two hashes blew the directory up to depth %d", d.depth)
+	}
+	for i, r := range rules {
+		if got := d.lookup(r.hash, words, &packet.Key{3: uint64(i)}); got != r {
+			t.Fatalf("rule %d not found", i)
+		}
+		d.remove(1000, r)
+		if got := d.lookup(r.hash, words, &packet.Key{3: uint64(i)}); got != nil {
+			t.Fatalf("rule %d found after its removal", i)
+		}
+	}
+}
+
+func TestTiesGoToTheFirst(t *testing.T) {
+	var table Table[int]
+	for i := range 6 {
+		table.Insert(ruleOn(i, 0, 5, i+1))
+	}
+	if got := lookupID(table.Freeze(), packet.Key{}); got != 1 {
+		t.Errorf("rule %d, want the first inserted", got)
+	}
+	if old := table.Insert(ruleOn(0, 0, 5, 100)); old == nil || old.Value != 1 {
+		t.Error("the first rule was not replaced")
+	}
+	if got := lookupID(table.Freeze(), packet.Key{}); got != 100 {
+		t.Errorf("rule %d: a replacement must keep its place", got)
+	}
+}
+
+func TestUsedBitsStopAtTheAnswer(t *testing.T) {
+	var table Table[int]
+	table.Insert(ruleOn(1, 7, 100, 1))
+	table.Insert(ruleOn(2, 7, 50, 2))
+	table.Insert(NewRule(&packet.Key{}, &packet.Mask{}, 0, 3))
+	v := table.Freeze()
+	for _, c := range []struct {
+		key  packet.Key
+		id   int
+		used packet.Mask
+	}{
+		{packet.Key{1: 7, 2: 7}, 1, packet.Mask{1: ^uint64(0)}},
+		{packet.Key{2: 7}, 2, packet.Mask{1: ^uint64(0), 2: ^uint64(0)}},
+		{packet.Key{5: 5}, 3, packet.Mask{1: ^uint64(0), 2: ^uint64(0)}},
+	} {
+		var used packet.Mask
+		if r := v.Lookup(&c.key, &used); r.Value != c.id || used != c.used {
+			t.Errorf("rule %d used %x, want %d %x", r.Value, used, c.id, c.used)
+		}
+	}
+}
+
+func TestForeignRules(t *testing.T) {
+	var a, b Table[int]
+	r := ruleOn(1, 1, 1, 1)
+	a.Insert(r)
+	b.Insert(ruleOn(1, 1, 1, 2))
+	if b.Delete(r) || a.Delete(ruleOn(1, 1, 1, 1)) || a.Delete(ruleOn(2, 1, 1, 1)) {
+		t.Error("a rule that is not in the table was deleted")
+	}
+	if a.Len() != 1 || b.Len() != 1 || a.Insert(r) != r || a.Len() != 1 {
+		t.Error("lengths")
+	}
+	var empty View[int]
+	if empty.Len() != 0 || empty.Lookup(&packet.Key{}, nil) != nil {
+		t.Error("the zero View is not empty")
+	}
+}
+
+// TestEditWhileRanging deletes all rules from within All and Within.
+func TestEditWhileRanging(t *testing.T) {
+	for _, within := range []bool{false, true} {
+		var table Table[int]
+		for i := range 5000 {
+			table.Insert(ruleOn(i%3, uint64(i), uint16(i), i))
+		}
+		seq := table.All()
+		if within {
+			seq = table.Within(&packet.Key{}, &packet.Mask{})
+		}
+		n := 0
+		for r := range seq {
+			n++
+			if !table.Delete(r) {
+				t.Fatal("a rule in the sequence is not in the table")
+			}
+		}
+		if n != 5000 || table.Len() != 0 {
+			t.Errorf("%d rules seen, %d left", n, table.Len())
+		}
+		for range table.All() {
+			t.Error("the emptied table is not empty")
+		}
+	}
+}
+
+// TestReadersAndWriter looks up in views while the table is edited (race
+// detector): a rule that is never touched must always be found.
+func TestReadersAndWriter(t *testing.T) {
+	var table Table[int]
+	for i := range 2000 {
+		table.Insert(ruleOn(1, uint64(i), 10, i+1))
+	}
+	views := make(chan View[int], 16)
+	var wg sync.WaitGroup
+	for range 2 {
+		wg.Go(func() {
+			for v := range views {
+				var used packet.Mask
+				for i := range 2000 {
+					if r := v.Lookup(&packet.Key{1: uint64(i)}, &used); r == nil || r.Value != i+1 {
+						t.Errorf("rule %d not found while the table is edited", i+1)
+						return
+					}
+				}
+			}
+		})
+	}
+	r := rand.New(rand.NewPCG(4, 4))
+	extra := map[int]*Rule[int]{}
+	for i := range 20_000 {
+		k := r.IntN(3000)
+		if old := extra[k]; old != nil {
+			table.Delete(old)
+			delete(extra, k)
+		} else {
+			extra[k] = ruleOn(1+k%2, uint64(5000+k), uint16(k%3), -1)
+			table.Insert(extra[k])
+		}
+		if i%200 == 0 {
+			views <- table.Freeze()
+		}
+	}
+	close(views)
+	wg.Wait()
+}
+
+func TestLookupDoesNotAllocate(t *testing.T) {
+	table, keys := filled(20_000)
+	v := table.Freeze()
+	var used packet.Mask
+	i := 0
+	if n := testing.AllocsPerRun(1000, func() {
+		v.Lookup(&keys[i%len(keys)], &used)
+		v.Lookup(&packet.Key{0: 1}, nil)
+		i++
+	}); n != 0 {
+		t.Errorf("%v allocations a lookup", n)
+	}
+}
+
+// TestMemoryReturns: a table that shrinks gives its directories back.
+func TestMemoryReturns(t *testing.T) {
+	var table Table[int]
+	rules := make([]*Rule[int], 50_000)
+	for i := range rules {
+		rules[i] = ruleOn(1, uint64(i)<<20, 1, i)
+		table.Insert(rules[i])
+	}
+	grown := table.subs[0].dir.depth
+	if grown < 10 {
+		t.Errorf("50000 rules in a directory of depth %d", grown)
+	}
+	table.Freeze()
+	for _, r := range rules[10:] {
+		table.Delete(r)
+	}
+	if d := table.subs[0].dir.depth; d > 5 || table.Len() != 10 {
+		t.Errorf("10 rules left in a directory of depth %d", d)
+	}
+	for i, r := range rules[:10] {
+		if got := table.Freeze().Lookup(&packet.Key{1: uint64(i) << 20}, nil); got != r {
+			t.Errorf("rule %d lost in shrinking", i)
+		}
+	}
+}

@@ -79,11 +79,18 @@ func (c *Conn) Read() (m Message, xid uint32, raw []byte, err error) {
 	return m, xid, raw, err
 }
 
-// Pending reports that a further whole message can be read without waiting. When it says no, the
-// input has run dry and it is time to publish and to flush.
-func (c *Conn) Pending() bool {
+// Buffered is the length of the next whole message when it can be read without waiting, else zero:
+// the input has run dry, and it is time to publish and to flush. A message that has arrived in part
+// does not count, for its rest may never come.
+func (c *Conn) Buffered() int {
 	b := c.in[c.start:c.end]
-	return len(b) >= HeaderSize && len(b) >= ReadHeader(b).Length
+	if len(b) < HeaderSize {
+		return 0
+	}
+	if n := ReadHeader(b).Length; n <= len(b) {
+		return max(n, HeaderSize) // a bad length is the next read's to report, and at once
+	}
+	return 0
 }
 
 // fill makes at least n bytes available at start.

@@ -27,8 +27,7 @@
 // advances with every step, and answers with the *Error that section 7.4.4 asks for.
 //
 // What only the switch can know is not checked here: whether a table, port, group, meter or buffer
-// exists, whether actions agree with the match of their flow (CheckConsistency helps with that one),
-// which roles may ask.
+// exists, whether actions agree with the match of their flow, which roles may ask.
 //
 // # Deviations
 //

@@ -116,13 +116,13 @@ func subField(header []byte, offset, bits uint16) (SubField, error) {
 	return SubField{ID: id, Offset: offset, Bits: bits}, nil
 }
 
-// readLoadMasked: six bytes of padding, then a field that may have a mask.
+// readLoadMasked: a field that may have a mask, right behind the subtype, then padding.
 func readLoadMasked(b []byte, a *Action) error {
-	h, f, err := parseField(b[16:])
+	h, f, err := parseField(b[nxHeader:])
 	if err != nil {
 		return setFieldError(err.(*Error), h)
 	}
-	if want := 16 + h.size() + pad8(h.size()); len(b) != want {
+	if want := nxHeader + h.size() + pad8(nxHeader+h.size()); len(b) != want {
 		return actionError(BACBadSetLen, "load of %s in %d bytes, expected %d", f.ID, len(b), want)
 	}
 	if !f.ID.Info().Loadable() {
@@ -156,7 +156,7 @@ func appendNicira(b []byte, a *Action) []byte {
 		b = append16(b, a.Dst.Offset<<6|(a.Dst.Bits-1))
 		b = append64(appendFieldName(b, a.Dst.ID), a.Load)
 	case NXLoadMasked:
-		b = appendField(appendZeros(b, 6), &a.Field)
+		b = appendField(b, &a.Field)
 	default: // another subtype: the bytes after it as they are
 		b = append(b, a.Data...)
 	}

@@ -62,9 +62,7 @@ func (d *device) watchLinks(spec Spec, o Options, line attacher) error {
 // error is that of the first attempt; the device is usable in any case.
 func (d *device) start() error {
 	d.leave = d.links.subscribe(func() { _ = d.relink() })
-	if _, ok := d.links.name(d.spec.Target); !ok {
-		d.links.ask(d.spec.Target)
-	}
+	d.links.ask(d.spec.Target)
 	err := d.relink()
 	if errors.Is(err, unix.ENODEV) || errors.Is(err, unix.ENXIO) { // it vanished a moment ago
 		return nil
@@ -110,8 +108,9 @@ func (d *device) find() error {
 		return nil
 	}
 	if !got.ether {
-		d.problem = fmt.Sprintf("interface %s carries no Ethernet frames; choose an Ethernet device, a veth or a tap", got.name)
-		return nil
+		err := fmt.Errorf("interface %s carries no Ethernet frames; choose an Ethernet device, a veth or a tap", got.name)
+		d.problem = err.Error()
+		return err
 	}
 	if err := d.line.attach(got); err != nil {
 		d.problem = err.Error()
@@ -172,7 +171,8 @@ func (d *device) SetUp(up bool) error {
 		d.mu.Unlock()
 		return fmt.Errorf("interface %s is not there; it can be switched when it is", d.spec.Target)
 	}
-	was := d.link.adminUp
+	now, _ := d.links.ask(d.link.name)
+	was := now.adminUp
 	if err := d.links.setUp(d.link.index, up); err != nil {
 		name := d.link.name
 		d.mu.Unlock()

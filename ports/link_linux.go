@@ -42,7 +42,7 @@ type link struct {
 	index   int
 	birth   int64 // tells an interface from a later one that was given the same index
 	name    string
-	kind    string // the driver's word for a virtual one: veth, tun, ...; empty for hardware
+	kind    string // netlink.Link's Type: veth, tuntap, device (hardware), ...
 	mac     string // as bytes, so that links can be compared
 	mtu     int
 	ether   bool // has Ethernet framing

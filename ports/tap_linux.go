@@ -189,7 +189,7 @@ func (p *tap) attach(l link) error {
 	if p.opened == l.index {
 		return nil
 	}
-	if l.kind != "tun" { // the kernel's word for tun and tap alike
+	if l.kind != "tuntap" { // the library's word for both; a tun has no Ethernet framing
 		return fmt.Errorf("interface %s is there and is no tap; use it as plain %s, or remove it", l.name, l.name)
 	}
 	fd, err := p.attachTo(l.name)

@@ -140,9 +140,9 @@ type screen struct {
 	r       *bufio.Reader
 	ng      bool
 	order   binary.ByteOrder
-	offset  int64 // where the current record begins
-	after   int64 // where it ends
-	packets int   // handed out so far
+	offset  int64  // where the current record begins
+	after   int64  // where it ends
+	packets int    // handed out so far
 	snaplen uint32 // of the section's first interface, at most maxSnaplen
 	seenIf  bool   // that interface was there
 	buf     []byte

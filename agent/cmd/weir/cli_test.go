@@ -1,0 +1,515 @@
+//go:build unix
+
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/weirswitch/weir/agent"
+)
+
+// asWeir in the environment makes the test binary be weir: the tests run real processes.
+const asWeir = "WEIR_TEST_AS_COMMAND"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asWeir) != "" {
+		main()
+	}
+	os.Exit(m.Run())
+}
+
+// shell runs weir commands in a folder of their own, as a user without any right would.
+type shell struct {
+	t   *testing.T
+	dir string // short, for sockets; also the working directory
+	run string // the run directory
+}
+
+func newShell(t *testing.T) *shell {
+	dir, err := os.MkdirTemp("", "weir")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &shell{t: t, dir: dir, run: filepath.Join(dir, "r")}
+	t.Cleanup(func() {
+		_, _, _ = s.weir("stop", "--wait")
+		left, _ := os.ReadDir(s.run)
+		for _, e := range left {
+			t.Errorf("left in the run directory: %s", e.Name())
+		}
+		os.RemoveAll(dir)
+	})
+	return s
+}
+
+func (s *shell) command(args ...string) *exec.Cmd {
+	self, err := os.Executable()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	cmd := exec.Command(self, args...)
+	cmd.Dir = s.dir
+	cmd.Env = append(os.Environ(), asWeir+"=1", "OVS_RUNDIR="+s.run)
+	return cmd
+}
+
+// weir runs a command to its end.
+func (s *shell) weir(args ...string) (out, errs string, code int) {
+	s.t.Helper()
+	var o, e bytes.Buffer
+	cmd := s.command(args...)
+	cmd.Stdout, cmd.Stderr = &o, &e
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		s.t.Fatal(err)
+	}
+	return o.String(), e.String(), cmd.ProcessState.ExitCode()
+}
+
+// ok runs a command that must do its work without a complaint.
+func (s *shell) ok(args ...string) string {
+	s.t.Helper()
+	out, errs, code := s.weir(args...)
+	if code != 0 || errs != "" {
+		s.t.Fatalf("weir %s: exit %d\n%s%s", strings.Join(args, " "), code, out, errs)
+	}
+	return out
+}
+
+// fails runs a command that must not work, and compares what it says.
+func (s *shell) fails(code int, want string, args ...string) {
+	s.t.Helper()
+	out, errs, got := s.weir(args...)
+	if got != code || !strings.Contains(errs, want) {
+		s.t.Errorf("weir %s: exit %d, want %d\n%s%swant %s", strings.Join(args, " "), got, code, out, errs, want)
+	}
+}
+
+func (s *shell) write(name, text string) string {
+	s.t.Helper()
+	file := filepath.Join(s.dir, name)
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		s.t.Fatal(err)
+	}
+	return file
+}
+
+// station is what stands at the other end of a wire:unixgram port.
+type station struct {
+	t    *testing.T
+	conn *net.UnixConn
+	spec string
+	peer *net.UnixAddr
+}
+
+// station makes the far end of a wire and the text of the port.
+func (s *shell) station(name string) *station {
+	s.t.Helper()
+	far, near := filepath.Join(s.dir, name+"-far"), filepath.Join(s.dir, name)
+	c, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: far, Net: "unixgram"})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() { c.Close() })
+	return &station{s.t, c, fmt.Sprintf("wire:unixgram,local=%s,remote=%s,name=%s", near, far, name),
+		&net.UnixAddr{Name: near, Net: "unixgram"}}
+}
+
+// frame is an Ethernet frame between two stations, of a type that means nothing.
+func frame(dst, src byte) []byte {
+	f := []byte{2, 0, 0, 0, 0, dst, 2, 0, 0, 0, 0, src, 0x88, 0xb5}
+	if dst == 0xff {
+		copy(f, bytes.Repeat([]byte{0xff}, 6))
+	}
+	return append(f, make([]byte, 46)...)
+}
+
+func (st *station) send(f []byte) {
+	st.t.Helper()
+	if _, err := st.conn.WriteToUnix(f, st.peer); err != nil {
+		st.t.Fatal(err)
+	}
+}
+
+func (st *station) expect(f []byte) {
+	st.t.Helper()
+	got := make([]byte, 2000)
+	if err := st.conn.SetReadDeadline(time.Now().Add(5 * time.Second)); err != nil {
+		st.t.Fatal(err)
+	}
+	n, _, err := st.conn.ReadFromUnix(got)
+	if err != nil || !bytes.Equal(got[:n], f) {
+		st.t.Fatalf("got %x, %v\nwant %x", got[:n], err, f)
+	}
+}
+
+// TestDayOfASwitch starts a detached switch and uses every client command on it.
+func TestDayOfASwitch(t *testing.T) {
+	s := newShell(t)
+	a, b, c := s.station("a"), s.station("b"), s.station("c")
+	if out := s.ok("run", "--name", "br0", "--dpid", "1", "--port", "1:"+a.spec, "--port", "2:"+b.spec, "--detach", "--wait-ready", "5s"); out != "" {
+		t.Errorf("a detached start printed %q", out)
+	}
+	a.send(frame(0xff, 1))
+	b.expect(frame(0xff, 1))
+	b.send(frame(1, 2))
+	a.expect(frame(1, 2))
+
+	if out := s.ok("status", "br0"); !strings.HasPrefix(out, "br0: datapath 0000000000000001, standalone (forwarding on its own), up ") ||
+		!strings.Contains(out, "  ports 2, flows 1 in 254 tables, learned addresses 2, packet-ins 0 (0 dropped)\n") {
+		t.Error(out)
+	}
+	if out := s.ok("flows", "br0"); !strings.Contains(out, "table=0, n_packets=2, n_bytes=120, priority=0 actions=NORMAL\n") {
+		t.Error(out)
+	}
+	fdb := strings.Split(s.ok("fdb", "show"), "\n")
+	if len(fdb) != 4 || strings.Fields(fdb[0])[3] != "MAC" || strings.Join(strings.Fields(fdb[1])[:4], " ") != "1 a 0 02:00:00:00:00:01" {
+		t.Errorf("%q", fdb)
+	}
+	ports := s.ok("ports", "br0")
+	if !strings.Contains(ports, "PORT  NAME  KIND  LINK") || !strings.Contains(strings.Join(strings.Fields(ports), " "), " 2 b wire up 1500 - 1 60 0 1 60 0") {
+		t.Error(ports)
+	}
+
+	if out := s.ok("port", "add", "br0", "5:"+c.spec+",tag=7"); out != "port c has the number 5\n" {
+		t.Error(out)
+	}
+	s.fails(1, `port "c"`, "port", "add", "br0", "6:"+c.spec)
+	s.fails(2, "a port number is 1 to 65279", "port", "add", "br0", "0:eth1")
+	s.ok("port", "del", "br0", "5")
+	s.fails(1, `has no port "c"`, "port", "del", "br0", "c")
+
+	if out := s.ok("fdb", "flush", "br0", "--port", "a"); out != "addresses forgotten: 1\n" {
+		t.Error(out)
+	}
+	var flushed agent.Flushed
+	decode(t, s.ok("fdb", "flush", "br0", "--json"), &flushed)
+	if flushed.Addresses != 1 {
+		t.Errorf("%+v", flushed)
+	}
+	s.ok("--rundir", s.run, "stop", "br0", "--wait")
+	s.fails(1, "bridge br0 is not running in "+s.run, "status", "br0")
+	s.fails(1, "no bridge runs in "+s.run, "status")
+	for _, name := range []string{"a", "b", "r/br0.mgmt", "r/br0.ctl", "r"} {
+		if _, err := os.Lstat(filepath.Join(s.dir, name)); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s is left: %v", name, err)
+		}
+	}
+}
+
+func decode(t *testing.T, text string, v any) {
+	t.Helper()
+	d := json.NewDecoder(strings.NewReader(text))
+	d.DisallowUnknownFields()
+	if err := d.Decode(v); err != nil {
+		t.Fatalf("%v in %s", err, text)
+	}
+}
+
+func TestJSON(t *testing.T) {
+	s := newShell(t)
+	a := s.station("a")
+	s.ok("run", "--port", "1:"+a.spec, "--detach")
+	var status []agent.BridgeStatus
+	decode(t, s.ok("status", "--json"), &status)
+	if len(status) != 1 || status[0].Name != "br0" || status[0].Process.PID == 0 || status[0].Process.RunDir != s.run {
+		t.Errorf("%+v", status)
+	}
+	var ports []agent.PortStatus
+	decode(t, s.ok("ports", "br0", "--json"), &ports)
+	var flows []agent.FlowStatus
+	decode(t, s.ok("flows", "br0", "--json", "--table", "0"), &flows)
+	var macs []agent.MACStatus
+	decode(t, s.ok("fdb", "show", "br0", "--json"), &macs)
+	if len(ports) != 1 || len(flows) != 1 || macs == nil || len(macs) != 0 {
+		t.Errorf("%d ports, %d flows, addresses %v", len(ports), len(flows), macs)
+	}
+}
+
+// TestDetachTellsWhy: what stops a detached start is told by the command that was typed.
+func TestDetachTellsWhy(t *testing.T) {
+	s := newShell(t)
+	a := s.station("a")
+	s.fails(1, "no such file or directory", "run", "--port", "1:wire:unixgram,local=/nowhere/a,remote=/nowhere/b", "--detach")
+	s.fails(1, "not ready in time: bridge br0: port x (", "run", "--port", "1:wire:unix,connect="+s.dir+"/x.sock", "--detach", "--wait-ready", "100ms")
+	s.fails(2, "a port number is 1 to 65279", "run", "--port", "0:eth1", "--detach")
+	if names := agent.Running(s.run); len(names) != 0 {
+		t.Errorf("%v run after failed starts", names)
+	}
+	s.ok("run", "--port", "1:"+a.spec, "--detach", "--wait-ready=5s")
+	s.fails(1, "bridge br0 is running already", "run", "--detach")
+	s.fails(1, "bridge br0 is running already", "run")
+	a.send(frame(0xff, 1)) // the owner was not disturbed
+	s.ok("stop", "--wait")
+}
+
+// TestKillAndStartAgain: kill -9 leaves sockets; the next start takes their place.
+func TestKillAndStartAgain(t *testing.T) {
+	s := newShell(t)
+	a, b := s.station("a"), s.station("b")
+	start := func() int {
+		s.ok("run", "--port", "1:"+a.spec, "--port", "2:"+b.spec, "--detach", "--wait-ready", "5s")
+		var status []agent.BridgeStatus
+		decode(t, s.ok("status", "--json"), &status)
+		return status[0].Process.PID
+	}
+	for range 2 {
+		pid := start()
+		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		for i := 0; len(agent.Running(s.run)) > 0; i++ {
+			if i > 500 {
+				t.Fatal("still answers after SIGKILL")
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		if _, err := os.Lstat(filepath.Join(s.run, "br0.ctl")); err != nil {
+			t.Fatalf("nothing stale to test with: %v", err)
+		}
+		s.fails(1, "is not running", "status", "br0")
+	}
+	start()
+	a.send(frame(0xff, 1))
+	b.expect(frame(0xff, 1))
+	s.ok("stop", "--wait")
+}
+
+// TestSignals: SIGTERM and SIGINT end an orderly process with exit code 0, SIGHUP reads the file.
+func TestSignals(t *testing.T) {
+	s := newShell(t)
+	a, b := s.station("a"), s.station("b")
+	for _, sig := range []os.Signal{syscall.SIGTERM, syscall.SIGINT} {
+		file := s.write("w.yaml", "bridges: [{name: br0, ports: [{port: \"1:"+a.spec+"\"}]}]\n")
+		var log bytes.Buffer
+		cmd := s.command("run", "-c", file)
+		cmd.Stderr = &log
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		s.until("br0 runs", func() bool { return len(agent.Running(s.run)) == 1 })
+		s.write("w.yaml", "bridges: [{name: br0, ports: [{port: \"1:"+a.spec+"\"}, {port: \"2:"+b.spec+"\"}]}]\n")
+		s.signal(cmd, syscall.SIGHUP)
+		s.until("port b is there", func() bool { out, _, _ := s.weir("ports", "br0"); return strings.Contains(out, " b ") })
+		s.write("w.yaml", "bridges: [{name: br0, colour: red}]\n")
+		s.signal(cmd, syscall.SIGHUP)
+		s.signal(cmd, sig)
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("%v: %v\n%s", sig, err, &log)
+		}
+		if _, err := os.Lstat(s.run); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%v leaves the run directory: %v", sig, err)
+		}
+	}
+}
+
+func (s *shell) signal(cmd *exec.Cmd, sig os.Signal) {
+	s.t.Helper()
+	if err := cmd.Process.Signal(sig); err != nil {
+		s.t.Fatal(err)
+	}
+	if sig == syscall.SIGHUP {
+		time.Sleep(50 * time.Millisecond) // let it be taken before the next signal of the test
+	}
+}
+
+func (s *shell) until(what string, done func() bool) {
+	s.t.Helper()
+	for range 500 {
+		if done() {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	s.t.Fatalf("never: %s", what)
+}
+
+// TestTwoBridges: a frame goes through two bridges of one process by their patch; each has its own
+// commands, and reload applies a file or refuses it.
+func TestTwoBridges(t *testing.T) {
+	s := newShell(t)
+	a, b := s.station("a"), s.station("b")
+	config := func(left, right string) string {
+		return s.write("w.yaml", "bridges:\n- name: left\n  ports: [{port: \""+a.spec+"\"}, \"9:patch:lr,peer=rl\""+left+"]\n"+
+			"- name: right\n  ports: [{port: \""+b.spec+"\"}, \"9:patch:rl,peer=lr\""+right+"]\n")
+	}
+	file := config("", "")
+	if out := s.ok("check", "-c", file); out != file+" is right: bridges 2, ports 4\n" {
+		t.Error(out)
+	}
+	s.ok("run", "-c", "w.yaml", "--detach", "--wait-ready", "5s")
+	a.send(frame(0xff, 1))
+	b.expect(frame(0xff, 1))
+	if out := s.ok("fdb", "show", "right"); !strings.Contains(out, "9     rl    0     02:00:00:00:00:01") {
+		t.Error(out)
+	}
+	s.fails(2, "which bridge? There are left, right", "flows")
+	if out := s.ok("status"); !strings.Contains(out, "left: datapath ") || !strings.Contains(out, "right: datapath ") {
+		t.Error(out)
+	}
+
+	c := s.station("c")
+	if out := s.ok("reload"); out != "nothing to change\n" {
+		t.Error(out)
+	}
+	config("", ", \"5:"+c.spec+"\"")
+	if out := s.ok("reload", "left"); out != "nothing to change\n" {
+		t.Error(out)
+	}
+	if out := s.ok("reload"); out != "bridge right: port c added\n" {
+		t.Error(out)
+	}
+	a.send(frame(0xff, 1))
+	c.expect(frame(0xff, 1))
+	b.expect(frame(0xff, 1))
+	config(", \"9:patch:x,peer=lr\"", "")
+	s.fails(1, "w.yaml:3: bridges[0].ports[2]: the port number 9 is that of the port in line 3: choose another", "reload")
+	s.fails(1, "no such file", "reload", "-c", "gone.yaml")
+	if out := s.ok("ports", "right"); !strings.Contains(out, " c ") {
+		t.Errorf("a bad file changed the ports:\n%s", out)
+	}
+	s.ok("stop", "left", "--wait")
+	if out := s.ok("status"); strings.Contains(out, "left:") || !strings.Contains(out, "right:") {
+		t.Error(out)
+	}
+	s.ok("stop", "--wait")
+}
+
+// TestTwoProcesses share a run directory.
+func TestTwoProcesses(t *testing.T) {
+	s := newShell(t)
+	a, b := s.station("a"), s.station("b")
+	s.ok("run", "--name", "s1", "--port", a.spec, "--detach", "--wait-ready", "5s")
+	s.ok("run", "--name", "s2", "--port", b.spec, "--detach", "--wait-ready", "5s")
+	file := s.write("w.yaml", "bridges: [{name: s2}]\n")
+	s.fails(2, "name its bridge with \"weir reload BRIDGE -c FILE\"", "reload", "-c", file)
+	s.fails(1, "this process was started by flags: name the file to apply with -c FILE", "reload", "s1")
+	if out := s.ok("reload", "s2", "-c", file); out != "bridge s2: port b removed\n" {
+		t.Error(out)
+	}
+	s.ok("stop", "s1", "--wait")
+	if names := agent.Running(s.run); strings.Join(names, " ") != "s2" {
+		t.Errorf("%v run", names)
+	}
+	s.ok("stop", "s2") // without --wait: accepted at once
+	s.until("s2 has gone", func() bool { return len(agent.Running(s.run)) == 0 })
+}
+
+// TestConnected is what Mininet polls.
+func TestConnected(t *testing.T) {
+	s := newShell(t)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if out, errs, code := s.weir("status", "s1", "--connected"); code != 1 || out+errs != "" {
+		t.Errorf("nothing runs: exit %d, %q", code, out+errs)
+	}
+	s.ok("run", "--name", "s1", "--controller", "tcp:"+l.Addr().String(), "--max-backoff", "1s", "--fail-mode", "secure",
+		"--protocols", "OpenFlow13", "--detach", "--wait-ready", "5s")
+	if out, errs, code := s.weir("status", "s1", "--connected"); code != 1 || out+errs != "" {
+		t.Errorf("nobody has shaken hands: exit %d, %q", code, out+errs)
+	}
+	c, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := c.Write([]byte{4, 0, 0, 8, 0, 0, 0, 1, 4, 5, 0, 8, 0, 0, 0, 2}); err != nil { // HELLO, FEATURES_REQUEST
+		t.Fatal(err)
+	}
+	s.until("s1 is connected", func() bool { _, _, code := s.weir("--rundir", s.run, "status", "s1", "--connected"); return code == 0 })
+	s.ok("stop", "s1", "--wait")
+	s.ok("run", "--name", "s1", "--detach") // standalone: nobody is needed
+	s.ok("status", "s1", "--connected")
+}
+
+func TestUsage(t *testing.T) {
+	s := newShell(t)
+	for _, c := range []struct{ args, want string }{
+		{"", "which command?"},
+		{"stats", `there is no command "stats", did you mean "status"?`},
+		{"frobnicate", `there is no command "frobnicate"`},
+		{"port", `expected "weir port add" or "weir port del"`},
+		{"fdb flsh", `there is no command "fdb flsh", did you mean "fdb flush"?`},
+		{"port add br0", `expected "weir port add BRIDGE [NUM:]SPEC"`},
+		{"run --prot 1:eth1", "unknown flag --prot, did you mean --port?"},
+		{"run --colour red", "unknown flag --colour"},
+		{"run --port", "flag needs an argument: --port"},
+		{"run --wait-ready soon", `invalid value "soon" for --wait-ready`},
+		{"run --fail-mode=secur", `--fail-mode secur: "secur" is not known, did you mean "secure"? (expected standalone or secure)`},
+		{"--json status", "--json cannot stand before the command: only --rundir DIR can"},
+		{"--rundir", "--rundir needs a folder"},
+		{"check", `expected "weir check -c FILE"`},
+		{"flows br0 --table 300", "--table 300: expected 0 to 254"},
+		{"help nothing", `there is no command "nothing"`},
+	} {
+		s.fails(2, c.want, strings.Fields(c.args)...)
+	}
+	s.fails(1, "nowhere.yaml: cannot be read: no such file or directory", "check", "-c", "nowhere.yaml")
+	bad := s.write("bad.yaml", "bridges: [{name: br0, tables: 0}]\n---\n")
+	s.fails(1, "bad.yaml:2: a second YAML document begins here", "check", "-c", bad)
+	s.fails(1, "bad.yaml:2: a second YAML document begins here", "run", "-c", bad, "--detach")
+	s.fails(1, "cannot be mixed with a file", "run", "-c", bad, "--port", "eth1")
+}
+
+// TestHelp: each command tells its arguments, an example that begins with it, and its flags.
+func TestHelp(t *testing.T) {
+	s := newShell(t)
+	overview := s.ok("help")
+	if s.ok("--help") != overview {
+		t.Error("help and --help differ")
+	}
+	for _, c := range commands() {
+		if !strings.Contains(overview, "weir "+c.name()+" ") {
+			t.Errorf("%s is not in the overview", c.name())
+		}
+		out := s.ok(append(strings.Fields(c.name()), "--help")...)
+		for _, want := range []string{"weir " + c.name() + " " + c.args, "Example:\n  weir " + c.name(), "--rundir DIR"} {
+			if !strings.Contains(out, want) {
+				t.Errorf("the help of %s lacks %q:\n%s", c.name(), want, out)
+			}
+		}
+		if s.ok(append([]string{"help"}, c.words...)...) != out {
+			t.Errorf("help %s and %s --help differ", c.name(), c.name())
+		}
+	}
+	if out := s.ok("run", "--help"); !strings.Contains(out, "--controller TARGET") || strings.Contains(out, "ready-fd") {
+		t.Error(out)
+	}
+	if out := s.ok("version"); !strings.HasPrefix(out, "weir ") || !strings.Contains(out, "OpenFlow 1.3") {
+		t.Error(out)
+	}
+}
+
+func TestLogFile(t *testing.T) {
+	s := newShell(t)
+	s.ok("run", "--detach", "--log-file", "w.log", "--log-format", "json", "--wait-ready", "5s")
+	s.ok("stop", "--wait")
+	text, err := os.ReadFile(filepath.Join(s.dir, "w.log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range strings.Split(strings.TrimSpace(string(text)), "\n") {
+		var fields map[string]any
+		if err := json.Unmarshal([]byte(line), &fields); err != nil {
+			t.Fatalf("%v: %s", err, line)
+		}
+		if fields["bridge"] != "br0" {
+			t.Errorf("does not name the bridge: %s", line)
+		}
+	}
+}

@@ -84,6 +84,9 @@ func (c *controller) run() {
 		if c.ctx.Err() != nil {
 			return
 		}
+		if err == nil {
+			err = errors.New("closed by the controller")
+		}
 		c.report(err, backoff)
 		c.enter(stateBackoff, err)
 		c.wait(backoff)
@@ -103,9 +106,6 @@ func (c *controller) report(err error, backoff time.Duration) {
 	c.sw.mu.Lock()
 	attempts := c.attempts
 	c.sw.mu.Unlock()
-	if err == nil {
-		err = errors.New("closed by the controller")
-	}
 	if attempts <= 1 {
 		c.log.Warnf("not connected: %v; next attempt in %s", err, backoff)
 	} else {

@@ -352,7 +352,7 @@ func checkFieldValue(f *Field) error {
 			return matchError(BMCBadMask, "%s has %d bits, the mask more", f.ID, info.Bits)
 		}
 		if !f.Value.AndNot(f.Mask).IsZero() {
-			return matchError(BMCBadWildcards, "%s has value bits outside its mask", f)
+			return matchError(BMCBadWildcards, "%s has value bits outside its mask", f.String())
 		}
 		return checkReserved(f)
 	}

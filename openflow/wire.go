@@ -10,7 +10,6 @@ func u32(b []byte, at int) uint32 { return binary.BigEndian.Uint32(b[at:]) }
 func u64(b []byte, at int) uint64 { return binary.BigEndian.Uint64(b[at:]) }
 
 func put16(b []byte, at int, v uint16) { binary.BigEndian.PutUint16(b[at:], v) }
-func put32(b []byte, at int, v uint32) { binary.BigEndian.PutUint32(b[at:], v) }
 
 func append16(b []byte, v uint16) []byte { return binary.BigEndian.AppendUint16(b, v) }
 func append32(b []byte, v uint32) []byte { return binary.BigEndian.AppendUint32(b, v) }

@@ -177,6 +177,7 @@ func portSettings() []setting[portDraft] {
 		{key: "flood", arg: "yes|no", help: "no: left out when frames are flooded"},
 		{key: "offload", arg: "yes|no", help: "no: checksums and segmentation always in software"},
 		{key: "address", arg: "ADDRESS/LENGTH", shape: shapeList, help: "internal: IP address"},
+		{key: "mac", arg: "MAC", help: "tap, internal: the device's own address"},
 		{key: "peer", arg: "NAME", help: "patch: the port at the other end"},
 		{key: "local", arg: "ADDRESS", help: "wire:udp, wire:unixgram: own end"},
 		{key: "remote", arg: "ADDRESS", help: "wire:udp, wire:unixgram: other end"},

@@ -287,6 +287,7 @@ func TestPortKeysAreOptions(t *testing.T) {
 		"name": "eth1,name=x", "mtu": "eth1,mtu=1400", "tag": "eth1,tag=1", "trunks": "eth1,trunks=1;2",
 		"vlan-mode": "eth1,vlan-mode=trunk", "flood": "eth1,flood=no", "offload": "eth1,offload=no",
 		"address": "internal:br0,address=10.0.0.1/8", "peer": "patch:a,peer=b",
+		"mac": "tap:a,mac=02:00:00:00:00:01",
 		"local": "wire:udp,local=127.0.0.1:1,remote=127.0.0.1:2", "remote": "wire:udp,remote=127.0.0.1:1,local=127.0.0.1:2",
 		"listen": "wire:unix,listen=/s", "connect": "wire:unix,connect=/s",
 		"out": "pcap:a.pcap,out=b.pcap", "rate": "pcap:a.pcap,rate=fast", "loop": "pcap:a.pcap,loop=2",
@@ -351,6 +352,7 @@ bridges:
   - {port: "1:eth1", name: one, mtu: 1400, tag: 10, vlan-mode: access, flood: no, offload: no}
   - {port: "2:eth2", trunks: [1, 5-7]}
   - {port: "patch:a", peer: b}
+  - {port: "tap:t", mac: "02:00:00:00:00:09"}
   - {port: "wire:udp", local: "127.0.0.1:1", remote: "127.0.0.1:2"}
   - {port: "wire:unix", listen: /tmp/vm.sock}
   - {port: "wire:tcp", connect: "127.0.0.1:9", name: w2}
@@ -377,7 +379,7 @@ bridges:
 		"--controller", "ssl:example.net:6653", "--min-backoff", "100ms", "--max-backoff", "3s", "--inactivity-probe", "7s",
 		"--packet-in-rate", "50", "--packet-in-burst", "60",
 		"--port", "1:eth1,name=one,mtu=1400,tag=10,vlan_mode=access,flood=no,offload=no", "--port", "2:eth2,trunks=1;5-7",
-		"--port", "patch:a,peer=b", "--port", "wire:udp,local=127.0.0.1:1,remote=127.0.0.1:2",
+		"--port", "patch:a,peer=b", "--port", "tap:t,mac=02:00:00:00:00:09", "--port", "wire:udp,local=127.0.0.1:1,remote=127.0.0.1:2",
 		"--port", "wire:unix,listen=/tmp/vm.sock", "--port", "wire:tcp,connect=127.0.0.1:9,name=w2",
 		"--port", "pcap:in.pcap,out=out.pcap,rate=fast,loop=3",
 		"--name", "br8", "--port", "patch:b,peer=a", "--internal-address", "10.1.0.1/24")

@@ -60,7 +60,8 @@ func (s *shell) command(args ...string) *exec.Cmd {
 	}
 	cmd := exec.Command(self, args...)
 	cmd.Dir = s.dir
-	cmd.Env = append(os.Environ(), asWeir+"=1", "OVS_RUNDIR="+s.run)
+	cmd.Env = append(os.Environ(), asWeir+"=1", "OVS_RUNDIR="+s.run,
+		"GORACE=atexit_sleep_ms=0") // a race detector waits a second at each end otherwise
 	return cmd
 }
 

@@ -31,7 +31,7 @@ func (s *Switch) Apply(cfg BridgeConfig) error {
 	if err := fixedSettings(&old, &cfg); err != nil {
 		return err
 	}
-	oldPorts, newPorts := allPorts(&old), allPorts(&cfg)
+	oldPorts, newPorts := s.allPorts(&old), s.allPorts(&cfg)
 	if err := s.openNew(&old, &cfg, oldPorts, newPorts); err != nil {
 		return err
 	}
@@ -71,10 +71,10 @@ func fixedSettings(old, cfg *BridgeConfig) error {
 }
 
 // allPorts is the configured ports with the internal one among them.
-func allPorts(cfg *BridgeConfig) []PortConfig {
+func (s *Switch) allPorts(cfg *BridgeConfig) []PortConfig {
 	list := slices.Clone(cfg.Ports)
 	if cfg.Internal != nil {
-		list = append(list, internalPort(cfg))
+		list = append(list, s.internalPort(cfg))
 	}
 	return list
 }

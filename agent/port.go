@@ -35,7 +35,7 @@ type port struct {
 // openPorts opens the configured ports: those that name a number first, so that the others get what
 // is left. ops is held.
 func (s *Switch) openPorts() error {
-	all := allPorts(&s.cfg)
+	all := s.allPorts(&s.cfg)
 	slices.SortStableFunc(all, func(a, b PortConfig) int {
 		return boolRank(a.Spec.Number == 0) - boolRank(b.Spec.Number == 0)
 	})
@@ -55,8 +55,9 @@ func boolRank(b bool) int {
 }
 
 // internalPort is the bridge's own interface on the host, OpenFlow port LOCAL.
-func internalPort(cfg *BridgeConfig) PortConfig {
+func (s *Switch) internalPort(cfg *BridgeConfig) PortConfig {
 	spec := ports.Spec{Kind: ports.KindInternal, Name: cfg.Name, Target: cfg.Name, MTU: cfg.Internal.MTU}
+	spec.Args = []ports.Arg{{Key: "mac", Value: s.mac.String()}}
 	for _, a := range cfg.Internal.Addresses {
 		spec.Args = append(spec.Args, ports.Arg{Key: "address", Value: a.String()})
 	}

@@ -131,7 +131,7 @@ func TestKillAndRestart(t *testing.T) {
 	hosts := b.addHosts(2)
 	ports := []string{"--port", "1:eth1", "--port", "2:eth2"}
 	if !lab.Entered() {
-		ports = append(ports, "--port", "3:tap:vm1", "--internal", "true")
+		ports = append(ports, "--port", "3:tap:vm1", "--internal")
 	}
 	var dpid string
 	for round := range 4 {

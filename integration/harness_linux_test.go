@@ -205,18 +205,15 @@ func (b *bed) env() []string {
 	return []string{"OVS_RUNDIR=" + b.rundir, "GORACE=halt_on_error=1 exitcode=66"}
 }
 
-// ready waits until the bridge's management socket accepts.
+// ready waits until weir says that the bridge runs.
 func (w *weir) ready(bridge string) {
 	w.b.t.Helper()
 	eventually(w.b.t, "bridge "+bridge+" ready", func() error {
 		if !w.Running() {
 			w.b.t.Fatalf("weir ended: %v\n%s", w.Wait(), w.Output())
 		}
-		c, err := w.b.Switch.Dial(context.Background(), "unix", filepath.Join(w.b.rundir, bridge+".mgmt"))
-		if err != nil {
-			return err
-		}
-		return c.Close()
+		_, err := w.b.try(w.b.bin, "status", bridge)
+		return err
 	})
 }
 

@@ -192,5 +192,8 @@ func contains(text, part string) error {
 	if strings.Contains(text, part) {
 		return nil
 	}
+	if len(text) > 3000 {
+		text = text[:1500] + "\n...\n" + text[len(text)-1500:]
+	}
 	return fmt.Errorf("no %q in:\n%s", part, text)
 }

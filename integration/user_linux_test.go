@@ -41,13 +41,13 @@ func TestWithoutRights(t *testing.T) {
 	b := newBed(t)
 	frame := broadcast(t)
 	in := filepath.Join(b.Dir(), "in.pcapng")
-	writeCapture(t, in, frame, 3)
+	writeCapture(t, in, frame, 1)
 	pc, err := b.Switch.ListenPacket("udp", "127.0.0.1:7002")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer pc.Close()
-	w := b.asNobody("--name", "br0", "--port", "1:pcap:"+in+",name=file,rate=100,out="+filepath.Join(b.Dir(), "out.pcapng"),
+	w := b.asNobody("--name", "br0", "--port", "1:pcap:"+in+",name=file,rate=100,loop=forever,out="+filepath.Join(b.Dir(), "out.pcapng"),
 		"--port", "2:wire:udp,name=far,local=127.0.0.1:7001,remote=127.0.0.1:7002")
 	w.ready("br0")
 	buf := make([]byte, 2000)

@@ -160,11 +160,11 @@ func (s *show) start(ctx context.Context) error {
 // env points weir and its client commands at the lab's own run directory.
 func (s *show) env() []string { return []string{"OVS_RUNDIR=" + s.lab.Dir()} }
 
-// ready waits until the bridge's management socket answers.
+// ready waits until weir says that the bridge runs.
 func (s *show) ready(ctx context.Context) error {
 	for deadline := time.Now().Add(patience); ; {
-		if c, err := s.lab.Switch.Dial(ctx, "unix", filepath.Join(s.lab.Dir(), bridge+".mgmt")); err == nil {
-			return c.Close()
+		if _, err := s.client(ctx, "status", bridge); err == nil {
+			return nil
 		}
 		select {
 		case <-s.weir.Done():
@@ -177,6 +177,11 @@ func (s *show) ready(ctx context.Context) error {
 			return fmt.Errorf("weir is not ready after %v: %s", patience, s.weir.Output())
 		}
 	}
+}
+
+// client runs a client command of weir.
+func (s *show) client(ctx context.Context, args ...string) (string, error) {
+	return s.lab.Switch.RunCmd(ctx, lab.Cmd{Path: s.options.weir, Args: args, Env: s.env()})
 }
 
 func (s *show) pings(context.Context) error {
@@ -232,7 +237,7 @@ func (s *show) streams(ctx context.Context) error {
 func (s *show) tables(ctx context.Context) error {
 	for _, args := range [][]string{{"fdb", "show", bridge}, {"flows", bridge}, {"ports", bridge}} {
 		s.say("\n$ weir %s", strings.Join(args, " "))
-		text, err := s.lab.Switch.RunCmd(ctx, lab.Cmd{Path: s.options.weir, Args: args, Env: s.env()})
+		text, err := s.client(ctx, args...)
 		if err != nil {
 			return err
 		}

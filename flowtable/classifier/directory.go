@@ -1,3 +1,5 @@
+// Miss path: the hash directory of one subtable, looked up in by readers and edited by the writer.
+
 package classifier
 
 import (

@@ -26,11 +26,10 @@
 //     splits alone, and only pointers move when the directory doubles: no
 //     insert ever rehashes the table.
 //
-// Compared before choosing, one million rules of one mask with a Freeze after
-// each insert (BenchmarkInsertFreeze measures the choice): a hash trie of 32-way
-// nodes has one node a rule or two at its lower end, more memory and two more
-// dependent loads a lookup; an open-addressed array in pages is as fast but
-// rehashes everything when it grows.
+// Compared before choosing, one million rules of one mask: a persistent hash
+// trie of 32-way nodes looks up as fast, takes 122 bytes a rule where this
+// takes 99, and costs as much or up to half more for an insert with a Freeze.
+// An open-addressed array in pages was not tried: it rehashes when it grows.
 //
 // Rules of one key and several priorities share a leaf. Where more than
 // sixteen rules have the same hash, a leaf cannot be split: they overflow into

@@ -1,3 +1,5 @@
+// Miss path: rules and how they compare with a key.
+
 package classifier
 
 import (

@@ -1,3 +1,5 @@
+// Slow path: the writer's draft of a table.
+
 package classifier
 
 import (

@@ -73,6 +73,31 @@ func TestCollisions(t *testing.T) {
 	}
 }
 
+// TestCollisionsOfLongKeys: keys that differ only in a word that does not fit
+// in the rule, under one hash.
+func TestCollisionsOfLongKeys(t *testing.T) {
+	var d directory[int]
+	var mask packet.Mask
+	for i := range 9 {
+		mask[i*2] = ^uint64(0)
+	}
+	rules := make([]*Rule[int], 40)
+	for i := range rules {
+		k := packet.Key{0: 1, 16: uint64(i)}
+		rules[i] = NewRule(&k, &mask, 1, i)
+		d.insert(0, rules[i])
+	}
+	words := wordsOf(&mask).words
+	for i, r := range rules {
+		if got := d.lookup(0, words, &packet.Key{0: 1, 16: uint64(i)}); got != r {
+			t.Fatalf("rule %d not found", i)
+		}
+	}
+	if got := d.lookup(0, words, &packet.Key{0: 1, 16: 99}); got != nil {
+		t.Errorf("a key of no rule finds rule %d", got.Value)
+	}
+}
+
 func TestTiesGoToTheFirst(t *testing.T) {
 	var table Table[int]
 	for i := range 6 {

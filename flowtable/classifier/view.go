@@ -1,3 +1,5 @@
+// Miss path: lookups in a frozen table.
+
 package classifier
 
 import (

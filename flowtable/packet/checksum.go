@@ -1,3 +1,5 @@
+// Hot path: sums, and how they follow a change.
+
 package packet
 
 import (

@@ -1,3 +1,5 @@
+// Hot path: a frame's bytes, its room in front, and what it owes.
+
 package packet
 
 // Headroom is how many bytes lie free in front of a received frame, so that

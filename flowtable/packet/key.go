@@ -1,3 +1,5 @@
+// Hot path: the layout of keys and masks; the tables in it serve the slow path.
+
 package packet
 
 import "fmt"

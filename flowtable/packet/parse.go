@@ -1,3 +1,5 @@
+// Hot path: bytes -> Key, once per frame.
+
 package packet
 
 // Ethernet types that the parser knows.

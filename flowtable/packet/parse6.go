@@ -1,3 +1,5 @@
+// Hot path: the IPv6 part of Parse.
+
 package packet
 
 func (f *Frame) parseIPv6(b []byte, at int) {

@@ -1,3 +1,5 @@
+// Hot path: set-field on the frame's bytes.
+
 package packet
 
 // SetField gives a field a new value in the frame's bytes and in its Key, and

@@ -1,3 +1,5 @@
+// Hot path: tags pushed and popped.
+
 package packet
 
 // The pushes follow OpenFlow 1.3.5, 5.12: a new tag goes to the outermost

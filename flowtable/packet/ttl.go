@@ -1,3 +1,5 @@
+// Hot path: TTL actions.
+
 package packet
 
 // DecIPTTL decrements the IPv4 TTL or IPv6 hop limit. It reports false, and

@@ -62,9 +62,8 @@ func openAFPacket(spec Spec, o Options) (Port, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &afpacket{rx: newReceiver(), tx: newTransmitter(batch), single: newTransmitter(1)}
-	if p.lease, err = newLease(fd); err != nil {
-		_ = unix.Close(fd)
+	p := &afpacket{lease: newLease(), rx: newReceiver(), tx: newTransmitter(batch), single: newTransmitter(1)}
+	if err := p.lease.put(fd); err != nil {
 		return nil, err
 	}
 	if err := p.watchLinks(spec, o, p); err != nil {
@@ -308,8 +307,5 @@ func dropFor(errno unix.Errno) DropReason {
 // Close ends the port; the kernel undoes the promiscuous mode with the socket.
 func (p *afpacket) Close() error {
 	p.stop()
-	if fd, first := p.lease.close(); first {
-		return unix.Close(fd)
-	}
-	return nil
+	return p.lease.close()
 }

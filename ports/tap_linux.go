@@ -62,16 +62,11 @@ func openTAP(spec Spec, o Options) (Port, error) {
 }
 
 func newTap(spec Spec, o Options) (*tap, error) {
-	lease, err := newLease(-1)
-	if err != nil {
-		return nil, err
-	}
-	p := &tap{lease: lease, iov: new([2]unix.Iovec), outIov: new([2]unix.Iovec)}
+	p := &tap{lease: newLease(), iov: new([2]unix.Iovec), outIov: new([2]unix.Iovec)}
 	p.iov[0].Base, p.outIov[0].Base = &p.vnet[0], &p.outVnet[0]
 	p.iov[0].SetLen(vnetLen)
 	p.outIov[0].SetLen(vnetLen)
 	if err := p.watchLinks(spec, o, p); err != nil {
-		lease.close()
 		return nil, err
 	}
 	return p, nil
@@ -112,7 +107,9 @@ func (p *tap) make() error {
 		return fmt.Errorf("tap %s was made and is not there; was it removed or renamed at once?", name)
 	}
 	p.made, p.opened = true, l.index
-	p.lease.exchange(fd)
+	if err := p.lease.put(fd); err != nil {
+		return fmt.Errorf("tap %s: %w", name, err)
+	}
 	if mac, err := net.ParseMAC(p.spec.Arg("mac")); err == nil {
 		if err := p.links.request.LinkSetHardwareAddr(numbered(l.index), mac); err != nil {
 			return fmt.Errorf("giving tap %s the address %s: %w", name, mac, err)
@@ -197,18 +194,13 @@ func (p *tap) attach(l link) error {
 		return err
 	}
 	p.made, p.opened = false, l.index
-	if old := p.lease.exchange(fd); old >= 0 {
-		_ = unix.Close(old)
-	}
-	return nil
+	return p.lease.put(fd)
 }
 
 // detach closes what belonged to the dead interface.
 func (p *tap) detach() {
 	p.opened = 0
-	if old := p.lease.exchange(-1); old >= 0 {
-		_ = unix.Close(old)
-	}
+	_ = p.lease.put(-1)
 }
 
 // Wait sleeps until the host has sent a frame.
@@ -350,12 +342,11 @@ func (p *tap) Close() error {
 	if !p.stop() {
 		return nil
 	}
-	fd, _ := p.lease.close()
-	if fd < 0 {
-		return nil
+	if fd, err := p.lease.hold(); err == nil {
+		if fd >= 0 && !p.made {
+			_ = setTapOffload(fd, 0) // the host must not send unfinished frames to the next program
+		}
+		p.lease.release()
 	}
-	if !p.made {
-		_ = setTapOffload(fd, 0) // the host's side must not send unfinished frames to the next program
-	}
-	return unix.Close(fd)
+	return p.lease.close()
 }

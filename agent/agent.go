@@ -195,6 +195,27 @@ func (a *Agent) Switch(name string) *Switch {
 	return nil
 }
 
+// mayAdd refuses a port for a running bridge that a configuration would refuse, too. What
+// concerns that bridge alone is the Switch's business.
+func (a *Agent) mayAdd(p *PortConfig) error {
+	if p.Kind == ports.KindInternal {
+		return fmt.Errorf("port %s: an internal device comes from the configuration: set internal there and reload", p.Name)
+	}
+	if p.Kind != ports.KindAFPacket && p.Kind != ports.KindTAP {
+		return nil
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, b := range a.bridges {
+		for _, q := range b.sw.Config().Ports {
+			if q.Target == p.Target && (q.Kind == ports.KindAFPacket || q.Kind == ports.KindTAP) {
+				return fmt.Errorf("port %s: the device %s is port %s of bridge %s: it can be in one place only", p.Name, p.Target, q.Name, b.name)
+			}
+		}
+	}
+	return nil
+}
+
 func (a *Agent) find(name string) *bridge {
 	for _, b := range a.bridges {
 		if b.name == name {

@@ -181,6 +181,7 @@ func (r *reader) takeInternal(b *bridgeDraft) {
 			r.fail(at, fmt.Sprintf("an internal device has the number LOCAL: leave %d: out", p.Number))
 		default:
 			b.Internal = &InternalConfig{MTU: p.MTU}
+			r.takeInternalMAC(b, p.Arg("mac"), at)
 			for _, a := range p.ArgAll("address") {
 				if err := b.addAddress(a); err != nil {
 					r.fail(at, err.Error())
@@ -189,6 +190,20 @@ func (r *reader) takeInternal(b *bridgeDraft) {
 		}
 	}
 	b.Ports, b.portPaths = keep, paths
+}
+
+// takeInternalMAC: the device has the bridge's address, so naming one names both.
+func (r *reader) takeInternalMAC(b *bridgeDraft, text, at string) {
+	var mac [6]byte
+	switch {
+	case text == "":
+	case setMAC(&mac, text) != nil:
+		r.fail(at, setMAC(&mac, text).Error())
+	case b.MAC != [6]byte{} && b.MAC != mac:
+		r.fail(at, "an internal device has its bridge's address: leave mac out in one of the two places")
+	default:
+		b.MAC = mac
+	}
 }
 
 // checkPorts judges the ports of a bridge among themselves and against those of others.

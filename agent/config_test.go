@@ -98,6 +98,7 @@ func TestConfigErrors(t *testing.T) {
 		{"port key", br0 + "  ports:\n  - {port: eth1, tagg: 5}\n", `w.yaml:4: bridges[0].ports[0].tagg: unknown key, did you mean "tag"?`},
 		{"internal port elsewhere", br0 + "  ports: [\"internal:br1\"]\n", `w.yaml:3: bridges[0].ports[0]: an internal device has its bridge's name: write internal:br0`},
 		{"internal twice", br0 + "  internal: true\n  ports: [\"internal:br0\"]\n", `w.yaml:4: bridges[0].ports[0]: the bridge has its internal device already: keep one of the two`},
+		{"internal address twice", br0 + "  mac: \"02:00:00:00:00:01\"\n  ports: [\"internal:br0,mac=02:00:00:00:00:02\"]\n", `w.yaml:4: bridges[0].ports[0]: an internal device has its bridge's address: leave mac out in one of the two places`},
 		{"log level", "log: {level: loud}\n" + br0, `w.yaml:1: log.level: "loud" is not known: expected error, warn, info or debug`},
 		{"log part", "log: {levels: {chanel: debug}}\n" + br0, `w.yaml:1: log.levels.chanel: "chanel" is not known, did you mean "channel"? (expected agent, switch, channel, port, fdb or control)`},
 	} {
@@ -287,7 +288,7 @@ func TestPortKeysAreOptions(t *testing.T) {
 		"name": "eth1,name=x", "mtu": "eth1,mtu=1400", "tag": "eth1,tag=1", "trunks": "eth1,trunks=1;2",
 		"vlan-mode": "eth1,vlan-mode=trunk", "flood": "eth1,flood=no", "offload": "eth1,offload=no",
 		"address": "internal:br0,address=10.0.0.1/8", "peer": "patch:a,peer=b",
-		"mac": "tap:a,mac=02:00:00:00:00:01",
+		"mac":   "tap:a,mac=02:00:00:00:00:01",
 		"local": "wire:udp,local=127.0.0.1:1,remote=127.0.0.1:2", "remote": "wire:udp,remote=127.0.0.1:1,local=127.0.0.1:2",
 		"listen": "wire:unix,listen=/s", "connect": "wire:unix,connect=/s",
 		"out": "pcap:a.pcap,out=b.pcap", "rate": "pcap:a.pcap,rate=fast", "loop": "pcap:a.pcap,loop=2",

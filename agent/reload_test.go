@@ -478,6 +478,7 @@ func TestControlErrors(t *testing.T) {
 		want string
 	}{
 		{func() error { _, err := c.AddPort("0:x"); return err }, `port "0:x": "0": a port number is 1 to 65279`},
+		{func() error { _, err := c.AddPort("internal:br0"); return err }, `an internal device comes from the configuration`},
 		{func() error { return c.RemovePort("zz") }, `has no port "zz"`},
 		{func() error { _, err := c.FlushFDB("zz"); return err }, `"zz"`},
 		{func() error { return c.ask("GET", "/flows?table=x", nil, nil) }, `table "x" is not a number`},

@@ -113,18 +113,19 @@ func TestPcapThereAndBack(t *testing.T) {
 
 	// Back: weir plays the file, a host's own tcpdump takes it from the wire.
 	back := filepath.Join(b.Dir(), "back.pcap")
-	dump, err := b.StartIn(hosts[2].Space, lab.Cmd{Path: "tcpdump", Args: []string{"-i", "eth0", "-w", back, "-U", "-B", "65536", "-Z", "root"}})
+	dump, err := b.StartIn(hosts[2].Space, lab.Cmd{Path: "tcpdump", Args: []string{"-i", "eth0", "-Q", "in", "-w", back, "-U", "-B", "65536", "-Z", "root"}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "tcpdump listens", func() error { return contains(dump.Output(), "listening on") })
 	// Both ends of the stream are in the file: the learning switch would rightly keep their frames on the file's side.
-	b.start([]string{"br1"}, "--name", "br1", "--table-miss", "drop", "--port", "1:pcap:"+file+",name=play,rate=1000", "--port", "2:eth3")
+	b.start([]string{"br1"}, "--name", "br1", "--table-miss", "drop", "--port", "2:eth3")
 	b.ofctl("add-flow", "br1", "in_port=1,actions=output:2")
+	b.cli("port", "add", "br1", "1:pcap:"+file+",name=play,rate=1000")
 	sent := frames(t, file)
 	eventually(t, "all frames played", func() error {
 		if got := framesOf(back); len(got) < len(sent) {
-			return fmt.Errorf("%d of %d frames", len(got), len(sent))
+			return fmt.Errorf("%d of %d frames; %s", len(got), len(sent), b.cli("ports", "br1"))
 		}
 		return nil
 	})

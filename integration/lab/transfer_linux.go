@@ -33,7 +33,8 @@ type Transfer struct {
 type Result struct {
 	Bytes       int64         // received
 	Took        time.Duration // from the connection's start to the receiver's word that it has everything
-	Retransmits uint32        // segments sent again (TCP_INFO); zero when the path lost nothing
+	Retransmits uint32        // segments sent again (TCP_INFO)
+	Needless    uint32        // of these, the ones the receiver had already: sent again for lateness, not for loss
 	Sum         string        // SHA-256 of the received bytes when asked for, equal to the sent ones'
 }
 
@@ -42,7 +43,8 @@ func (r Result) GbitPerSecond() float64 { return float64(r.Bytes) * 8 / r.Took.S
 
 // String tells the figures.
 func (r Result) String() string {
-	return fmt.Sprintf("%d MB in %.2f s, %.2f Gbit/s, %d retransmits", r.Bytes/1e6, r.Took.Seconds(), r.GbitPerSecond(), r.Retransmits)
+	return fmt.Sprintf("%d MB in %.2f s, %.2f Gbit/s, %d retransmits, %d needless",
+		r.Bytes/1e6, r.Took.Seconds(), r.GbitPerSecond(), r.Retransmits, r.Needless)
 }
 
 // Run moves the bytes. Every chunk carries its own number, so lost, doubled or swapped chunks change the sum as
@@ -91,7 +93,8 @@ func (t Transfer) run(deadline time.Time) (Result, error) {
 		return Result{Bytes: r.n, Took: took}, errors.Join(err, r.err)
 	}
 	r := <-received
-	res := Result{Bytes: r.n, Took: took, Retransmits: retransmits(conn.(*net.TCPConn)), Sum: r.sum}
+	res := Result{Bytes: r.n, Took: took, Sum: r.sum}
+	res.Retransmits, res.Needless = retransmits(conn.(*net.TCPConn))
 	switch {
 	case r.err != nil:
 		return res, r.err
@@ -180,16 +183,16 @@ func sumText(h hash.Hash) string {
 	return fmt.Sprintf("%x", h.Sum(nil))
 }
 
-// retransmits reads how many segments the sender had to repeat.
-func retransmits(c *net.TCPConn) (n uint32) {
+// retransmits reads how many segments the sender had to repeat, and how many of these came twice (DSACK, RFC 2883).
+func retransmits(c *net.TCPConn) (all, needless uint32) {
 	raw, err := c.SyscallConn()
 	if err != nil {
-		return 0
+		return 0, 0
 	}
 	_ = raw.Control(func(fd uintptr) {
 		if info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO); err == nil {
-			n = info.Total_retrans
+			all, needless = info.Total_retrans, info.Dsack_dups
 		}
 	})
-	return n
+	return all, needless
 }

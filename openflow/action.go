@@ -104,10 +104,13 @@ func NewActions(list ...Action) Actions {
 // All yields the actions in order. Their Data shares the list's memory.
 func (l Actions) All() iter.Seq[Action] {
 	return func(yield func(Action) bool) {
-		for b := l.b; len(b) >= 4; {
+		for b := l.b; len(b) >= 8; {
 			n := int(u16(b, 2))
-			a, err := readAction(b[:n])
-			if err != nil || !yield(a) {
+			if n < 8 || n > len(b) {
+				return // built with more data than a length can say
+			}
+			a, _ := readAction(b[:n]) // what it judges, Check has judged or the builder answers for
+			if !yield(a) {
 				return
 			}
 			b = b[n:]
@@ -118,7 +121,7 @@ func (l Actions) All() iter.Seq[Action] {
 // Len is the number of actions.
 func (l Actions) Len() int {
 	n := 0
-	for b := l.b; len(b) >= 4; b = b[u16(b, 2):] {
+	for range l.All() {
 		n++
 	}
 	return n
@@ -241,6 +244,7 @@ func readSetField(b []byte, a *Action) error {
 	if err != nil {
 		return setFieldError(err.(*Error), h)
 	}
+	a.Field = f
 	if h.masked {
 		return actionError(BACBadSetType, "set_field of %s with a mask", f.ID)
 	}
@@ -256,7 +260,6 @@ func readSetField(b []byte, a *Action) error {
 	if f.ID == VLANVID && f.Value.Uint64()&VIDPresent == 0 {
 		return actionError(BACBadSetArgument, "set_field of vlan_vid 0x%x without the present bit 0x1000", f.Value.Uint64())
 	}
-	a.Field = f
 	return nil
 }
 

@@ -67,7 +67,7 @@ func (l Instructions) All() iter.Seq[Instruction] {
 	return func(yield func(Instruction) bool) {
 		for b := l.b; len(b) >= 8; {
 			n := int(u16(b, 2))
-			if !yield(viewInstruction(b[:n])) {
+			if n < 8 || n > len(b) || !yield(viewInstruction(b[:n])) {
 				return
 			}
 			b = b[n:]
@@ -88,7 +88,7 @@ func (l Instructions) Get(t InstructionType) (Instruction, bool) {
 // Len is the number of instructions.
 func (l Instructions) Len() int {
 	n := 0
-	for b := l.b; len(b) >= 8; b = b[u16(b, 2):] {
+	for range l.All() {
 		n++
 	}
 	return n

@@ -60,7 +60,7 @@ func (m Match) Get(id FieldID) (Field, bool) {
 // Len is the number of fields.
 func (m Match) Len() int {
 	n := 0
-	for b := m.b; len(b) >= 4; b = b[readOXM(b).size():] {
+	for range m.All() {
 		n++
 	}
 	return n
@@ -188,17 +188,15 @@ func viewField(b []byte) (h oxmHeader, f Field, ok bool) {
 	if !ok {
 		return h, f, false
 	}
-	info := &fields[id]
-	v := b[h.head():h.size()]
-	f.ID, f.Masked = id, h.masked
-	switch {
-	case !h.masked && len(v) == info.Bytes:
-		f.Value, f.Mask = valueOfBytes(v), info.allOnes
-	case h.masked && len(v) == 2*info.Bytes:
-		f.Value, f.Mask = valueOfBytes(v[:info.Bytes]), valueOfBytes(v[info.Bytes:])
-	default:
+	info, v := &fields[id], b[h.head():h.size()]
+	want := info.Bytes
+	if h.masked {
+		want *= 2
+	}
+	if len(v) != want {
 		return h, f, false
 	}
+	f.set(info, h.masked, v)
 	return h, f, true
 }
 
@@ -340,8 +338,19 @@ func parseField(b []byte) (h oxmHeader, f Field, err error) {
 	if got != want {
 		return h, f, matchError(BMCBadLen, "%s with %d bytes, expected %d", id, got, want)
 	}
-	h, f, _ = viewField(b)
+	f.set(info, h.masked, b[h.head():h.size()])
 	return h, f, nil
+}
+
+// set fills f from v, which holds the value and, if masked, the mask.
+func (f *Field) set(info *FieldInfo, masked bool, v []byte) {
+	f.ID, f.Masked = info.ID, masked
+	f.Value = valueOfBytes(v[:info.Bytes])
+	if masked {
+		f.Mask = valueOfBytes(v[info.Bytes:])
+	} else {
+		f.Mask = info.allOnes
+	}
 }
 
 // checkFieldValue judges value and mask in themselves.

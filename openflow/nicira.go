@@ -13,14 +13,14 @@ func readExperimenterAction(b []byte, a *Action) error {
 	if len(b) < 8 {
 		return actionError(BACBadLen, "experimenter action of %d bytes, expected 8 or more", len(b))
 	}
-	a.Experimenter = u32(b, 4)
+	a.Experimenter, a.Data = u32(b, 4), b[8:]
 	if a.Experimenter != ExperimenterNicira {
 		return actionError(BACBadExperimenter, "no actions of experimenter 0x%08x", a.Experimenter)
 	}
 	if len(b) < 16 {
 		return actionError(BACBadLen, "Nicira action of %d bytes, expected 16 or more", len(b))
 	}
-	a.Type = nxSubtypeBit | ActionType(u16(b, 8))
+	a.Type, a.Data = nxSubtypeBit|ActionType(u16(b, 8)), nil
 	size := 16
 	switch a.Type {
 	case NXMove, NXLoad:
@@ -79,10 +79,10 @@ func readMove(b []byte, a *Action) error {
 	if err != nil {
 		return err
 	}
+	a.Src, a.Dst = src, dst
 	if !dst.ID.Info().Loadable() {
 		return actionError(BACBadArgument, "%s cannot be written", dst.ID)
 	}
-	a.Src, a.Dst = src, dst
 	return nil
 }
 
@@ -92,10 +92,10 @@ func readLoad(b []byte, a *Action) error {
 	if err != nil {
 		return err
 	}
+	a.Dst, a.Load = dst, u64(b, 16)
 	if !dst.ID.Info().Loadable() {
 		return actionError(BACBadArgument, "%s cannot be written", dst.ID)
 	}
-	a.Dst, a.Load = dst, u64(b, 16)
 	if dst.Bits < 64 && a.Load>>dst.Bits != 0 {
 		return actionError(BACBadArgument, "load of 0x%x into %d bits", a.Load, dst.Bits)
 	}
@@ -122,6 +122,7 @@ func readLoadMasked(b []byte, a *Action) error {
 	if err != nil {
 		return setFieldError(err.(*Error), h)
 	}
+	a.Field = f
 	if want := nxHeader + h.size() + pad8(nxHeader+h.size()); len(b) != want {
 		return actionError(BACBadSetLen, "load of %s in %d bytes, expected %d", f.ID, len(b), want)
 	}
@@ -131,7 +132,6 @@ func readLoadMasked(b []byte, a *Action) error {
 	if !f.Value.AndNot(f.Mask).IsZero() || !f.Mask.AndNot(f.ID.Info().allOnes).IsZero() {
 		return actionError(BACBadSetArgument, "%s has bits outside its mask or width", f)
 	}
-	a.Field = f
 	return nil
 }
 

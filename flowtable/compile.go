@@ -68,10 +68,10 @@ const (
 	opFlood                    // every port but that one that takes part in flooding
 	opNormal                   // normal.go
 	opTable                    // PACKET_OUT: into the first table
-	opController               // n: max_len; port: reason plus one if given, queue-free
+	opController               // n: max_len; port: reason plus one, if the action names one; lo: controller id
 	opSetQueue                 // port: queue
 	opSetField                 // field, hi, lo; mask: the bits to change
-	opMove                     // move
+	opMove                     // n bits from bit hi of field port to bit lo of field
 	opPushVLAN                 // n: ethertype, as in the next ones
 	opPushMPLS
 	opPushPBB
@@ -84,7 +84,7 @@ const (
 	opDecMPLSTTL
 	opCopyTTLOut
 	opCopyTTLIn
-	opGroup // port: group; for the groups of section 5.6
+	opGroup // port: group. The place of section 5.6's groups, which are refused for now
 	numOpCodes
 )
 
@@ -100,7 +100,7 @@ type op struct {
 	rank  uint16 // place in the action set's order; ops of equal rank replace each other there
 	n     uint16
 	port  uint32
-	hi    uint64 // value; opMove: the subfields, packed by packMove
+	hi    uint64
 	lo    uint64
 	mask  *[2]uint64 // opSetField without whole: which bits (hi, lo)
 }

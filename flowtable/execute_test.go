@@ -355,3 +355,72 @@ func TestGSOFrameCountsOnce(t *testing.T) {
 		t.Errorf("%+v", e[0].Counters(0))
 	}
 }
+
+// TestPathsPart: frames that agree in every field that a table matches when they come in, and yet
+// must part later, because of what lies below a header, of which headers are there, or of a field
+// that an action copies. Whichever comes first, the second may not follow its path.
+func TestPathsPart(t *testing.T) {
+	e := ethernet{dst: "2", src: "1"}
+	x := openflow.Exact
+	ip, mpls, udp := x(openflow.EthType, 0x0800), x(openflow.EthType, 0x8847), x(openflow.IPProto, 17)
+	stack := func(label uint32, ttl uint8) []byte {
+		return build(e, layers.EthernetTypeMPLSUnicast, &layers.MPLS{Label: 3, TTL: 9}, &layers.MPLS{Label: label, TTL: ttl, StackBottom: true},
+			ip4(1, 2, 9, layers.IPProtocolICMPv4))
+	}
+	fragment := func(offset uint16) []byte { // ports are zero, or not there
+		h := ip4('1', '2', 9, layers.IPProtocolUDP)
+		h.FragOffset, h.Flags = offset, layers.IPv4MoreFragments
+		return build(e, layers.EthernetTypeIPv4, h, gopacket.Payload(make([]byte, 24)))
+	}
+	unknown := func(dport byte) []byte { // a protocol whose ports nobody reads
+		return build(e, layers.EthernetTypeIPv4, ip4('1', '2', 9, 99), gopacket.Payload{0, 1, 0, dport, 0, 12, 0, 0, 1, 2, 3, 4})
+	}
+	inner := func(n uint16) []byte { return tagged1(ethernet{dst: "2", src: "1", vlans: []uint16{7, n}}) }
+	for name, tt := range map[string]struct {
+		first  openflow.Match
+		do     []openflow.Action
+		second [2]openflow.Match
+		frames [2][]byte
+	}{
+		"label below a label": {openflow.NewMatch(mpls), []openflow.Action{{Type: openflow.ActionPopMPLS, EtherType: 0x8847}},
+			[2]openflow.Match{openflow.NewMatch(mpls, x(openflow.MPLSLabel, 70)), openflow.NewMatch(mpls, x(openflow.MPLSLabel, 71))},
+			[2][]byte{stack(70, 5), stack(71, 5)}},
+		"TTL below a label": {openflow.NewMatch(mpls), []openflow.Action{{Type: openflow.ActionCopyTTLOut}},
+			[2]openflow.Match{openflow.NewMatch(mpls, x(openflow.MPLSTTL, 5)), openflow.NewMatch(mpls, x(openflow.MPLSTTL, 6))},
+			[2][]byte{stack(70, 5), stack(70, 6)}},
+		"tag below a tag": {openflow.NewMatch(x(openflow.VLANVID, 0x1007)), []openflow.Action{{Type: openflow.ActionPopVLAN}},
+			[2]openflow.Match{openflow.NewMatch(x(openflow.VLANVID, 0x1001)), openflow.NewMatch(x(openflow.VLANVID, 0x1002))},
+			[2][]byte{inner(1), inner(2)}},
+		"tag or none below a tag": {openflow.NewMatch(x(openflow.VLANVID, 0x1007)), []openflow.Action{{Type: openflow.ActionPopVLAN}},
+			[2]openflow.Match{openflow.NewMatch(x(openflow.VLANVID, 0x1000)), openflow.NewMatch(x(openflow.VLANVID, 0))},
+			[2][]byte{inner(0), tagged1(ethernet{dst: "2", src: "1", vlans: []uint16{7}})}},
+		"a header or none": {openflow.NewMatch(ip, udp), []openflow.Action{openflow.SetField(openflow.UDPSrc, 5)},
+			[2]openflow.Match{openflow.NewMatch(ip, udp, x(openflow.UDPSrc, 5)), openflow.NewMatch(ip, udp, x(openflow.UDPSrc, 0))},
+			[2][]byte{fragment(0), fragment(8)}},
+		"TTL copied into a label": {openflow.NewMatch(ip), []openflow.Action{{Type: openflow.ActionPushMPLS, EtherType: 0x8847}},
+			[2]openflow.Match{openflow.NewMatch(mpls, x(openflow.MPLSTTL, 60)), openflow.NewMatch(mpls, x(openflow.MPLSTTL, 61))},
+			[2][]byte{udpFrame(e, 60, 1, 2), udpFrame(e, 61, 1, 2)}},
+		"port read as another protocol's": {openflow.NewMatch(ip), []openflow.Action{openflow.SetField(openflow.IPProto, 17)},
+			[2]openflow.Match{openflow.NewMatch(ip, udp, x(openflow.UDPDst, 80)), openflow.NewMatch(ip, udp, x(openflow.UDPDst, 81))},
+			[2][]byte{unknown(80), unknown(81)}},
+		"bits moved": {openflow.NewMatch(ip), []openflow.Action{{Type: openflow.NXMove,
+			Src: openflow.SubField{ID: openflow.IPTTL, Bits: 8}, Dst: openflow.SubField{ID: openflow.Reg0, Bits: 8}}},
+			[2]openflow.Match{openflow.NewMatch(x(openflow.Reg0, 60)), openflow.NewMatch(x(openflow.Reg0, 61))},
+			[2][]byte{udpFrame(e, 60, 1, 2), udpFrame(e, 61, 1, 2)}},
+	} {
+		for _, order := range [][]int{{0, 1, 0, 1}, {1, 0, 1, 0}} {
+			eachPath(t, func(t *testing.T, c Config) {
+				r := newRig(t, c, upPorts(3))
+				r.flow(0, 1, tt.first, openflow.ApplyActions(tt.do...), openflow.GotoTable(1))
+				for i, m := range tt.second {
+					r.flow(1, 1, m, toPort(uint32(2+i)))
+				}
+				for _, i := range order {
+					if got := r.outPorts(1, tt.frames[i]); !slices.Equal(got, []uint32{uint32(2 + i)}) {
+						t.Errorf("%s: frame %d went to %v", name, i, got)
+					}
+				}
+			})
+		}
+	}
+}

@@ -199,24 +199,21 @@ func (s *actionSet) output() uint32 {
 	return last.target()
 }
 
-// dependencies adds to reads what a program that goes on to another table copies from, so that the
-// header bits which later lookups rest on are all in reads. It reports whether the program changes
-// a frame: then the path also depends on which headers are there.
+// dependencies adds to reads what a program that goes on to another table copies from into other
+// fields, so that the header bits which later lookups rest on are all in reads. (A pushed VLAN tag
+// or I-TAG copies fields onto themselves.) It reports whether the program changes a frame: then the
+// path also depends on which headers are there.
 func (p *Program) dependencies(reads *packet.Mask) (changes bool) {
 	for i := range p.apply {
 		o := &p.apply[i]
 		switch o.code {
-		case opPushVLAN, opPushPBB:
-			reads.SetFull(packet.VLANVID)
-			reads.SetFull(packet.VLANPCP)
-			reads.SetFull(packet.PBBISID)
 		case opPushMPLS:
 			for _, fl := range [...]packet.Field{packet.EthType, packet.IPTTL, packet.MPLSLabel, packet.MPLSTC, packet.MPLSBOS, packet.MPLSTTL} {
 				reads.SetFull(fl)
 			}
 		case opMove:
 			reads.SetFull(packet.Field(o.port))
-		case opSetField, opPopVLAN, opPopMPLS, opPopPBB, opSetIPTTL, opSetMPLSTTL, opDecIPTTL, opDecMPLSTTL, opCopyTTLIn, opCopyTTLOut:
+		case opSetField, opPushVLAN, opPushPBB, opPopVLAN, opPopMPLS, opPopPBB, opSetIPTTL, opSetMPLSTTL, opDecIPTTL, opDecMPLSTTL, opCopyTTLIn, opCopyTTLOut:
 		default:
 			continue
 		}

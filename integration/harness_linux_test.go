@@ -20,8 +20,8 @@ const patience = 15 * time.Second
 
 // bins builds the programs under test, each once and only when a test asks for it.
 var bins = struct {
-	dir              string
-	plain, raced, qs func() (string, error)
+	dir                          string
+	plain, raced, qs, controller func() (string, error)
 }{}
 
 func TestMain(m *testing.M) {
@@ -48,6 +48,7 @@ func run(m *testing.M) int {
 	bins.plain = builder(dir, "weir", "CGO_ENABLED=0", "./agent/cmd/weir")
 	bins.raced = builder(dir, "weir-race", "CGO_ENABLED=1", "-race", "./agent/cmd/weir")
 	bins.qs = builder(dir, "quickstart", "CGO_ENABLED=0", "./examples/quickstart")
+	bins.controller = builder(dir, "controller", "CGO_ENABLED=0", "./examples/controller")
 	return m.Run()
 }
 

@@ -104,3 +104,27 @@ func TestControllerLost(t *testing.T) {
 	}
 	pingAll(t, hosts)
 }
+
+// TestGoController is examples/controller in front of weir: its messages are encoded by libOpenflow.
+func TestGoController(t *testing.T) {
+	need(t, "ovs-ofctl")
+	b := newBed(t)
+	hosts := b.addHosts(2)
+	bin, err := bins.controller()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctl, err := b.Start(lab.Cmd{Path: bin})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.start1("--dpid", "5", "--port", "1:eth1", "--port", "2:eth2", "--fail-mode", "secure",
+		"--controller", "tcp:127.0.0.1:6653,min-backoff=100ms,max-backoff=200ms")
+	pingAll(t, hosts)
+	wants(t, "controller", ctl.Output(), "switch 0000000000000005 connected",
+		"learned "+hosts[1].MAC.String()+" -> "+hosts[0].MAC.String()+" by port 1")
+	if n := flowPackets(t, b, "priority=1", "in_port=1", "dl_dst="+hosts[1].MAC.String(), "output:2"); n == 0 {
+		t.Error("the learned flow has counted nothing")
+	}
+	t.Log(transfer(t, hosts[0].Space, hosts[1].Space, hosts[1].Addr6(), 100e6))
+}

@@ -30,6 +30,7 @@ func arrows() map[string][]string {
 		"agent/cmd/weir":       {"agent"},
 		"integration":          {"integration/lab"},
 		"integration/lab":      {},
+		"integration/guest":    {},
 		"examples/*":           {"agent", "flowtable", "flowtable/packet", "openflow", "openflow/ofctl", "openflow/oftest", "ports", "integration/lab"},
 	}
 }

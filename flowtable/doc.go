@@ -10,7 +10,8 @@
 //	                      cache.go           header words -> path, when the like came before
 //	                      walk.go            else table by table: classifier, action set, path
 //	                      execute.go         ops on the frame; each output calls Sink.Output
-//	                      normal.go          what output:NORMAL means: MAC table, VLANs, flooding
+//	                      normal.go          what output:NORMAL means: VLANs and flooding;
+//	                                         mac.go and fdb.go hold the MAC table
 //	                 -> Sink                 the caller: outgoing batches, packet-ins
 //
 // A match becomes a packet.Key and packet.Mask, instructions become a Program: a list of ops, plain

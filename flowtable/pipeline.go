@@ -106,6 +106,9 @@ func New(c Config) *Pipeline {
 		set:    newPortSet(nil),
 		dirty:  true,
 	}
+	for i := range p.tables {
+		p.tables[i].rules.Seed = c.HashSeed
+	}
 	p.publish()
 	return p
 }

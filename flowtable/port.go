@@ -12,7 +12,7 @@ import (
 // Port is one port as the pipeline sees it. The agent gives the whole list to SetPorts after each
 // change of a port, its link or its configuration.
 type Port struct {
-	No      uint32              // OpenFlow number: 1 to PortMax, or PortLocal
+	No      uint32              // OpenFlow number: 1 to 0xfeff, or PortLocal
 	Config  openflow.PortConfig // OFPPC bits of section 7.2.1, as PORT_MOD sets them
 	LinkUp  bool                // the device exists and has a carrier
 	NoFlood bool                // FLOOD and the flooding of NORMAL leave this port out

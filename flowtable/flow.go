@@ -113,7 +113,7 @@ func isDelete(c openflow.FlowModCommand) bool {
 // add inserts an entry, or replaces the one with the same match and priority: that one's counters
 // pass on unless RESET_COUNTS says no, its duration does not, and nobody is told that it went.
 func (p *Pipeline) add(now time.Duration, m *openflow.FlowMod) error {
-	prog, err := p.compileInstructions(m.TableID, m.Match, m.Instructions)
+	prog, instructions, err := p.program(m.TableID, m.Match, m.Instructions)
 	if err != nil {
 		return err
 	}
@@ -131,7 +131,7 @@ func (p *Pipeline) add(now time.Duration, m *openflow.FlowMod) error {
 	}
 	e := &Entry{
 		Table: m.TableID, Priority: m.Priority, Flags: m.Flags, IdleTimeout: m.IdleTimeout, HardTimeout: m.HardTimeout,
-		Cookie: m.Cookie, Match: m.Match.Clone(), Instructions: m.Instructions.Clone(), Created: now,
+		Cookie: m.Cookie, Match: m.Match.Clone(), Instructions: instructions, Created: now,
 		prog: prog, stats: new(entryStats), miss: m.Priority == 0 && m.Match.IsEmpty(),
 	}
 	p.seq++
@@ -164,7 +164,7 @@ func (p *Pipeline) insert(t *table, e *Entry, key *packet.Key, mask *packet.Mask
 // without RESET_COUNTS, counters stay. Selecting none is no error and adds none. The entries'
 // matches are at least as specific as the request's, so what fits the one fits all.
 func (p *Pipeline) modify(m *openflow.FlowMod) error {
-	prog, err := p.compileInstructions(m.TableID, m.Match, m.Instructions)
+	prog, instructions, err := p.program(m.TableID, m.Match, m.Instructions)
 	if err != nil {
 		return err
 	}
@@ -173,10 +173,6 @@ func (p *Pipeline) modify(m *openflow.FlowMod) error {
 	for e := range p.selected(t, m) {
 		found = append(found, e)
 	}
-	if len(found) == 0 {
-		return nil
-	}
-	instructions := m.Instructions.Clone()
 	for _, e := range found {
 		p.agenda.drop(e)
 		n := *e

@@ -328,3 +328,24 @@ func TestFeaturesAreTrue(t *testing.T) {
 		}
 	}
 }
+
+// TestSharedProgramsAreJudged: instructions seen before are still refused where they do not fit.
+func TestSharedProgramsAreJudged(t *testing.T) {
+	r := newRig(t, Config{}, upPorts(2))
+	dec := openflow.ApplyActions(openflow.Action{Type: openflow.ActionDecNwTTL}, openflow.Output(2))
+	r.flow(1, 1, ipMatch(), dec)
+	r.flow(1, 2, ipMatch(openflow.Exact(openflow.InPort, 1)), dec)
+	list, _ := r.Flows(AllFlows())
+	if list[0].prog != list[1].prog {
+		t.Error("two entries that do the same have two programs")
+	}
+	bad := &openflow.FlowMod{TableID: 1, Match: inPort(2), Instructions: openflow.NewInstructions(dec)}
+	if _, err := r.FlowMod(0, bad); !errors.Is(err, &openflow.Error{Type: openflow.ErrBadAction, Code: openflow.BACMatchInconsistent}) {
+		t.Errorf("dec_ttl of any frame: %v", err)
+	}
+	goes := openflow.NewInstructions(openflow.GotoTable(2))
+	r.mod(&openflow.FlowMod{TableID: 1, Instructions: goes})
+	if _, err := r.FlowMod(0, &openflow.FlowMod{TableID: 2, Instructions: goes}); err == nil {
+		t.Error("goto_table:2 from table 2 was accepted because table 1 had it")
+	}
+}

@@ -3,6 +3,7 @@
 package flowtable
 
 import (
+	"hash/maphash"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -73,6 +74,7 @@ type Pipeline struct {
 	ports  []Port
 	set    *portSet
 	agenda agenda[*Entry]
+	memo   memo
 	seq    uint64 // of the newest entry
 	epoch  uint64 // of the newest snapshot
 	dirty  bool   // the draft differs from snap
@@ -105,6 +107,7 @@ func New(c Config) *Pipeline {
 		tables: make([]table, c.Tables),
 		set:    newPortSet(nil),
 		dirty:  true,
+		memo:   memo{seed: maphash.MakeSeed()},
 	}
 	for i := range p.tables {
 		p.tables[i].rules.Seed = c.HashSeed

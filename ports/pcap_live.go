@@ -147,17 +147,13 @@ func (p *pcapLive) capture(h *pcap.Handle) error {
 			return err
 		case len(b) < minFrame, ci.CaptureLength < ci.Length:
 			p.o.Counters.DropRx(DropTruncated, 1)
-		case !fits(b, p.limit()):
+		case !fits(b, p.mtu): // 0: the device has the say
 			p.o.Counters.DropRx(DropTooBig, 1)
 		case !p.rx.push(b, packet.Offload{}):
 			p.o.Counters.DropRx(DropFull, 1)
 		}
 	}
 }
-
-// limit is the MTU that was asked for, for frames that come in; without one
-// the device has the say.
-func (p *pcapLive) limit() int { return p.mtu }
 
 func (p *pcapLive) detach(h *pcap.Handle, err error) {
 	p.mu.Lock()

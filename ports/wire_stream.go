@@ -37,14 +37,12 @@ const (
 // minute, so that its successor gets in.
 var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 10 * time.Second, Interval: 5 * time.Second, Count: 3}
 
-func streamNetwork(transport string) string { return transport } // tcp, unix: as package net calls them
-
 // openListener waits for the peer. A wire has two ends: while one client is
 // connected, a second is turned away, as qemu itself does when it listens. It
 // could displace the first instead, but then two guests that were given the
 // same address by mistake would throw each other out for ever.
 func (w *wire) openListener(ctx context.Context, addr string) error {
-	network := streamNetwork(w.transport)
+	network := w.transport // tcp or unix: package net calls them the same
 	if network == "unix" {
 		if err := clearStale(network, addr); err != nil {
 			return fmt.Errorf("listen on %s: %w", addr, err)
@@ -98,7 +96,7 @@ func (w *wire) openDialer(ctx context.Context, addr string) {
 		backoff := firstBackoff
 		for {
 			why := "not connected"
-			conn, err := d.DialContext(ctx, streamNetwork(w.transport), addr)
+			conn, err := d.DialContext(ctx, w.transport, addr)
 			if err != nil {
 				why = err.Error()
 			} else {

@@ -25,9 +25,12 @@ const (
 // ports that can take it, and its checksum is never computed on the way. What
 // Linux 6.18 does with it:
 //
-//   - TCP and UDP (UDP_SEGMENT) super-frames pass, below one or two VLAN tags
-//     too. The tags' offset in csum_start is the sender's business: the kernel
-//     delivers csum_start without the tag that it took off.
+//   - TCP and UDP (UDP_SEGMENT) super-frames pass in both directions, below one
+//     or two VLAN tags too. csum_start counts the tags that are in the bytes:
+//     the kernel delivers it without the tag that it took off.
+//   - What is sent is marked as not to be trusted, and its headers are looked at
+//     once more; a super-frame that could not be cut is refused with ENOMEM.
+//     Below MPLS that is every one, unless the kernel has CONFIG_NET_MPLS_GSO.
 //   - hdr_len as delivered is the length of the skb's linear part, which may be
 //     anything; as sent it decides how much is allocated in one piece.
 //   - What virtio_net_hdr has no word for (SCTP and some tunnel segmentation)
@@ -284,9 +287,10 @@ func (p *afpacket) finish(fd int, f *packet.Frame) int {
 }
 
 // refusesOffload tells the errors by which a kernel says that it cannot do the
-// segmentation or checksum asked for. 524 is its own ENOTSUPP, which has no name here.
+// segmentation or checksum asked for. 524 is its own ENOTSUPP, which has no name
+// here; ENOMEM is what a super-frame that cannot be cut ends in.
 func refusesOffload(errno unix.Errno) bool {
-	return errno == unix.EINVAL || errno == unix.EOPNOTSUPP || errno == 524
+	return errno == unix.EINVAL || errno == unix.EOPNOTSUPP || errno == unix.ENOMEM || errno == 524
 }
 
 // dropFor is the reason under which a failed send is counted.

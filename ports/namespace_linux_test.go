@@ -6,7 +6,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"os/exec"
 	"runtime"
 	"sync"
 	"testing"
@@ -34,15 +33,6 @@ func missing(t *testing.T, what string) {
 		t.Fatalf("%s: CI must have it", what)
 	}
 	t.Skip(what)
-}
-
-func needTool(t *testing.T, tools ...string) {
-	t.Helper()
-	for _, tool := range tools {
-		if _, err := exec.LookPath(tool); err != nil {
-			missing(t, tool+" is not installed")
-		}
-	}
 }
 
 func newSpace(t *testing.T) *space {
@@ -155,20 +145,6 @@ func (s *space) port(text string) Port {
 	}))
 	s.t.Cleanup(func() { _ = p.Close() })
 	return p
-}
-
-// run runs a program inside the namespace.
-func (s *space) run(name string, args ...string) string {
-	s.t.Helper()
-	var out []byte
-	err := s.do(func() (err error) {
-		out, err = exec.Command(name, args...).CombinedOutput()
-		return err
-	})
-	if err != nil {
-		s.t.Fatalf("%s %v: %v\n%s", name, args, err, out)
-	}
-	return string(out)
 }
 
 func countersOf(p Port) CounterValues {

@@ -129,9 +129,11 @@ func (p *tap) attachTo(name string) (fd int, err error) {
 		fd, err = unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 		return err
 	})
-	if err != nil {
-		return -1, fmt.Errorf("opening /dev/net/tun (the tun module must be loaded, and the device file exist): %w",
-			needs(err, "CAP_NET_ADMIN"))
+	switch {
+	case errors.Is(err, unix.EACCES), errors.Is(err, unix.EPERM):
+		return -1, fmt.Errorf("opening /dev/net/tun: %w; the file's usual mode lets everybody (chmod 0666 /dev/net/tun)", err)
+	case err != nil:
+		return -1, fmt.Errorf("opening /dev/net/tun: %w; the kernel's tun module must be loaded (modprobe tun)", err)
 	}
 	if err := p.setUpTap(fd, name); err != nil {
 		_ = unix.Close(fd)

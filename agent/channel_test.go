@@ -18,7 +18,6 @@ import (
 type dialer struct {
 	once  sync.Once
 	calls chan net.Conn
-	fail  func() error
 }
 
 func (d *dialer) init() { d.once.Do(func() { d.calls = make(chan net.Conn) }) }

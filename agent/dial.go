@@ -13,6 +13,8 @@ import (
 	"path/filepath"
 	"sync"
 	"time"
+
+	"github.com/weirswitch/weir/openflow"
 )
 
 // dialTime bounds one attempt to connect, a TLS handshake included.
@@ -348,8 +350,13 @@ func (s *Switch) serveTool(ctx context.Context, nc net.Conn, peer string) {
 	c := s.newChannel(nc, peer, true, ControllerConfig{})
 	stop := context.AfterFunc(ctx, func() { c.end(errClosing) })
 	defer stop()
-	if err := c.run(); err != nil && !errors.Is(err, errClosing) {
-		c.log.Infof("tool connection ended: %v", err)
+	err := c.run()
+	var refused *openflow.Error
+	switch {
+	case errors.As(err, &refused):
+		c.log.Infof("tool refused: %v", err)
+	case err != nil: // tools go without ceremony
+		c.log.Debugf("tool connection ended: %v", err)
 	}
 }
 

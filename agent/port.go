@@ -68,8 +68,8 @@ func (s *Switch) internalPort(cfg *BridgeConfig) PortConfig {
 func (s *Switch) AddPort(p PortConfig) (uint32, error) {
 	s.ops.Lock()
 	defer s.ops.Unlock()
-	if s.closed {
-		return 0, fmt.Errorf("bridge %s: %w", s.name, errClosing)
+	if s.closed || !s.started {
+		return 0, fmt.Errorf("bridge %s is not running", s.name)
 	}
 	n, err := s.putIn(p)
 	if err == nil {

@@ -10,24 +10,20 @@ import (
 func (p *peer) role(r openflow.Role, generation uint64) (*openflow.RoleReply, *openflow.Error) {
 	p.t.Helper()
 	xid := p.send(&openflow.RoleRequest{Role: r, GenerationID: generation})
-	for {
-		select {
-		case got, ok := <-p.got:
-			if !ok {
-				p.t.Fatal("the connection ended")
-			}
-			if got.xid != xid {
-				p.kept = append(p.kept, got)
-				continue
-			}
-			switch m := got.m.(type) {
-			case *openflow.RoleReply:
-				return m, nil
-			case *openflow.Error:
-				return nil, m
-			}
+	for got := range p.got {
+		if got.xid != xid {
+			p.kept = append(p.kept, got)
+			continue
+		}
+		switch m := got.m.(type) {
+		case *openflow.RoleReply:
+			return m, nil
+		case *openflow.Error:
+			return nil, m
 		}
 	}
+	p.t.Fatal("the connection ended")
+	return nil, nil
 }
 
 func TestRoles(t *testing.T) {

@@ -89,6 +89,9 @@ func appendNicira(b []byte, a *openflow.Action) []byte {
 	case openflow.NXResubmit:
 		return appendPort(append(b, "resubmit:"...), a.Port)
 	case openflow.NXResubmitTable:
+		if a.Port != openflow.PortInPort && a.Table == 0xff {
+			return appendPort(append(b, "resubmit:"...), a.Port)
+		}
 		b = append(b, "resubmit("...)
 		if a.Port != openflow.PortInPort {
 			b = appendPort(b, a.Port)

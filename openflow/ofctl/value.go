@@ -16,7 +16,7 @@ const (
 	decimal form = iota
 	asHex
 	hex4    // four hex digits: EtherType
-	label   // five hex digits under a mask: IPv6 flow label
+	label   // five hex digits: IPv6 flow label
 	mac     // six bytes
 	ipv4    // dotted
 	ipv6    // colons
@@ -117,7 +117,7 @@ func appendValue(b []byte, f openflow.Field, as form) []byte {
 
 // maskForm is how a mask is written: decimal numbers have hex masks.
 func maskForm(as form) form {
-	if as == decimal || as == present || as == port {
+	if as == port {
 		return asHex
 	}
 	return as
@@ -131,10 +131,7 @@ func appendPlain(b []byte, v openflow.Value, as form, masked bool) []byte {
 	case hex4:
 		return fmt.Appendf(b, "0x%04x", n)
 	case label:
-		if masked {
-			return fmt.Appendf(b, "0x%05x", n)
-		}
-		return appendHex(b, n)
+		return fmt.Appendf(b, "0x%05x", n)
 	case mac:
 		return appendMAC(b, n)
 	case port:
@@ -144,7 +141,7 @@ func appendPlain(b []byte, v openflow.Value, as form, masked bool) []byte {
 		return appendPort(b, openflow.PortNo(n))
 	}
 	if masked {
-		return appendHex(b, n)
+		return fmt.Appendf(b, "0x%x", n)
 	}
 	return strconv.AppendUint(b, n, 10)
 }

@@ -1,0 +1,152 @@
+package agent
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/weirswitch/weir/openflow"
+	"github.com/weirswitch/weir/ports"
+)
+
+// TestApplyKeepsWhatIsTheSame adds and removes a port and a controller; entries, addresses, counters
+// and the other controller's session stay.
+func TestApplyKeepsWhatIsTheSame(t *testing.T) {
+	var d dialer
+	b := newBench(t, 0, oneController(&d, 0), func(c *BridgeConfig, _ *Env) {
+		c.Ports = []PortConfig{pipeConfig("a", 1), pipeConfig("b", 0), pipeConfig("c", 3)}
+	})
+	p := d.accept(t)
+	p.features()
+	end, err := b.sw.env.Pipes.End("a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.ends[1] = end
+	p.send(add(77, inPort(1), openflow.Output(openflow.PortNormal)))
+	p.barrier()
+	b.send(1, frame(0xff, 1, ""))
+	b.settle()
+
+	cfg := b.sw.Config()
+	cfg.Ports = []PortConfig{pipeConfig("a", 1), pipeConfig("b", 0), pipeConfig("new", 0)}
+	cfg.Ports[1].NoFlood = true
+	other := ControllerConfig{Target: Target{Scheme: "tcp", Host: "c2", Port: 1}}
+	cfg.Controllers = append(slices.Clone(cfg.Controllers), other)
+	if err := b.sw.Apply(cfg); err != nil {
+		t.Fatal(err)
+	}
+	q := d.accept(t)
+	q.features()
+	p.barrier() // the old session lives
+	var names []string
+	for _, st := range b.sw.Ports() {
+		names = append(names, openflow.PortNo(st.Number).String()+st.Name)
+	}
+	if want := []string{"1a", "2b", "4new"}; !slices.Equal(names, want) {
+		t.Errorf("ports %v, want %v", names, want)
+	}
+	if st := b.sw.Ports()[0]; st.RxPackets != 1 {
+		t.Errorf("counters of the port that stayed: %+v", st)
+	}
+	if f := b.sw.Flows(0); len(f) != 2 || f[0].Packets != 1 {
+		t.Errorf("flows %+v", f)
+	}
+	if fdb := b.sw.FDB(); len(fdb) != 1 {
+		t.Errorf("fdb %+v", fdb)
+	}
+	b.send(1, frame(0xff, 1, "")) // b is out of the flooding now
+	b.settle()
+	if st := b.sw.Ports(); st[1].TxPackets != 1 || st[2].TxPackets != 1 {
+		t.Errorf("after no-flood: b got %d frames, new got %d; want the 1 from before and 1", st[1].TxPackets, st[2].TxPackets)
+	}
+
+	cfg.Controllers = []ControllerConfig{other}
+	if err := b.sw.Apply(cfg); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, "the first session to end", func() bool { return len(b.sw.Controllers()) == 1 })
+	q.barrier()
+}
+
+func TestApplyThatCannotBeChangesNothing(t *testing.T) {
+	b := newBench(t, 0, func(c *BridgeConfig, _ *Env) { c.Ports = []PortConfig{pipeConfig("a", 1)} })
+	check := func(name, want string, change func(*BridgeConfig)) {
+		t.Helper()
+		cfg := b.sw.Config()
+		cfg.Ports = slices.Clone(cfg.Ports)
+		change(&cfg)
+		err := b.sw.Apply(cfg)
+		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "nothing was changed") {
+			t.Errorf("%s: %v", name, err)
+		}
+		if st := b.sw.Ports(); len(st) != 1 || st[0].Name != "a" {
+			t.Errorf("%s: ports %+v", name, st)
+		}
+		if st := b.sw.Status(); len(st.Listeners) != 0 {
+			t.Errorf("%s: listeners %v", name, st.Listeners)
+		}
+	}
+	check("dpid", "dpid cannot change", func(c *BridgeConfig) { c.DPID = 9 })
+	check("tables", "tables cannot change", func(c *BridgeConfig) { c.Tables = 20 })
+	check("a bad port", "no-such-folder", func(c *BridgeConfig) {
+		c.Ports = append([]PortConfig{pipeConfig("x", 9)}, PortConfig{Spec: ports.Spec{Kind: ports.KindPcap, Name: "p", Target: "/no-such-folder/in.pcap"}})
+		c.Listen = []Target{{Scheme: "ptcp", Host: "127.0.0.1"}}
+	})
+	check("a bad listener", "no-such-folder", func(c *BridgeConfig) {
+		c.Ports = append(c.Ports, pipeConfig("x", 9))
+		c.Listen = []Target{{Scheme: "punix", Path: "/no-such-folder/sock"}}
+	})
+}
+
+func TestApplyFailModeAndMiss(t *testing.T) {
+	b := newBench(t, 0)
+	apply := func(mode FailMode, miss TableMiss, want string) {
+		t.Helper()
+		cfg := b.sw.Config()
+		cfg.FailMode, cfg.TableMiss = mode, miss
+		if err := b.sw.Apply(cfg); err != nil {
+			t.Fatal(err)
+		}
+		got := ""
+		for _, f := range b.sw.Flows(-1) {
+			got += f.Actions
+		}
+		if got != want {
+			t.Errorf("%s, %s: entries %q, want %q", mode, miss, got, want)
+		}
+	}
+	apply(FailStandalone, MissController, "CONTROLLER:65535")
+	apply(FailStandalone, MissDrop, "")
+	apply(FailSecure, MissNormal, "")
+	apply(FailStandalone, MissNormal, "NORMAL")
+	apply(FailSecure, MissNormal, "NORMAL") // what is installed stays
+}
+
+func TestApplyListeners(t *testing.T) {
+	b := newBench(t, 0, func(c *BridgeConfig, e *Env) { e.Clock = NewClock() })
+	cfg := b.sw.Config()
+	cfg.Listen = []Target{{Scheme: "ptcp", Host: "127.0.0.1"}}
+	if err := b.sw.Apply(cfg); err != nil {
+		t.Fatal(err)
+	}
+	st := b.sw.Status()
+	if len(st.Listeners) != 1 || strings.HasPrefix(st.Listeners[0], "ptcp:0:") {
+		t.Fatalf("listeners %v", st.Listeners)
+	}
+	target, err := ParseTarget(st.Listeners[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := dialTool(t, target)
+	cfg.Listen = nil
+	if err := b.sw.Apply(cfg); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Closed(); err != nil {
+		t.Error(err)
+	}
+	if st := b.sw.Status(); len(st.Listeners) != 0 {
+		t.Errorf("listeners %v", st.Listeners)
+	}
+}

@@ -240,16 +240,22 @@ func (a *Agent) names() string {
 const readyPoll = 10 * time.Millisecond
 
 // WaitReady waits until every port of every bridge is up. Listeners accept since Start
-// returned. When ctx ends first, the error names each port that is not up.
+// returned. When ctx ends first, a port whose device is missing is an error that names it; one
+// that merely has no link (an unplugged cable, a peer that is down) is logged: it works as it
+// should. A wire that listens is ready at once, for its peer may need the switch to start.
 func (a *Agent) WaitReady(ctx context.Context) error {
 	for {
-		down := a.portsDown()
-		if len(down) == 0 {
+		missing, linkless := a.portsDown()
+		if len(missing)+len(linkless) == 0 {
 			return nil
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("not ready in time: %s", strings.Join(down, "; "))
+			if len(missing) > 0 {
+				return fmt.Errorf("not ready in time: %s", strings.Join(missing, "; "))
+			}
+			a.log.Warnf("ready, but without a link: %s", strings.Join(linkless, "; "))
+			return nil
 		case <-a.done:
 			return errors.New("stopped before it was ready")
 		case <-time.After(readyPoll):
@@ -257,20 +263,22 @@ func (a *Agent) WaitReady(ctx context.Context) error {
 	}
 }
 
-// portsDown tells of each port that carries nothing, and why.
-func (a *Agent) portsDown() (down []string) {
+// portsDown tells of each port that carries nothing: those that do not exist, and those that wait
+// for a link.
+func (a *Agent) portsDown() (missing, linkless []string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, b := range a.bridges {
 		for _, p := range b.sw.Ports() {
+			what := fmt.Sprintf("bridge %s: port %s (%s)", b.name, p.Name, p.Spec)
 			switch {
 			case p.LinkUp:
 			case !p.Present:
-				down = append(down, fmt.Sprintf("bridge %s: port %s (%s) does not exist", b.name, p.Name, p.Spec))
-			default:
-				down = append(down, fmt.Sprintf("bridge %s: port %s (%s) has no link", b.name, p.Name, p.Spec))
+				missing = append(missing, what+" does not exist")
+			case p.Kind != string(ports.KindWire):
+				linkless = append(linkless, what+" has no link")
 			}
 		}
 	}
-	return down
+	return missing, linkless
 }

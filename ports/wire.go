@@ -119,7 +119,7 @@ func (w *wire) Info() Info {
 	defer w.mu.Unlock()
 	i := Info{
 		Name: w.name, Kind: KindWire, Device: w.device, MTU: w.mtu, Duplex: DuplexFull,
-		Present: w.conn != nil, AdminUp: true, LinkUp: w.conn != nil && !w.closed, Problem: w.problem,
+		Present: w.conn != nil || w.listener != nil, AdminUp: true, LinkUp: w.conn != nil && !w.closed, Problem: w.problem,
 	}
 	if w.peer != "" {
 		i.Device += " <-> " + w.peer

@@ -203,3 +203,45 @@ func TestOvsOfctlWithoutOpenFlow13IsToldWhy(t *testing.T) {
 		t.Errorf("%v\n%s", err, out)
 	}
 }
+
+// TestOvsOfctlMonitor: the tool asks with SET_CONFIG, and tries an extension first, whose refusal it takes.
+func TestOvsOfctlMonitor(t *testing.T) {
+	o := newOvsOfctl(t)
+	b := o.bench(2)
+	cmd := o.command("monitor", "br0", "65534")
+	out, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer cmd.Wait()
+	defer cmd.Process.Kill()
+	waitFor(t, "the monitor", func() bool {
+		for _, c := range *b.sw.channels.Load() {
+			if c.wantPacketIn.Load() != 0 {
+				return true
+			}
+		}
+		return false
+	})
+	o.run("add-flow", "br0", "in_port=1,actions=CONTROLLER:20")
+	b.send(1, frame(0xff, 1, ""))
+	seen := make(chan string)
+	go func() {
+		defer close(seen)
+		for sc := bufio.NewScanner(out); sc.Scan(); {
+			seen <- sc.Text()
+		}
+	}()
+	for line := range seen {
+		if strings.Contains(line, "OFPT_PACKET_IN") {
+			if !strings.Contains(line, "total_len=60 in_port=1 (via action) data_len=20 (unbuffered)") {
+				t.Error(line)
+			}
+			return
+		}
+	}
+	t.Error("no packet-in was printed")
+}

@@ -14,6 +14,8 @@ wanted() {
 		command -v tshark|tshark
 		command -v iperf3|iperf3
 		command -v ethtool|ethtool
+		command -v ping|iputils-ping
+		command -v ip|iproute2
 		command -v gcc && test -e /usr/include/stdlib.h|gcc libc6-dev
 		test -e /usr/include/pcap.h|libpcap-dev
 		command -v qemu-system-x86_64|qemu-system-x86

@@ -6,9 +6,8 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"strconv"
-	"strings"
 	"sync"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -17,14 +16,18 @@ import (
 // addrGenNone is IN6_ADDR_GEN_MODE_NONE of linux/if_link.h: no link-local address is made.
 const addrGenNone = 1
 
-// dirPrefix begins the name of a lab's directory; the process id and a random number follow.
+// dirPrefix begins the name of a lab's directory; a random number follows.
 const dirPrefix = "weir-lab-"
+
+// staleAge is how old an unlocked directory must be to be called left behind.
+const staleAge = time.Minute
 
 // Lab is one switch namespace with the hosts around it.
 type Lab struct {
 	Switch *Space // where the switch under test runs
 
-	dir string
+	dir  string
+	lock *os.File // holds dir against removeStale
 
 	mu     sync.Mutex
 	spaces []*Space
@@ -35,25 +38,45 @@ type Lab struct {
 // New makes a lab without hosts and a private directory for sockets and files.
 func New() (*Lab, error) {
 	removeStale()
-	dir, err := os.MkdirTemp("", fmt.Sprintf("%s%d-", dirPrefix, os.Getpid()))
+	dir, err := os.MkdirTemp("", dirPrefix)
 	if err != nil {
 		return nil, err
 	}
 	l := &Lab{dir: dir}
-	if l.Switch, err = l.NewSpace("switch"); err != nil {
-		os.RemoveAll(dir)
+	if l.lock, err = lockDir(dir); err == nil {
+		l.Switch, err = l.NewSpace("switch")
+	}
+	if err != nil {
+		l.Close()
 		return nil, err
 	}
 	return l, nil
 }
 
-// removeStale removes the directories of labs whose program was killed before it could.
+// lockDir marks a directory as used until the program ends, however it ends.
+func lockDir(dir string) (*os.File, error) {
+	f, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// removeStale removes the directories of labs whose program was killed before it could. A young directory may not be
+// locked yet. (Process ids would not do: a program in another process namespace seems dead.)
 func removeStale() {
-	dirs, _ := filepath.Glob(filepath.Join(os.TempDir(), dirPrefix+"*-*"))
+	dirs, _ := filepath.Glob(filepath.Join(os.TempDir(), dirPrefix+"*"))
 	for _, d := range dirs {
-		pid, _, _ := strings.Cut(strings.TrimPrefix(filepath.Base(d), dirPrefix), "-")
-		if n, err := strconv.Atoi(pid); err == nil && unix.Kill(n, 0) == unix.ESRCH {
+		if st, err := os.Stat(d); err != nil || time.Since(st.ModTime()) < staleAge {
+			continue
+		}
+		if lock, err := lockDir(d); err == nil {
 			os.RemoveAll(d)
+			lock.Close()
 		}
 	}
 }
@@ -93,6 +116,9 @@ func (l *Lab) Close() {
 		spaces[i].Close()
 	}
 	os.RemoveAll(l.dir)
+	if l.lock != nil {
+		l.lock.Close()
+	}
 }
 
 // Host is a namespace with one Ethernet link, eth0.

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -241,13 +242,28 @@ func TestNothingSurvivesKill(t *testing.T) {
 		}
 	}
 	// Its directory, which nobody could remove any more, goes with the next lab.
+	left, _ := filepath.Glob(tmp + "/*")
+	if len(left) != 1 {
+		t.Fatalf("%v: want one directory", left)
+	}
+	old := time.Now().Add(-time.Hour)
+	if err := os.Chtimes(left[0], old, old); err != nil {
+		t.Fatal(err)
+	}
 	t.Setenv("TMPDIR", tmp)
 	next, err := New()
 	if err != nil {
 		t.Fatal(err)
 	}
+	if err := os.Chtimes(next.Dir(), old, old); err != nil {
+		t.Fatal(err)
+	}
+	removeStale()
+	if _, err := os.Stat(next.Dir()); err != nil {
+		t.Error("a living lab's directory was removed:", err)
+	}
 	next.Close()
-	if left, _ := os.ReadDir(tmp); len(left) != 0 {
+	if left, _ := filepath.Glob(tmp + "/*"); len(left) != 0 {
 		t.Errorf("left behind: %v", left)
 	}
 }

@@ -2,7 +2,6 @@ package integration
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"net/netip"
 	"os"
@@ -121,7 +120,7 @@ func TestPcapThereAndBack(t *testing.T) {
 	// Both ends of the stream are in the file: the learning switch would rightly keep their frames on the file's side.
 	b.start([]string{"br1"}, "--name", "br1", "--table-miss", "drop", "--port", "2:eth3")
 	b.ofctl("add-flow", "br1", "in_port=1,actions=output:2")
-	b.cli("port", "add", "br1", "1:pcap:"+file+",name=play,rate=1000")
+	b.cli("port", "add", "br1", "1:pcap:"+file+",name=play,rate=3000")
 	sent := frames(t, file)
 	eventually(t, "all frames played", func() error {
 		if got := framesOf(back); len(got) < len(sent) {
@@ -237,29 +236,18 @@ func TestWires(t *testing.T) {
 	}
 }
 
-// TestIperf lets a foreign program judge: iperf3 in both directions, TCP and UDP.
+// TestIperf lets a foreign program judge: iperf3 in both directions, with several streams, TCP and UDP.
 func TestIperf(t *testing.T) {
-	need(t, "iperf3")
 	b := newBed(t)
 	hosts := b.addHosts(2)
 	b.start1("--port", "1:eth1", "--port", "2:eth2")
 	pingAll(t, hosts)
-	server, err := b.StartIn(hosts[1].Space, lab.Cmd{Path: "iperf3", Args: []string{"-s", "--forceflush"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, "iperf3 listens", func() error { return contains(server.Output(), "listening") })
-	for _, args := range [][]string{{}, {"-R"}, {"-P", "4"}, {"-u", "-b", "200M", "-l", "4000"}} {
-		ctx, cancel := context.WithTimeout(t.Context(), patience)
-		out, err := hosts[0].Run(ctx, "iperf3", append([]string{"-c", hosts[1].Addr4().String(), "-t", "1"}, args...)...)
-		cancel()
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, l := range strings.Split(out, "\n") {
-			if strings.HasSuffix(l, "receiver") {
-				t.Log(args, l)
-			}
+	b.iperfServer(hosts[1])
+	for _, args := range []string{"-t 1", "-t 1 -R", "-t 1 -P 4", "-t 1 -u -b 200M -l 1400"} {
+		got := iperf(t, hosts[0], hosts[1].Addr4(), strings.Fields(args)...)
+		t.Logf("iperf3 %s: %.2f Gbit/s", args, got)
+		if got < 0.05 {
+			t.Errorf("iperf3 %s: %.3f Gbit/s", args, got)
 		}
 	}
 }

@@ -304,15 +304,14 @@ func TestRestored(t *testing.T) {
 	h, sw := newSpace(t), newSpace(t)
 	cable(h, "eth0", sw, "sw0", 1500)
 	p := sw.port("sw0,mtu=1400")
-	if got := sw.link("sw0").Attrs().MTU; got != 1400 || p.Info().MTU != 1400 {
-		t.Errorf("MTU %d, info %d", got, p.Info().MTU)
+	if got := sw.link("sw0").Attrs().MTU; got != 1400 {
+		t.Errorf("MTU %d", got)
 	}
+	eventually(t, "the new MTU, up", func() bool { return p.Info().MTU == 1400 && p.Info().LinkUp })
 	if err := p.(AdminSetter).SetUp(false); err != nil {
 		t.Fatal(err)
 	}
-	if in := p.Info(); in.AdminUp || in.LinkUp {
-		t.Errorf("switched off, but %+v", in)
-	}
+	eventually(t, "off", func() bool { return !p.Info().AdminUp && !p.Info().LinkUp })
 	f := packet.NewFrame(100)
 	f.SetBytes(testFrame("", 60))
 	if p.Write([]*packet.Frame{f}) != 0 || countersOf(p).TxDrops[DropLinkDown] != 1 {

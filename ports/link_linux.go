@@ -30,9 +30,11 @@ type Links struct {
 	control int               // a socket for ioctls that netlink has no message for
 	stopped chan struct{}     // closed when the watching goroutine has ended
 
+	asking sync.Mutex // held from a question to the storing of its answer, so that none overwrites a later one
+
 	mu       sync.Mutex
 	closed   bool             // guarded by mu
-	byIndex  map[int]link     // guarded by mu: what the kernel last said
+	byIndex  map[int]link     // guarded by mu: what the kernel last answered
 	watchers map[int64]func() // guarded by mu
 	next     int64            // guarded by mu: the next watcher's key, and the next link's birth
 }
@@ -72,8 +74,8 @@ func NewLinks() (*Links, error) {
 	if l.events.SetReceiveBufferSize(linkEventBuffer, true) != nil { // needs CAP_NET_ADMIN
 		_ = l.events.SetReceiveBufferSize(linkEventBuffer, false)
 	}
-	// Subscribed first and listed second: what happens in between is told
-	// again by an event, and nothing is missed.
+	// Subscribed first and listed second: what happens in between is asked for
+	// once more, and nothing is missed.
 	if err := l.list(); err != nil {
 		close(l.stopped)
 		_ = l.Close()
@@ -89,11 +91,13 @@ func (l *Links) Close() error {
 	closed := l.closed
 	l.closed = true
 	clear(l.watchers)
+	if !closed {
+		l.events.Close() // under the lock, for drain
+	}
 	l.mu.Unlock()
 	if closed {
 		return nil
 	}
-	l.events.Close()
 	<-l.stopped
 	l.request.Close()
 	_ = unix.Close(l.control)
@@ -112,6 +116,7 @@ func (l *Links) watch() {
 		case closed:
 			return
 		case errors.Is(err, unix.ENOBUFS): // events were lost and are not told again
+			l.drain()
 			err = l.list()
 		case errors.Is(err, unix.EINTR), errors.Is(err, unix.EAGAIN):
 			continue
@@ -122,35 +127,63 @@ func (l *Links) watch() {
 		if from != nil && from.Pid != nl.PidKernel {
 			continue // any process may send to our address
 		}
+		hints := map[int]bool{} // interface -> was deleted
 		for _, m := range msgs {
 			h := unix.NlMsghdr(m.Header)
-			l.apply(&h, m.Data)
+			if i, ok := touched(&h, m.Data); ok {
+				hints[i] = hints[i] || h.Type == unix.RTM_DELLINK
+			}
+		}
+		for i, deleted := range hints {
+			l.refresh(i, deleted)
 		}
 		l.tell()
 	}
 }
 
-// apply takes in one event.
-func (l *Links) apply(h *unix.NlMsghdr, data []byte) {
-	if h.Type != unix.RTM_NEWLINK && h.Type != unix.RTM_DELLINK || len(data) < unix.SizeofIfInfomsg {
+// drain throws away the events that wait behind a gap: the list that follows
+// says more, and room is made for what comes after it.
+func (l *Links) drain() {
+	l.mu.Lock()
+	defer l.mu.Unlock() // so that the number stays what it is
+	if l.closed {
 		return
+	}
+	fd, buf := l.events.GetFd(), make([]byte, 1<<16)
+	for {
+		_, _, err := unix.Recvfrom(fd, buf, unix.MSG_DONTWAIT)
+		if err != nil && !errors.Is(err, unix.ENOBUFS) && !errors.Is(err, unix.EINTR) {
+			return
+		}
+	}
+}
+
+// touched says which interface an event is about.
+func touched(h *unix.NlMsghdr, data []byte) (index int, ok bool) {
+	if h.Type != unix.RTM_NEWLINK && h.Type != unix.RTM_DELLINK || len(data) < unix.SizeofIfInfomsg {
+		return 0, false
 	}
 	// A bridge tells of its ports in the same group: RTM_DELLINK of family
 	// AF_BRIDGE means "left the bridge", not "is gone".
-	if info := nl.DeserializeIfInfomsg(data); info.Family != unix.AF_UNSPEC {
-		return
-	}
-	got, err := netlink.LinkDeserialize(h, data)
-	if err != nil {
-		return
-	}
+	info := nl.DeserializeIfInfomsg(data)
+	return int(info.Index), info.Family == unix.AF_UNSPEC
+}
+
+// refresh asks what an interface is now. An event is taken as a hint and not at
+// its word: it tells what was when it was queued, and a port that was opened
+// meanwhile would see its interface go down and up again.
+func (l *Links) refresh(index int, deleted bool) {
+	l.asking.Lock()
+	defer l.asking.Unlock()
+	now, err := l.request.LinkByIndex(index)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if h.Type == unix.RTM_DELLINK {
-		delete(l.byIndex, got.Attrs().Index)
-		return
+	if deleted || errors.As(err, new(netlink.LinkNotFoundError)) {
+		delete(l.byIndex, index) // one that has got the same index since is another one
 	}
-	l.put(linkOf(got))
+	if err == nil {
+		l.put(linkOf(now))
+	}
 }
 
 // put remembers an interface. The caller holds mu.
@@ -177,6 +210,8 @@ func linkOf(n netlink.Link) link {
 
 // list replaces all that is known by a fresh list.
 func (l *Links) list() error {
+	l.asking.Lock()
+	defer l.asking.Unlock()
 	var all []netlink.Link
 	var err error
 	for range 8 { // a list that changed while it was read is marked; another try is better
@@ -253,6 +288,8 @@ func (l *Links) name(name string) (link, bool) {
 // ask looks an interface up in the kernel and remembers the answer: the event
 // of one that was made a moment ago may still be on its way.
 func (l *Links) ask(name string) (link, bool) {
+	l.asking.Lock()
+	defer l.asking.Unlock()
 	n, err := l.request.LinkByName(name)
 	if err != nil || n.Attrs().Name != name { // the kernel also answers to alternative names
 		return link{}, false

@@ -53,9 +53,10 @@ func New() (*Lab, error) {
 	return l, nil
 }
 
-// lockDir marks a directory as used until the program ends, however it ends.
+// lockDir marks a directory as used until the program ends, however it ends. It locks a file of its own: the directory
+// itself may be locked by the switch whose run directory it is.
 func lockDir(dir string) (*os.File, error) {
-	f, err := os.Open(dir)
+	f, err := os.OpenFile(filepath.Join(dir, ".lock"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
@@ -24,7 +25,7 @@ type Transfer struct {
 	To    *Space
 	Addr  netip.Addr    // of To
 	Bytes int64         // how many to send
-	Hash  bool          // compare SHA-256 over both ends; costs throughput where the processors are shared
+	Hash  bool          // compare SHA-256 over both ends as well; costs throughput where the processors are shared
 	Rate  int64         // bytes a second; zero for as fast as it goes
 	Limit time.Duration // give up after; zero for a minute
 }
@@ -47,8 +48,9 @@ func (r Result) String() string {
 		r.Bytes/1e6, r.Took.Seconds(), r.GbitPerSecond(), r.Retransmits, r.Needless)
 }
 
-// Run moves the bytes. Every chunk carries its own number, so lost, doubled or swapped chunks change the sum as
-// damaged ones do. An error is returned when bytes are missing or differ, or when time is up.
+// Run moves the bytes. The receiver knows what must come and compares every byte. Every chunk carries its own number,
+// so lost, doubled or swapped chunks differ as damaged ones do. An error is returned when bytes are missing or differ,
+// or when time is up.
 func (t Transfer) Run() (Result, error) {
 	limit := t.Limit
 	if limit == 0 {
@@ -106,19 +108,35 @@ func (t Transfer) run(deadline time.Time) (Result, error) {
 	return res, nil
 }
 
-// send writes the numbered chunks and closes its side.
-func (t Transfer) send(conn *net.TCPConn) (string, error) {
-	buf := make([]byte, chunk)
-	for i := range buf {
-		buf[i] = byte(i*7 + i>>8) // not constant, and of no period that a swapped segment could hide in
+// pattern is the content of a transfer, one chunk at a time.
+type pattern struct {
+	buf   [chunk]byte
+	bytes int64 // of the whole transfer
+}
+
+func newPattern(bytes int64) *pattern {
+	p := &pattern{bytes: bytes}
+	for i := range p.buf {
+		p.buf[i] = byte(i*7 + i>>8) // not constant, and of no period that a swapped segment could hide in
 	}
-	h := t.hash()
+	return p
+}
+
+// chunk returns number n, valid until the next call; empty after the last.
+func (p *pattern) chunk(n int64) []byte {
+	b := p.buf[:max(0, min(chunk, p.bytes-n*chunk))]
+	if len(b) >= 8 {
+		binary.BigEndian.PutUint64(b, uint64(n))
+	}
+	return b
+}
+
+// send writes the chunks and closes its side.
+func (t Transfer) send(conn *net.TCPConn) (string, error) {
+	p, h := newPattern(t.Bytes), t.hash()
 	start := time.Now()
-	for sent, n := int64(0), uint64(0); sent < t.Bytes; n++ {
-		b := buf[:min(int64(chunk), t.Bytes-sent)]
-		if len(b) >= 8 {
-			binary.BigEndian.PutUint64(b, n)
-		}
+	for n, sent := int64(0), int64(0); sent < t.Bytes; n++ {
+		b := p.chunk(n)
 		if h != nil {
 			h.Write(b)
 		}
@@ -149,12 +167,25 @@ func (t Transfer) receive(ln net.Listener, deadline time.Time) (r receipt) {
 	defer conn.Close()
 	_ = conn.SetDeadline(deadline)
 	buf := make([]byte, chunk)
-	h := t.hash()
+	p, h := newPattern(t.Bytes), t.hash()
+	var want []byte // what is left of the chunk that is coming in
+	next := int64(0)
 	for {
 		n, err := conn.Read(buf)
-		r.n += int64(n)
 		if h != nil {
 			h.Write(buf[:n])
+		}
+		for got := buf[:n]; len(got) > 0; {
+			if len(want) == 0 {
+				want = p.chunk(next)
+				next++
+			}
+			k := min(len(got), len(want))
+			if k == 0 || !bytes.Equal(got[:k], want[:k]) {
+				r.err = fmt.Errorf("the bytes after the first %d are not those that were sent", r.n)
+				return r
+			}
+			got, want, r.n = got[k:], want[k:], r.n+int64(k)
 		}
 		if errors.Is(err, io.EOF) {
 			break

@@ -20,6 +20,7 @@ import (
 //	                        has eth1, eth2 and eth3 with the hosts h1, h2 and h3 (10.0.0.1 ...) behind them, bin/weir,
 //	                        examples/ and an empty /run; the other lines are what the command must print
 //	           host=h1      the shell is in that host
+//	           single       only the first "$ " begins a command: what it prints has such lines too
 //	           retry        the command is repeated until it prints that, for what takes a moment
 //	           needs=A,B    programs without which the block is skipped
 //	           root         the block needs what a user namespace does not give
@@ -86,20 +87,21 @@ func (b block) steps() (all []step) {
 	for _, l := range b.content {
 		cmd, isCmd := strings.CutPrefix(l, "$ ")
 		switch {
-		case isCmd:
+		case isCmd && !(b.has("single") && len(all) > 0):
 			all = append(all, step{cmd: cmd})
 		case more:
 			all[len(all)-1].cmd += "\n" + l
 		case len(all) > 0 && strings.TrimSpace(l) != "":
 			all[len(all)-1].want = append(all[len(all)-1].want, l)
 		}
-		more = (isCmd || more) && strings.HasSuffix(l, `\`)
+		more = (more || isCmd) && strings.HasSuffix(l, `\`)
 	}
 	return all
 }
 
 var (
 	macText    = regexp.MustCompile(`\b[0-9a-f]{2}(:[0-9a-f]{2}){5}\b`)
+	timeText   = regexp.MustCompile(`\b([0-9.]+(h|ms|m|µs|us|ns|s))+\b`)
 	numberText = regexp.MustCompile(`[0-9]+(\.[0-9]+)*`)
 	blankText  = regexp.MustCompile(`\s+`)
 )
@@ -107,6 +109,7 @@ var (
 // shape reduces a line to what must be equal.
 func shape(line string) string {
 	line = macText.ReplaceAllString(line, "<mac>")
+	line = timeText.ReplaceAllString(line, "0s")
 	line = numberText.ReplaceAllString(line, "0")
 	return blankText.ReplaceAllString(strings.TrimSpace(line), " ")
 }
@@ -355,6 +358,8 @@ $ exit 1
 	}{
 		{"12 packets, 3.5 s", "7 packets,  0.25 s", true},
 		{"in_port=1 actions=drop", "in_port=2 actions=drop", true},
+		{"age 2.5s", "age 900ms", true},
+		{"age 2.5s", "age 2.5 GB", false},
 		{"a ... c", "a b c", true},
 		{"a … c", "a b c d", false},
 		{"up", "down", false},

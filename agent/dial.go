@@ -281,8 +281,7 @@ func listenUnix(path string) (net.Listener, error) {
 	if fi, statErr := os.Lstat(path); statErr != nil || fi.Mode()&os.ModeSocket == 0 {
 		return nil, err
 	}
-	if nc, dialErr := net.DialTimeout("unix", path, time.Second); dialErr == nil {
-		nc.Close()
+	if unserved(path, "") != nil {
 		return nil, fmt.Errorf("%s is in use by another process: stop it, or choose another run directory or name", path)
 	}
 	if err := os.Remove(path); err != nil {

@@ -90,6 +90,16 @@ func TestManagementSocket(t *testing.T) {
 		t.Fatal(err)
 	}
 	ln.(*net.UnixListener).SetUnlinkOnClose(false)
+	go func() {
+		for {
+			c, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			c.Write([]byte{4, 0, 0, 8, 0, 0, 0, 1}) // HELLO: somebody lives here
+			c.Close()
+		}
+	}()
 	env := Env{RunDir: dir}
 	sw, _ := NewSwitch(testConfig(), env)
 	if err := sw.Start(); err == nil || !strings.Contains(err.Error(), "in use by another process") {

@@ -5,6 +5,7 @@ package agent
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -62,11 +63,12 @@ func claim(runDir, bridge string) (net.Listener, error) {
 		if st.Mode()&os.ModeSocket == 0 {
 			return nil, fmt.Errorf("bridge %s: %s is in the way and is not a socket: move it, or choose another --rundir", bridge, path)
 		}
-		if c, err := net.DialTimeout("unix", path, time.Second); err == nil {
-			c.Close()
+		switch err := unserved(path, "GET / HTTP/1.0\r\n\r\n"); {
+		case err == nil:
+		case errors.Is(err, errServed):
 			return nil, fmt.Errorf("bridge %s is running already (%s answers): stop it with \"weir --rundir %s stop %s\", or choose another name or --rundir",
 				bridge, path, runDir, bridge)
-		} else if errors.Is(err, os.ErrPermission) {
+		case errors.Is(err, os.ErrPermission):
 			return nil, fmt.Errorf("bridge %s: %s belongs to another user, who may be running it: choose another --rundir", bridge, path)
 		}
 		if err := os.Remove(path); err != nil {
@@ -82,6 +84,35 @@ func claim(runDir, bridge string) (net.Listener, error) {
 		return nil, fmt.Errorf("bridge %s: %w", bridge, err)
 	}
 	return l, nil
+}
+
+// dyingTime is how long the sockets of a killed process may take to go: the kernel closes
+// them together with the interfaces that it must remove, some 25 ms for each tap.
+const dyingTime = 10 * time.Second
+
+var errServed = errors.New("somebody answers")
+
+// unserved returns nil when nobody serves the unix socket at path. That a connection
+// succeeds says little: a killed process takes connections until its last descriptor is
+// closed. A live one says a word, to question or (a switch its HELLO) unasked, or outlasts
+// dyingTime.
+func unserved(path, question string) error {
+	for end := time.Now().Add(dyingTime); ; time.Sleep(10 * time.Millisecond) {
+		c, err := net.DialTimeout("unix", path, time.Second)
+		if errors.Is(err, os.ErrPermission) {
+			return err
+		}
+		if err != nil {
+			return nil
+		}
+		_ = c.SetDeadline(end)
+		_, _ = io.WriteString(c, question)
+		_, err = c.Read(make([]byte, 1))
+		c.Close()
+		if err == nil || time.Now().After(end) {
+			return errServed
+		}
+	}
 }
 
 // runningBridges lists the bridges whose control sockets are in the directory, in order

@@ -116,6 +116,10 @@ func (p *pcapFile) peek() (pause time.Duration, more bool) {
 	return pause, more
 }
 
+// mostLooked is how many packets one Read looks at: a file that is played for
+// ever may hold none that is of use.
+const mostLooked = 1024
+
 // Read implements Port: it gives the packets whose time has come. That the
 // switch asks is the back-pressure of rate=fast.
 func (p *pcapFile) Read(frames []*packet.Frame) (int, error) {
@@ -125,7 +129,7 @@ func (p *pcapFile) Read(frames []*packet.Frame) (int, error) {
 	default:
 	}
 	n, size := 0, 0
-	for n < len(frames) {
+	for looked := 0; n < len(frames) && looked < mostLooked; looked++ {
 		pause, more := p.peek()
 		if !more || pause > 0 {
 			break

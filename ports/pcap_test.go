@@ -124,6 +124,26 @@ func TestPcapDropsWhatIsNoFrame(t *testing.T) {
 	}
 }
 
+// TestPcapOfNothingButDropsLetsGo: a file without one usable packet, played for ever, must not keep
+// Read from returning: the worker that reads it would never come back, nor would Close.
+func TestPcapOfNothingButDropsLetsGo(t *testing.T) {
+	path := captureFile(t, writeNg(t, []stamp{{epoch, ethernet(1, 60)[:13]}}))
+	p := openPort(t, "pcap:"+path+",rate=fast,loop=forever", Options{})
+	back := make(chan int, 1)
+	go func() {
+		n, _ := p.Read([]*packet.Frame{packet.NewFrame(100), packet.NewFrame(100)})
+		back <- n
+	}()
+	select {
+	case n := <-back:
+		if n != 0 {
+			t.Errorf("%d frames from a file that has none", n)
+		}
+	case <-time.After(5 * time.Second):
+		t.Error("Read does not return")
+	}
+}
+
 // TestPcapDamageTakesTheLinkDown: what is before the damage enters; then the
 // port is down and says where the damage is.
 func TestPcapDamageTakesTheLinkDown(t *testing.T) {

@@ -20,7 +20,8 @@ import (
 //  3. take out what is gone
 //  4. change what differs; a port that cannot be opened in its new form is tried in its old one
 //
-// An error of 1 or 2 leaves the old configuration as it was; one of 3 or 4 names what is different.
+// An error of 1 or 2 leaves the old configuration as it was; one of 3 or 4 names what is different,
+// and Config then tells what runs.
 func (s *Switch) Apply(cfg BridgeConfig) error {
 	s.ops.Lock()
 	defer s.ops.Unlock()
@@ -32,6 +33,9 @@ func (s *Switch) Apply(cfg BridgeConfig) error {
 		return err
 	}
 	oldPorts, newPorts := s.allPorts(&old), s.allPorts(&cfg)
+	if err := s.numbersFree(newPorts); err != nil {
+		return err
+	}
 	if err := s.openNew(&old, &cfg, oldPorts, newPorts); err != nil {
 		return err
 	}
@@ -40,17 +44,38 @@ func (s *Switch) Apply(cfg BridgeConfig) error {
 	s.mu.Unlock()
 	errs := []error{s.dropPorts(newPorts), s.dropListeners(cfg.Listen)}
 	s.dropControllers(cfg.Controllers)
-	for _, p := range newPorts {
-		errs = append(errs, s.changePort(p))
-	}
+	errs = append(errs, s.changePorts(newPorts))
 	for _, c := range cfg.Controllers {
 		if !s.hasController(c) {
 			s.addController(c)
 		}
 	}
 	errs = append(errs, s.applyMiss(&old, &cfg))
+	err := errors.Join(errs...)
+	if err != nil {
+		s.recordPorts(&old)
+	}
 	s.log.Infof("configuration applied")
-	return errors.Join(errs...)
+	return err
+}
+
+// recordPorts makes the configuration tell the ports that run. ops is held.
+func (s *Switch) recordPorts(old *BridgeConfig) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var list []PortConfig
+	for _, c := range s.cfg.Ports {
+		if p := s.table.Load().named(c.Name); p != nil {
+			list = append(list, p.cfg)
+		}
+	}
+	s.cfg.Ports = list
+	switch local := s.table.Load().local; {
+	case local == nil:
+		s.cfg.Internal = nil
+	case s.cfg.Internal != nil && !reflect.DeepEqual(local.cfg, s.internalPort(&s.cfg)):
+		s.cfg.Internal = old.Internal
+	}
 }
 
 // fixedSettings refuses changes that only a new bridge can have.
@@ -70,13 +95,38 @@ func fixedSettings(old, cfg *BridgeConfig) error {
 	return nil
 }
 
-// allPorts is the configured ports with the internal one among them.
+// allPorts is the configured ports with the internal one among them. Those that name a number come
+// first, so that the others choose from what is left.
 func (s *Switch) allPorts(cfg *BridgeConfig) []PortConfig {
 	list := slices.Clone(cfg.Ports)
 	if cfg.Internal != nil {
 		list = append(list, s.internalPort(cfg))
 	}
+	slices.SortStableFunc(list, func(a, b PortConfig) int { return boolRank(a.Number == 0) - boolRank(b.Number == 0) })
 	return list
+}
+
+func boolRank(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// numbersFree refuses a number that belongs to a port which stays and has nowhere else to go: it
+// chose the number itself.
+func (s *Switch) numbersFree(list []PortConfig) error {
+	for _, p := range list {
+		other := s.table.Load().get(p.Number)
+		if p.Number == 0 || other == nil || other.name == p.Name {
+			continue
+		}
+		if stays := named(list, other.name); stays != nil && stays.Number == 0 {
+			return fmt.Errorf("port number %d of %q is taken by %q, which has no number in the configuration and keeps the one it got: "+
+				"choose another, or give %q one; nothing was changed", p.Number, p.Name, other.name, other.name)
+		}
+	}
+	return nil
 }
 
 func named(list []PortConfig, name string) *PortConfig {
@@ -89,7 +139,7 @@ func named(list []PortConfig, name string) *PortConfig {
 }
 
 // openNew opens listeners and ports that the old configuration does not have. A port whose number
-// belongs to one that is about to go waits for changePort.
+// belongs to one that is about to go waits for changePorts.
 func (s *Switch) openNew(old, cfg *BridgeConfig, oldPorts, newPorts []PortConfig) error {
 	var undo []func() error
 	fail := func(err error) error {
@@ -131,25 +181,36 @@ func (s *Switch) dropPorts(keep []PortConfig) error {
 	return errors.Join(errs...)
 }
 
-// changePort brings one port to its new configuration: untouched when it is the same, in place when
-// only VLANs and flooding differ, else by opening it anew under its old number.
-func (s *Switch) changePort(cfg PortConfig) error {
-	p := s.table.Load().named(cfg.Name)
-	if p == nil {
-		_, err := s.putIn(cfg)
-		return err
-	}
-	if sameDevice(p, &cfg) {
-		if !reflect.DeepEqual(p.cfg.VLAN, cfg.VLAN) || p.cfg.NoFlood != cfg.NoFlood {
+// changePorts brings all ports to their new configuration: untouched when it is the same, in place
+// when only VLANs and flooding differ, else by opening them anew. Those are all taken out before the
+// first is put in again, for they may have exchanged their numbers.
+func (s *Switch) changePorts(list []PortConfig) error {
+	var errs []error
+	was := map[string]PortConfig{}
+	for _, cfg := range list {
+		p := s.table.Load().named(cfg.Name)
+		switch {
+		case p == nil: // its number was not free before
+		case !sameDevice(p, &cfg):
+			was[p.name] = p.cfg
+			errs = append(errs, s.takeOut(p))
+		case !reflect.DeepEqual(p.cfg, cfg):
 			s.configurePort(p, cfg)
 		}
-		return nil
 	}
-	was := p.cfg
-	errs := []error{s.takeOut(p)}
-	if _, err := s.putIn(cfg); err != nil {
-		_, again := s.putIn(was)
-		errs = append(errs, fmt.Errorf("port %s keeps its old configuration: %w", cfg.Name, err), again)
+	for _, cfg := range list {
+		if s.table.Load().named(cfg.Name) != nil {
+			continue
+		}
+		_, err := s.putIn(cfg)
+		if old, ok := was[cfg.Name]; err != nil && ok {
+			if _, again := s.putIn(old); again != nil {
+				err = errors.Join(err, again)
+			} else {
+				err = fmt.Errorf("port %s keeps its old configuration: %w", cfg.Name, err)
+			}
+		}
+		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
 }

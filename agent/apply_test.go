@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -97,6 +98,66 @@ func TestApplyThatCannotBeChangesNothing(t *testing.T) {
 		c.Ports = append(c.Ports, pipeConfig("x", 9))
 		c.Listen = []Target{{Scheme: "punix", Path: "/no-such-folder/sock"}}
 	})
+}
+
+// portList is what runs, as number and name.
+func (b *bench) portList() string {
+	var list []string
+	for _, st := range b.sw.Ports() {
+		list = append(list, openflow.PortNo(st.Number).String()+st.Name)
+	}
+	return strings.Join(list, " ")
+}
+
+// TestApplyNumbers: a number that the file names goes to its port, whatever stands before it in the
+// file and whoever had the number; one that a port chose for itself and keeps is refused at once.
+func TestApplyNumbers(t *testing.T) {
+	b := newBench(t, 0, func(c *BridgeConfig, _ *Env) { c.Ports = []PortConfig{pipeConfig("a", 1)} })
+	apply := func(want string, list ...PortConfig) error {
+		t.Helper()
+		cfg := b.sw.Config()
+		cfg.Ports = list
+		err := b.sw.Apply(cfg)
+		if got := b.portList(); got != want {
+			t.Errorf("ports %s, want %s", got, want)
+		}
+		return err
+	}
+	for _, err := range []error{
+		apply("1a 2numbered 3new", pipeConfig("a", 1), pipeConfig("new", 0), pipeConfig("numbered", 2)),
+		apply("1numbered 2a 3new", pipeConfig("a", 2), pipeConfig("new", 0), pipeConfig("numbered", 1)),
+		apply("1a 2x 3new", pipeConfig("a", 1), pipeConfig("new", 0), pipeConfig("x", 2)),
+	} {
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	err := apply("1a 2x 3new", pipeConfig("y", 3), pipeConfig("new", 0))
+	if err == nil || !strings.Contains(err.Error(), `port number 3 of "y" is taken by "new"`) || !strings.Contains(err.Error(), "nothing was changed") {
+		t.Errorf("a number that is taken: %v", err)
+	}
+}
+
+// TestApplyThatFailsInTheMiddle: the configuration says what runs, so that the next reload sees what is
+// still to be done.
+func TestApplyThatFailsInTheMiddle(t *testing.T) {
+	b := newBench(t, 0, func(c *BridgeConfig, _ *Env) { c.Ports = []PortConfig{pipeConfig("a", 1), pipeConfig("b", 2)} })
+	lost := PortConfig{Spec: ports.Spec{Kind: ports.KindPcap, Target: "/no-such-folder/in.pcap"}}
+	missing, changed := lost, lost
+	missing.Name, missing.Number = "m", 2 // waits for b to go
+	changed.Name, changed.Number = "a", 1
+	cfg := b.sw.Config()
+	cfg.Ports = []PortConfig{changed, missing}
+	err := b.sw.Apply(cfg)
+	if err == nil || !strings.Contains(err.Error(), "port a keeps its old configuration") {
+		t.Error(err)
+	}
+	if got := b.portList(); got != "1a" {
+		t.Errorf("ports %s", got)
+	}
+	if now := b.sw.Config().Ports; len(now) != 1 || !reflect.DeepEqual(now[0], pipeConfig("a", 1)) {
+		t.Errorf("the configuration says %v, where only a runs, as it was", now)
+	}
 }
 
 func TestApplyFailModeAndMiss(t *testing.T) {

@@ -32,26 +32,14 @@ type port struct {
 	told   openflow.Port       // what controllers last heard
 }
 
-// openPorts opens the configured ports: those that name a number first, so that the others get what
-// is left. ops is held.
+// openPorts opens the configured ports. ops is held.
 func (s *Switch) openPorts() error {
-	all := s.allPorts(&s.cfg)
-	slices.SortStableFunc(all, func(a, b PortConfig) int {
-		return boolRank(a.Spec.Number == 0) - boolRank(b.Spec.Number == 0)
-	})
-	for _, p := range all {
+	for _, p := range s.allPorts(&s.cfg) {
 		if _, err := s.putIn(p); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-func boolRank(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
 }
 
 // internalPort is the bridge's own interface on the host, OpenFlow port LOCAL.

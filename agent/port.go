@@ -79,6 +79,9 @@ func (s *Switch) RemovePort(name string) error {
 	}
 	s.mu.Lock()
 	s.cfg.Ports = slices.DeleteFunc(slices.Clone(s.cfg.Ports), func(c PortConfig) bool { return c.Spec.Name == p.name })
+	if p.number == uint32(openflow.PortLocal) {
+		s.cfg.Internal = nil
+	}
 	s.mu.Unlock()
 	return s.takeOut(p)
 }

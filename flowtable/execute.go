@@ -112,7 +112,7 @@ func (pr *Processor) setField(f *packet.Frame, o *op) {
 
 func reveals(fl packet.Field) bool {
 	switch fl {
-	case packet.EthType, packet.IPProto, packet.MPLSBOS, packet.ICMPv6Type, packet.NDTarget, packet.NDSLL, packet.NDTLL:
+	case packet.EthType, packet.IPProto, packet.MPLSBOS, packet.ICMPv6Type, packet.ICMPv6Code, packet.NDTarget, packet.NDSLL, packet.NDTLL:
 		return true
 	}
 	return false

@@ -376,6 +376,10 @@ func TestPathsPart(t *testing.T) {
 		return build(e, layers.EthernetTypeIPv4, ip4('1', '2', 9, 99), gopacket.Payload{0, 1, 0, dport, 0, 12, 0, 0, 1, 2, 3, 4})
 	}
 	inner := func(n uint16) []byte { return tagged1(ethernet{dst: "2", src: "1", vlans: []uint16{7, n}}) }
+	six, icmp6 := x(openflow.EthType, 0x86dd), x(openflow.IPProto, 58)
+	solicit := func(target uint64) openflow.Match {
+		return openflow.NewMatch(six, icmp6, x(openflow.ICMPv6Type, 135), openflow.Exact128(openflow.NDTarget, 0, target))
+	}
 	for name, tt := range map[string]struct {
 		first  openflow.Match
 		do     []openflow.Action
@@ -403,6 +407,9 @@ func TestPathsPart(t *testing.T) {
 		"port read as another protocol's": {openflow.NewMatch(ip), []openflow.Action{openflow.SetField(openflow.IPProto, 17)},
 			[2]openflow.Match{openflow.NewMatch(ip, udp, x(openflow.UDPDst, 80)), openflow.NewMatch(ip, udp, x(openflow.UDPDst, 81))},
 			[2][]byte{unknown(80), unknown(81)}},
+		"target read under another code": {openflow.NewMatch(six, icmp6), []openflow.Action{openflow.SetField(openflow.ICMPv6Code, 0)},
+			[2]openflow.Match{solicit(5), solicit(6)},
+			[2][]byte{neighbour(135, 1, 5), neighbour(135, 1, 6)}},
 		"bits moved": {openflow.NewMatch(ip), []openflow.Action{{Type: openflow.NXMove,
 			Src: openflow.SubField{ID: openflow.IPTTL, Bits: 8}, Dst: openflow.SubField{ID: openflow.Reg0, Bits: 8}}},
 			[2]openflow.Match{openflow.NewMatch(x(openflow.Reg0, 60)), openflow.NewMatch(x(openflow.Reg0, 61))},

@@ -219,6 +219,17 @@ func tcp6Frame(e ethernet, hop uint8, sport, dport uint16) []byte {
 	return build(e, layers.EthernetTypeIPv6, ip, tcp, gopacket.Payload("six"))
 }
 
+// neighbour is an ICMPv6 message of a neighbour solicitation's form, for target ::t, with these
+// link-layer address options.
+func neighbour(typ, code, t byte, options ...layers.ICMPv6Option) []byte {
+	ip := &layers.IPv6{Version: 6, HopLimit: 255, NextHeader: layers.IPProtocolICMPv6,
+		SrcIP: append(make([]byte, 15), 1), DstIP: append(make([]byte, 15), 2)}
+	icmp := &layers.ICMPv6{TypeCode: layers.CreateICMPv6TypeCode(typ, code)}
+	_ = icmp.SetNetworkLayerForChecksum(ip)
+	body := &layers.ICMPv6NeighborSolicitation{TargetAddress: append(make([]byte, 15), t), Options: options}
+	return build(ethernet{dst: "2", src: "1"}, layers.EthernetTypeIPv6, ip, icmp, body)
+}
+
 func arpFrame(e ethernet, op uint16, spa, tpa byte) []byte {
 	return build(e, layers.EthernetTypeARP, &layers.ARP{AddrType: layers.LinkTypeEthernet, Protocol: layers.EthernetTypeIPv4,
 		HwAddressSize: 6, ProtAddressSize: 4, Operation: op, SourceHwAddress: mac(e.src), SourceProtAddress: []byte{10, 0, 0, spa},

@@ -101,3 +101,25 @@ func isCapture(target string, exists func(string) bool) bool {
 	}
 	return target == "" || strings.ContainsRune(target, filepath.Separator) || exists(target)
 }
+
+// Absolute is s with file names that start at dir, for a process that works in
+// another folder than the one who wrote them.
+func (s *Spec) Absolute(dir string) Spec {
+	from := func(path string) string {
+		if path == "" || path[0] == '@' || filepath.IsAbs(path) { // @: an abstract unix socket
+			return path
+		}
+		return filepath.Join(dir, path)
+	}
+	to := *s
+	to.Args = slices.Clone(s.Args)
+	if s.Kind == KindPcap && isCapture(s.Target, func(path string) bool { return fileExists(from(path)) }) {
+		to.Target = from(s.Target)
+	}
+	for i, a := range to.Args {
+		if s.Kind == KindPcap && a.Key == "out" || s.Kind == KindWire && strings.HasPrefix(s.Target, "unix") {
+			to.Args[i].Value = from(a.Value)
+		}
+	}
+	return to
+}

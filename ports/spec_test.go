@@ -187,3 +187,28 @@ func TestDropReasonsHaveNames(t *testing.T) {
 		t.Error("a reason from the future has no name")
 	}
 }
+
+func TestSpecAbsolute(t *testing.T) {
+	for _, c := range []struct{ in, want string }{
+		{"eth1", "eth1,name=eth1"},
+		{"pcap:eth1", "pcap:eth1,name=eth1"},
+		{"pcap:in.pcap,out=../o.pcap,rate=fast", "pcap:/a/b/in.pcap,out=/a/o.pcap,rate=fast,name=in"},
+		{"pcap:/x/in.pcap", "pcap:/x/in.pcap,name=in"},
+		{"wire:unix,listen=s.sock", "wire:unix,listen=/a/b/s.sock,name=s"},
+		{"wire:unixgram,local=l,remote=@r", "wire:unixgram,local=/a/b/l,remote=@r,name=l"},
+		{"wire:tcp,listen=127.0.0.1:7000", "wire:tcp,listen=127.0.0.1:7000,name=wire-7000"},
+	} {
+		s, err := ParseSpec(c.in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		was := s.String()
+		abs := s.Absolute("/a/b")
+		if abs.String() != c.want {
+			t.Errorf("%s: %s, want %s", c.in, abs.String(), c.want)
+		}
+		if s.String() != was {
+			t.Errorf("%s: the original became %s", c.in, s.String())
+		}
+	}
+}

@@ -514,3 +514,18 @@ func TestLogFile(t *testing.T) {
 		}
 	}
 }
+
+// TestPortAddFromAnotherFolder: file names are those of who types them, not of the switch.
+func TestPortAddFromAnotherFolder(t *testing.T) {
+	s := newShell(t)
+	s.ok("run", "--detach")
+	here := t.TempDir()
+	cmd := s.command("port", "add", "br0", "pcap:out=record.pcapng")
+	cmd.Dir = here
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	if _, err := os.Stat(filepath.Join(here, "record.pcapng")); err != nil {
+		t.Error(err)
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"os"
 	"path/filepath"
 	"runtime/debug"
 	"strings"
@@ -180,15 +181,21 @@ func (t *tool) fdbFlush(fs *flag.FlagSet) func([]string) error {
 
 func (t *tool) portAdd(*flag.FlagSet) func([]string) error {
 	return func(words []string) error {
-		if _, err := agent.ParsePort(words[1]); err != nil {
+		spec, err := agent.ParsePort(words[1])
+		if err != nil {
 			return usageError{err.Error()}
+		}
+		here, err := os.Getwd()
+		if err != nil {
+			return err
 		}
 		c, err := t.dial(words[0])
 		if err != nil {
 			return err
 		}
 		defer c.Close()
-		p, err := c.AddPort(words[1])
+		there := spec.Absolute(here)
+		p, err := c.AddPort(there.String())
 		if err == nil {
 			fmt.Fprintf(t.out, "port %s has the number %s\n", p.Name, portNumber(p.Number))
 		}

@@ -299,6 +299,9 @@ func compileAction(a *openflow.Action, packetOut bool) (op, error) {
 		v, m := openflow.ValueOf(a.Load), shiftedOnes(0, a.Dst.Bits)
 		return fieldOp(keyField(a.Dst.ID), shiftLeft(v, a.Dst.Offset), shiftLeft(m, a.Dst.Offset)), nil
 	case openflow.NXMove:
+		if a.Src.ID == openflow.ActsetOutput { // a remembered path does not keep it up to date
+			return op{}, openflow.Errorf(openflow.ErrBadAction, openflow.BACBadArgument, "%s can be matched, not copied", a.Src.ID)
+		}
 		return op{code: opMove, field: keyField(a.Dst.ID), port: uint32(keyField(a.Src.ID)), n: a.Src.Bits,
 			hi: uint64(a.Src.Offset), lo: uint64(a.Dst.Offset)}, nil
 	case openflow.ActionGroup:

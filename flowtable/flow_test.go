@@ -59,6 +59,8 @@ func TestFlowModErrors(t *testing.T) {
 		{"resubmit", request{Instructions: apply(openflow.Action{Type: openflow.NXResubmit, Port: 1})}, openflow.ErrBadAction, openflow.BACBadType},
 		{"load in an action set", request{Instructions: insts(openflow.WriteActions(openflow.Action{Type: openflow.NXMove,
 			Src: openflow.SubField{ID: openflow.Reg0, Bits: 8}, Dst: openflow.SubField{ID: openflow.Reg0 + 1, Bits: 8}}))}, openflow.ErrBadAction, openflow.BACUnsupportedOrder},
+		{"move of what only a walk knows", request{Instructions: apply(openflow.Action{Type: openflow.NXMove,
+			Src: openflow.SubField{ID: openflow.ActsetOutput, Bits: 8}, Dst: openflow.SubField{ID: openflow.Reg0, Bits: 8}})}, openflow.ErrBadAction, openflow.BACBadArgument},
 		{"two instructions of one type", request{Instructions: insts(openflow.GotoTable(1), openflow.GotoTable(2))}, openflow.ErrExperimenter, openflow.ONFDuplicateInstruction},
 	}
 	for _, tt := range tests {

@@ -30,9 +30,10 @@ func (f *Frame) PopVLAN() {
 // eth_type (0x8847 or 0x8848). It copies label, TC and TTL of the entry that
 // was outermost, else the TTL of the IP header.
 func (f *Frame) PushMPLS(ethType uint16) {
-	if f.Layout.Type == 0 || !f.resizeLLC(4) {
+	if f.Layout.Type == 0 {
 		return
 	}
+	f.resizeLLC(4)
 	const bos = 1 << 8
 	lse := uint32(bos | f.Key[1]&0xff) // ip_ttl
 	if t := f.ethType(); t == typeMPLS || t == typeMPLSM {
@@ -48,28 +49,25 @@ func (f *Frame) PushMPLS(ethType uint16) {
 // PopMPLS removes the outermost label stack entry, if there is one, and sets
 // eth_type to what the controller says lies below.
 func (f *Frame) PopMPLS(ethType uint16) {
-	if !f.isMPLS() || !f.resizeLLC(-4) {
+	if !f.isMPLS() {
 		return
 	}
+	f.resizeLLC(-4)
 	at := int(f.Layout.Type)
 	b := f.Remove(at+2, 4)
 	be.PutUint16(b[at:], ethType)
 	f.reparse()
 }
 
-// resizeLLC makes the 802.3 length of a SNAP frame follow a change behind it.
-// It reports false when no length can say so.
-func (f *Frame) resizeLLC(n int) bool {
+// resizeLLC makes the 802.3 length of a SNAP frame follow a change behind it,
+// as far as a length can say so.
+func (f *Frame) resizeLLC(n int) {
 	if !f.Layout.snap {
-		return true
+		return
 	}
 	b := f.from(f.Layout.Type - 8)
 	length := int(be.Uint16(b)) + n
-	if length < 0 || length >= typeMin {
-		return false
-	}
-	be.PutUint16(b, uint16(length))
-	return true
+	be.PutUint16(b, uint16(min(max(length, 0), typeMin-1)))
 }
 
 // PushPBB puts a backbone Ethernet header and an I-TAG in front of the frame:

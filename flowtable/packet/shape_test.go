@@ -73,6 +73,26 @@ func TestPushMPLSInSNAP(t *testing.T) {
 	wantBytes(t, "popped", f, b)
 }
 
+// TestMPLSInSNAPOfImpossibleLength: the length says as much as it can, and the label comes and goes:
+// whether a push works must not depend on more than a flow's fields tell.
+func TestMPLSInSNAPOfImpossibleLength(t *testing.T) {
+	for _, length := range []uint16{0, 3, 1532, 1535} {
+		b := bytes.Clone(sampleNamed(t, "snap-ip"))
+		be.PutUint16(b[12:], length)
+		f := parsed(b)
+		f.PushMPLS(typeMPLS)
+		if got := be.Uint16(f.Bytes()[12:]); f.ethType() != typeMPLS || got != min(length+4, 1535) {
+			t.Errorf("length %d: type 0x%x, length %d after the push", length, f.ethType(), got)
+		}
+		f = parsed(f.Bytes())
+		be.PutUint16(f.Bytes()[12:], length)
+		f.PopMPLS(typeIPv4)
+		if got := be.Uint16(f.Bytes()[12:]); f.ethType() != typeIPv4 || got != max(length, 4)-4 {
+			t.Errorf("length %d: type 0x%x, length %d after the pop", length, f.ethType(), got)
+		}
+	}
+}
+
 // TestPushPBB: backbone addresses and I-PCP are copies; the customer's frame
 // follows whole, with its tag.
 func TestPushPBB(t *testing.T) {

@@ -12,8 +12,8 @@ import (
 
 // Config is the whole configuration of one weir process. A YAML file and the
 // command line fill the same struct (config_schema.go holds the one table that
-// both are read by), and every Config that LoadConfig or ParseFlags returns has
-// passed Check.
+// both are read by), and every Config that LoadConfig or Flags.Config returns has
+// been completed and checked.
 type Config struct {
 	RunDir  string // where NAME.mgmt and NAME.ctl live; DefaultRunDir when the user named none
 	Log     LogConfig
@@ -51,8 +51,8 @@ const (
 // BridgeConfig is one switch.
 type BridgeConfig struct {
 	Name          string  // also the name of its sockets in the run directory; at most 15 bytes
-	DPID          uint64  // 0: made from MAC and kept in the run directory
-	MAC           [6]byte // all zero: chosen once and kept beside the DPID
+	DPID          uint64  // 0: made from MAC
+	MAC           [6]byte // all zero: made from the machine's identity, the run directory and Name, so the same after each start
 	FailMode      FailMode
 	TableMiss     TableMiss
 	Tables        int // how many flow tables a controller sees, 1 to 254
@@ -100,8 +100,8 @@ type MACTableConfig struct {
 }
 
 // PortConfig is one port: ports.Spec says it all (number, kind, VLANs, flooding).
-// Spec.Number 0 asks the switch to choose a number; the name is never empty after
-// Check, and names and numbers differ within a bridge.
+// Spec.Number 0 asks the switch to choose a number; in a checked Config the name is
+// never empty, and names and numbers differ within a bridge.
 type PortConfig struct{ ports.Spec }
 
 // Bridge returns the configuration of the bridge called name, or nil.

@@ -58,7 +58,7 @@ type logSite struct {
 	suppressed int
 }
 
-// NewLogger writes to w as c says, but for c.File, which is Open's business. c has passed Config.Check.
+// NewLogger writes to w as c says, but for c.File, which is Open's business. c is checked.
 func NewLogger(w io.Writer, c LogConfig) *Logger {
 	r := &logRoot{out: logrus.New(), stderr: w, sites: map[callSite]*logSite{}, now: time.Now}
 	r.out.SetOutput(w)

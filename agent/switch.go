@@ -74,7 +74,8 @@ type Switch struct {
 	running    context.Context
 	group      sync.WaitGroup // goroutines that end with running
 
-	// mu guards what follows. It is held for short and never while waiting for a peer or a device.
+	// mu guards what follows. It is held for short and never while waiting for a peer; the longest is the
+	// word with the kernel when a PORT_MOD switches a device.
 	mu          sync.Mutex
 	cfg         BridgeConfig
 	numbers     map[string]uint32 // by port name, also of ports that have gone
@@ -88,7 +89,7 @@ type Switch struct {
 	tick        Timer
 }
 
-// NewSwitch makes a bridge that neither listens nor forwards yet. cfg has passed Check; what can be
+// NewSwitch makes a bridge that neither listens nor forwards yet. cfg is checked, as LoadConfig does; what can be
 // wrong only in the world outside (a port, a socket) shows in Start.
 func NewSwitch(cfg BridgeConfig, env Env) (*Switch, error) {
 	if cfg.Name == "" {

@@ -225,13 +225,16 @@ func (s *Switch) takeOut(p *port) error {
 	return nil
 }
 
-// publishPorts tells the engine what ports there are. mu is held.
+// publishPorts tells the engine what ports there are. Whether a link is up it takes from what
+// controllers were told: a device asked once more may answer otherwise, and refreshPorts would never
+// see the difference. mu is held.
 func (s *Switch) publishPorts() {
 	t := s.table.Load()
 	list := make([]flowtable.Port, 0, len(t.list))
 	for _, p := range t.list {
 		list = append(list, flowtable.Port{
-			No: p.number, Config: p.config, LinkUp: p.dev.Info().LinkUp, NoFlood: p.cfg.NoFlood, VLAN: engineVLAN(p.cfg.VLAN),
+			No: p.number, Config: p.config, LinkUp: p.told.State&openflow.PortLinkDown == 0,
+			NoFlood: p.cfg.NoFlood, VLAN: engineVLAN(p.cfg.VLAN),
 		})
 	}
 	s.pipe.SetPorts(list)
@@ -378,9 +381,10 @@ func (s *Switch) handlePortMod(m *openflow.PortMod) error {
 		}
 	}
 	p.config = config
+	was := p.told
+	p.told = s.describe(p)
 	s.publishPorts()
-	if now := s.describe(p); now != p.told {
-		p.told = now
+	if p.told != was {
 		s.tellPort(openflow.PortModified, &p.told)
 	}
 	return nil

@@ -166,7 +166,11 @@ func (r *reload) restart(b *bridge, from, to BridgeConfig, why string) {
 	r.failed(r.a.remove(b))
 	if err := r.a.add(to); err != nil {
 		r.failed(err)
-		r.failed(r.a.add(from))
+		if again := r.a.add(from); again != nil {
+			r.failed(again)
+			r.changed("bridge %s: removed, for it could not be started again", to.Name)
+			return
+		}
 		r.changed("bridge %s: restarted as it was", to.Name)
 		return
 	}

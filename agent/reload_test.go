@@ -335,6 +335,27 @@ func TestReloadRestartsWhatCannotChange(t *testing.T) {
 	}
 }
 
+// TestReloadThatLosesABridge: a bridge that starts neither anew nor as it was is told as gone.
+func TestReloadThatLosesABridge(t *testing.T) {
+	r := startAgent(t, "bridges:\n- name: br0\n  dpid: 1\n- name: br1\n")
+	file := filepath.Join(filepath.Dir(r.dir), "in.pcap")
+	header := []byte{0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4, 0, 1, 0, 0, 0}
+	if err := os.WriteFile(file, header, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	config := "bridges:\n- name: br0\n  dpid: %d\n  ports: [\"pcap:" + file + "\"]\n- name: br1\n"
+	r.reload(fmt.Sprintf(config, 1), "bridge br0: port in added")
+	os.Remove(file)
+	r.write(fmt.Sprintf(config, 2))
+	changes, err := r.a.Reload("", "")
+	if err == nil || strings.Join(changes, "\n") != "bridge br0: removed, for it could not be started again" {
+		t.Errorf("changes %q, error %v", changes, err)
+	}
+	if names := Running(r.dir); strings.Join(names, " ") != "br1" {
+		t.Errorf("%v run", names)
+	}
+}
+
 func TestReloadOfOneBridge(t *testing.T) {
 	r := startAgent(t, "bridges:\n- {name: br0, ports: [\"pipe:a\"]}\n- {name: br1, ports: [\"pipe:b\"]}\n")
 	r.write("bridges:\n- {name: br0, ports: [\"pipe:a\", \"pipe:c\"]}\n- {name: br1, ports: [\"pipe:b\", \"pipe:d\"]}\n")

@@ -236,7 +236,7 @@ func (d *directory[V]) replace(ed edition, old, r *Rule[V]) {
 		return
 	}
 	m := lf.ownMore(ed)
-	m.rules[slices.Index(m.rules, old)] = r
+	m.rules[m.index(old)] = r
 }
 
 // add stores a rule in an editable leaf.
@@ -248,8 +248,7 @@ func (lf *leaf[V]) add(ed edition, r *Rule[V]) {
 		return
 	}
 	m := lf.ownMore(ed)
-	i, _ := slices.BinarySearchFunc(m.rules, r, order)
-	m.rules = slices.Insert(m.rules, i, r)
+	m.rules = slices.Insert(m.rules, m.index(r), r)
 }
 
 // order sorts an overflow.
@@ -268,6 +267,12 @@ func order[V any](a, b *Rule[V]) int {
 	return 1
 }
 
+// index is the place of a rule, or where it belongs.
+func (o *overflow[V]) index(r *Rule[V]) int {
+	i, _ := slices.BinarySearchFunc(o.rules, r, order)
+	return i
+}
+
 func (lf *leaf[V]) setTag(i uint8, tag uint64) {
 	shift := i % 4 * 16
 	lf.tags[i/4] = lf.tags[i/4]&^(0xffff<<shift) | tag<<shift
@@ -278,7 +283,7 @@ func (lf *leaf[V]) drop(ed edition, r *Rule[V]) {
 	i := slices.Index(lf.rules[:lf.n], r)
 	if i < 0 {
 		m := lf.ownMore(ed)
-		i = slices.Index(m.rules, r)
+		i = m.index(r)
 		if m.rules = slices.Delete(m.rules, i, i+1); len(m.rules) == 0 {
 			lf.more = nil
 		}
@@ -341,11 +346,13 @@ func (d *directory[V]) lookup(hash uint32, words []maskWord, k *packet.Key) *Rul
 	return best
 }
 
-// run is the index of the first rule with this hash.
-func (o *overflow[V]) run(hash uint32) int {
+// run is the index of the first rule with this hash and a priority of at most
+// prio.
+func (o *overflow[V]) run(hash uint32, prio uint16) int {
 	lo, hi := 0, len(o.rules)
 	for lo < hi {
-		if mid := (lo + hi) / 2; o.rules[mid].hash < hash {
+		mid := (lo + hi) / 2
+		if r := o.rules[mid]; r.hash < hash || r.hash == hash && r.Priority > prio {
 			lo = mid + 1
 		} else {
 			hi = mid
@@ -354,8 +361,10 @@ func (o *overflow[V]) run(hash uint32) int {
 	return lo
 }
 
+const anyPriority = 1<<16 - 1 // the highest
+
 func (o *overflow[V]) lookup(hash uint32, words []maskWord, k *packet.Key) *Rule[V] {
-	for _, r := range o.rules[o.run(hash):] {
+	for _, r := range o.rules[o.run(hash, anyPriority):] {
 		if r.hash != hash {
 			break
 		}
@@ -366,12 +375,37 @@ func (o *overflow[V]) lookup(hash uint32, words []maskWord, k *packet.Key) *Rule
 	return nil
 }
 
+// exact returns the rule that k matches and that has this priority. What it
+// costs grows with the logarithm of the rules that share the hash.
+func (d *directory[V]) exact(hash uint32, words []maskWord, k *packet.Key, prio uint16) (found *Rule[V]) {
+	lf := d.at(d.place(hash))
+	if lf == nil {
+		return nil
+	}
+	has := func(r *Rule[V]) bool {
+		if r.Priority == prio {
+			found = r
+		}
+		return found != nil
+	}
+	lf.withKey(hash, words, k, func(r *Rule[V]) bool { return !has(r) })
+	if found == nil && lf.more != nil { // its first rule from there on is the one, or there is none
+		lf.more.withKey(hash, prio, words, k, func(r *Rule[V]) bool { has(r); return false })
+	}
+	return found
+}
+
 // withKey yields the rules that k matches, of every priority.
 func (d *directory[V]) withKey(hash uint32, words []maskWord, k *packet.Key, yield func(*Rule[V]) bool) bool {
 	lf := d.at(d.place(hash))
 	if lf == nil {
 		return true
 	}
+	return lf.withKey(hash, words, k, yield) && (lf.more == nil || lf.more.withKey(hash, anyPriority, words, k, yield))
+}
+
+// withKey leaves out the overflow.
+func (lf *leaf[V]) withKey(hash uint32, words []maskWord, k *packet.Key, yield func(*Rule[V]) bool) bool {
 	tag := tagOf(hash)
 	for i := range lf.tags {
 		for m := lanesEqual(lf.tags[i], tag); m != 0; m &= m - 1 {
@@ -381,10 +415,12 @@ func (d *directory[V]) withKey(hash uint32, words []maskWord, k *packet.Key, yie
 			}
 		}
 	}
-	if lf.more == nil {
-		return true
-	}
-	for _, r := range lf.more.rules[lf.more.run(hash):] {
+	return true
+}
+
+// withKey begins at priority prio and goes downwards.
+func (o *overflow[V]) withKey(hash uint32, prio uint16, words []maskWord, k *packet.Key, yield func(*Rule[V]) bool) bool {
+	for _, r := range o.rules[o.run(hash, prio):] {
 		if r.hash != hash {
 			break
 		}

@@ -147,14 +147,8 @@ func (t *Table[V]) addSubtable(mask packet.Mask, words *maskWords, prio uint16) 
 }
 
 // exact returns the rule that has k's bits and this priority.
-func (s *subtable[V]) exact(hash uint32, k *packet.Key, prio uint16) (found *Rule[V]) {
-	s.dir.withKey(hash, s.words, k, func(r *Rule[V]) bool {
-		if r.Priority == prio {
-			found = r
-		}
-		return found == nil
-	})
-	return found
+func (s *subtable[V]) exact(hash uint32, k *packet.Key, prio uint16) *Rule[V] {
+	return s.dir.exact(hash, s.words, k, prio)
 }
 
 // Delete removes r and reports whether it was there.

@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/weirswitch/weir/flowtable/packet"
 )
@@ -49,6 +50,30 @@ func TestManyPriorities(t *testing.T) {
 	}
 }
 
+// TestAllPriorities: every priority there is under one key, put in and taken out. What an edit costs
+// must not grow with the number of rules that share a key: a minute here would be a minute under the
+// lock of all tables.
+func TestAllPriorities(t *testing.T) {
+	const n = 1 << 16
+	var table Table[int]
+	start := time.Now()
+	for _, last := range []bool{false, true} {
+		for p := range n {
+			if old := table.Insert(ruleOn(3, 42, uint16(p), p)); (old != nil) != last {
+				t.Fatalf("priority %d replaced %v", p, old)
+			}
+		}
+	}
+	for p := range n {
+		if r := table.Find(&packet.Key{3: 42}, &packet.Mask{3: ^uint64(0)}, uint16(p)); r == nil || r.Value != p || !table.Delete(r) {
+			t.Fatalf("priority %d cannot be found and deleted: %v", p, r)
+		}
+	}
+	if took := time.Since(start); took > 10*time.Second {
+		t.Errorf("%d edits took %v", 3*n, took)
+	}
+}
+
 // TestCollisions gives different keys the same hash by force.
 func TestCollisions(t *testing.T) {
 	var d directory[int]
@@ -56,7 +81,7 @@ func TestCollisions(t *testing.T) {
 	rules := make([]*Rule[int], 500)
 	for i := range rules {
 		rules[i] = ruleOn(3, uint64(i), 1, i)
-		rules[i].hash = 0xdead0000 | uint32(i%2)
+		rules[i].hash, rules[i].seq = 0xdead0000|uint32(i%2), uint64(i)
 		d.insert(edition(i/7), rules[i])
 	}
 	if d.depth > 7 {
@@ -85,6 +110,7 @@ func TestCollisionsOfLongKeys(t *testing.T) {
 	for i := range rules {
 		k := packet.Key{0: 1, 16: uint64(i)}
 		rules[i] = NewRule(&k, &mask, 1, i)
+		rules[i].seq = uint64(i)
 		d.insert(0, rules[i])
 	}
 	words := wordsOf(&mask).words

@@ -89,7 +89,7 @@ func TestOverlap(t *testing.T) {
 		}
 	}
 	check(ipMatch(), 5, true)
-	check(inPort(1), 5, true)
+	check(inPort(1), 5, false) // the very same match replaces its entry: section 6.4
 	check(ipMatch(openflow.Exact(openflow.InPort, 1)), 5, true)
 	check(inPort(2), 5, false)
 	check(ipMatch(), 6, false)

@@ -57,7 +57,7 @@ func (m *model) within(key packet.Key, mask packet.Mask) (ids []int) {
 
 func (m *model) overlaps(key packet.Key, mask packet.Mask, prio uint16) bool {
 	return slices.ContainsFunc(m.rules, func(r *modelRule) bool {
-		if r.prio != prio {
+		if r.prio != prio || r.mask == mask {
 			return false
 		}
 		for i := range key {

@@ -180,11 +180,12 @@ func (t *Table[V]) Find(key *packet.Key, mask *packet.Mask, prio uint16) *Rule[V
 }
 
 // Overlaps returns a rule of this priority that some key could match together
-// with (key, mask), or nil. A rule with the same key and mask counts. Masks
-// that are not coarser than mask are searched rule by rule.
+// with (key, mask), or nil. The rule with the same key and mask, whose place a
+// new one would take, does not count. Masks that are not coarser than mask are
+// searched rule by rule.
 func (t *Table[V]) Overlaps(key *packet.Key, mask *packet.Mask, prio uint16) *Rule[V] {
 	for _, s := range t.subs {
-		if _, has := s.draft.find(prio); !has {
+		if _, has := s.draft.find(prio); !has || s.draft.mask == *mask {
 			continue
 		}
 		if mask.Covers(&s.draft.mask) {

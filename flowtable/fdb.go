@@ -110,11 +110,20 @@ func (t *macTable) evict() bool {
 	return true
 }
 
-// expire forgets the addresses not seen for their age.
+// expire forgets the addresses not seen for their age. The agenda's times are never too late, so
+// when the first of them is not due, nothing is.
 func (t *macTable) expire(now time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for s := t.oldest(); s != nil && !s.live(now, t.age); s = t.oldest() {
+	for {
+		when, s, any := t.agenda.next()
+		if !any || now-when < t.age {
+			return
+		}
+		if s.live(now, t.age) { // seen since
+			t.agenda.put(s, time.Duration(s.seen.Load()))
+			continue
+		}
 		t.unlink(s)
 		t.expired.Add(1)
 	}

@@ -66,6 +66,27 @@ func TestAgeing(t *testing.T) {
 	})
 }
 
+// TestAgeingLooksAtWhatIsDue: a full table of busy stations must not be walked by every Expire, under
+// the lock that learning waits for. The agenda shows it: what was looked at has its true time there.
+func TestAgeingLooksAtWhatIsDue(t *testing.T) {
+	p := New(Config{MACAge: 300 * time.Second})
+	learn := func(mac uint64, now time.Duration) { p.macs.learn(newMACKey(mac, 0), 1, now) }
+	learn(1, 0)
+	learn(2, 0)
+	learn(1, 2*time.Second)
+	learn(2, 4*time.Second)
+	p.Expire(5 * time.Second)
+	if when, _, any := p.macs.agenda.next(); !any || when != 0 {
+		t.Errorf("Expire after 5 s of 300 looked at a station and put it at %v", when)
+	}
+	if p.Expire(302 * time.Second); p.MACStats().Size != 1 {
+		t.Errorf("after the age of one: %+v", p.MACStats())
+	}
+	if p.Expire(304 * time.Second); p.MACStats().Size != 0 || p.MACStats().Expired != 2 {
+		t.Errorf("after the age of both: %+v", p.MACStats())
+	}
+}
+
 func TestMACTableLimit(t *testing.T) {
 	r := newBridge(t, Config{MACTableSize: 3}, upPorts(3))
 	from := func(s string) {

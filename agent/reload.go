@@ -56,6 +56,7 @@ func (a *Agent) Apply(cfg *Config, only string) (changes []string, err error) {
 	r.removeBridges()
 	r.freeDevices()
 	r.changeBridges()
+	r.putBack()
 	r.sortBridges()
 	for _, c := range r.changes {
 		a.log.Infof("reload: %s", c)
@@ -70,6 +71,13 @@ type reload struct {
 	only    string
 	changes []string
 	errs    []error
+	freed   []freedPort
+}
+
+// freedPort is a port that was taken out so that another bridge can have its device.
+type freedPort struct {
+	bridge string
+	port   PortConfig
 }
 
 func (r *reload) changed(format string, args ...any) {
@@ -105,24 +113,49 @@ func (r *reload) freeDevices() {
 		}
 		now := b.sw.Config()
 		for _, p := range now.Ports {
-			if to.Port(p.Name) == nil && r.wanted(&p) {
+			if to.Port(p.Name) == nil && r.wanted(&p) != "" {
 				r.failed(b.sw.RemovePort(p.Name))
 				r.changed("bridge %s: port %s removed", b.name, p.Name)
+				r.freed = append(r.freed, freedPort{b.name, p})
 			}
 		}
 	}
 }
 
-// wanted reports whether some bridge of the new configuration has a port on p's device.
-func (r *reload) wanted(p *PortConfig) bool {
-	for i := range r.cfg.Bridges {
-		for _, q := range r.cfg.Bridges[i].Ports {
-			if q.Kind == p.Kind && q.Target == p.Target {
-				return true
+// putBack returns each port that freeDevices took out and whose new bridge could not take it.
+func (r *reload) putBack() {
+	for _, f := range r.freed {
+		name := r.wanted(&f.port)
+		from, to := r.a.find(f.bridge), r.a.find(name)
+		if from == nil || r.skips(name) {
+			continue
+		}
+		if to != nil {
+			if now := to.sw.Config(); onDevice(&now, &f.port) {
+				continue
 			}
 		}
+		if _, err := from.sw.AddPort(f.port); err != nil {
+			r.failed(fmt.Errorf("bridge %s: port %s cannot be put back: %w", f.bridge, f.port.Name, err))
+			continue
+		}
+		r.changed("bridge %s: port %s put back, for bridge %s could not take it", f.bridge, f.port.Name, name)
 	}
-	return false
+}
+
+// wanted is the bridge of the new configuration that has a port on p's device; empty: none.
+func (r *reload) wanted(p *PortConfig) string {
+	for i := range r.cfg.Bridges {
+		if onDevice(&r.cfg.Bridges[i], p) {
+			return r.cfg.Bridges[i].Name
+		}
+	}
+	return ""
+}
+
+// onDevice reports whether the bridge has a port on p's device.
+func onDevice(b *BridgeConfig, p *PortConfig) bool {
+	return slices.ContainsFunc(b.Ports, func(q PortConfig) bool { return q.Kind == p.Kind && q.Target == p.Target })
 }
 
 // changeBridges brings each bridge of the file to what the file says.

@@ -321,6 +321,33 @@ func TestReloadThatCannotOpenAPort(t *testing.T) {
 	cross(t, r.end("a"), r.end("b"), 1)
 }
 
+// TestReloadThatCannotMoveAPort: a port whose new bridge cannot take it goes back to where it was.
+func TestReloadThatCannotMoveAPort(t *testing.T) {
+	r := startAgent(t, "bridges:\n- {name: br0, ports: [\"1:pipe:a\", \"7:pipe:c,tag=0\"]}\n- name: br1\n")
+	before := r.a.Switch("br0").Config()
+	bad := "\"wire:unixgram,local=/nowhere/a,remote=/nowhere/b,name=x\""
+	for _, second := range []string{"br1", "br2"} { // one that runs and one that is new
+		ports := map[string]string{second: "\"pipe:c\", " + bad}
+		config := "bridges:\n- {name: br0, ports: [\"1:pipe:a\"]}\n- {name: br1, ports: [" + ports["br1"] + "]}\n"
+		if second == "br2" {
+			config += "- {name: br2, ports: [" + ports["br2"] + "]}\n"
+		}
+		r.write(config)
+		changes, err := r.a.Reload("", "")
+		want := "bridge br0: port c removed\nbridge br0: port c put back, for bridge " + second + " could not take it"
+		if err == nil || !strings.Contains(err.Error(), "bridge "+second) || strings.Join(changes, "\n") != want {
+			t.Errorf("changes %q, error %v", changes, err)
+		}
+		if now := r.a.Switch("br0").Config(); !reflect.DeepEqual(before, now) {
+			t.Errorf("bridge br0 is %+v, before %+v", now, before)
+		}
+		if p := r.port("br0", "c"); p.Number != 7 {
+			t.Errorf("port c came back as %+v", p)
+		}
+		cross(t, r.end("a"), r.end("c"), 1)
+	}
+}
+
 // TestReloadRestartsWhatCannotChange: a new datapath id is a new switch.
 func TestReloadRestartsWhatCannotChange(t *testing.T) {
 	r := startAgent(t, "bridges:\n- name: br0\n  dpid: 1\n  ports: [\"1:pipe:a\"]\n")

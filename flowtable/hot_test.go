@@ -60,7 +60,7 @@ func TestNoAllocation(t *testing.T) {
 			r := newRig(t, c, ports)
 			r.flow(0, 5, ipMatch(), list...)
 			r.flow(1, 5, openflow.NewMatch(openflow.Exact(openflow.EthDst, 0x020000000002)), openflow.WriteActions(openflow.Output(3)))
-			b := newBatch(32, func(i int) (uint32, []byte) {
+			b := newBatch(64, func(i int) (uint32, []byte) { // as many as the agent reads at once
 				return uint32(1 + i%2), udpFrame(ethernet{dst: fmt.Sprint(1 + i%4), src: fmt.Sprint(5 + i%2)}, 64, uint16(i), 80)
 			})
 			sink := &nowhere{}

@@ -50,6 +50,8 @@ func (s *Switch) Apply(cfg BridgeConfig) error {
 			s.addController(c)
 		}
 	}
+	s.pipe.SetMACTable(cfg.MACTable.Size, cfg.MACTable.Age)
+	s.pipe.SetForwardReserved(cfg.ForwardBPDU)
 	errs = append(errs, s.applyMiss(&old, &cfg))
 	err := errors.Join(errs...)
 	if err != nil {
@@ -86,7 +88,6 @@ func fixedSettings(old, cfg *BridgeConfig) error {
 	}{
 		{"name", old.Name == cfg.Name}, {"dpid", old.DPID == cfg.DPID}, {"mac", old.MAC == cfg.MAC},
 		{"tables", old.Tables == cfg.Tables}, {"max-flows", old.MaxFlows == cfg.MaxFlows},
-		{"mac-table", old.MACTable == cfg.MACTable}, {"forward-bpdu", old.ForwardBPDU == cfg.ForwardBPDU},
 	} {
 		if !f.same {
 			return fmt.Errorf("bridge %s: %s cannot change while the bridge runs: stop it and start it again; nothing was changed", old.Name, f.name)

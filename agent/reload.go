@@ -237,7 +237,6 @@ func diffBridges(from, to *BridgeConfig) (d bridgeDiff) {
 	}{
 		{"dpid", from.DPID, to.DPID}, {"mac", from.MAC, to.MAC},
 		{"tables", from.Tables, to.Tables}, {"max-flows", from.MaxFlows, to.MaxFlows},
-		{"mac-table", from.MACTable, to.MACTable}, {"forward-bpdu", from.ForwardBPDU, to.ForwardBPDU},
 	} {
 		if s.from != s.to && d.restart == "" {
 			d.restart = s.name
@@ -251,6 +250,7 @@ func diffBridges(from, to *BridgeConfig) (d bridgeDiff) {
 		{"protocols", from.Protocols, to.Protocols}, {"dp-desc", from.DatapathDesc, to.DatapathDesc},
 		{"packet-in-queue", from.PacketInQueue, to.PacketInQueue},
 		{"tls", from.TLS, to.TLS},
+		{"mac-table", from.MACTable, to.MACTable}, {"forward-bpdu", from.ForwardBPDU, to.ForwardBPDU},
 	} {
 		if !reflect.DeepEqual(s.from, s.to) {
 			say("%s changed", s.name)

@@ -281,6 +281,33 @@ bridges:
 	}
 }
 
+// TestReloadChangesTheMACTable: size, age and forward-bpdu apply to the bridge as it runs.
+func TestReloadChangesTheMACTable(t *testing.T) {
+	const config = "bridges:\n- name: br0\n  mac-table: {size: %d, age: %s}\n  forward-bpdu: %v\n  ports: [\"1:pipe:a\", \"2:pipe:b\"]\n"
+	r := startAgent(t, fmt.Sprintf(config, 10, "300s", false))
+	a, b := r.end("a"), r.end("b")
+	bpdu := append([]byte{1, 0x80, 0xc2, 0, 0, 0}, ethernet(1)[6:]...)
+	cross(t, a, b, 1)
+	r.reload(fmt.Sprintf(config, 20, "1h", true), "bridge br0: mac-table changed", "bridge br0: forward-bpdu changed")
+	if now := r.a.Switch("br0").FDB(); len(now) != 1 {
+		t.Errorf("MAC table %v", now)
+	}
+	if now := r.a.Switch("br0").Flows(-1); len(now) != 1 || now[0].Packets != 1 {
+		t.Errorf("flows %+v", now)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	if err := a.Inject(bpdu); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Expect(ctx, bpdu); err != nil {
+		t.Error(err)
+	}
+	if n := r.a.Switch("br0").pipe.MACStats().Limit; n != 20 {
+		t.Errorf("the table's limit is %d", n)
+	}
+}
+
 // TestReloadRefusesABadFile: nothing changes, and the error is that of the file.
 func TestReloadRefusesABadFile(t *testing.T) {
 	ctl := listenRaw(t)
@@ -571,6 +598,8 @@ func TestDiffBridges(t *testing.T) {
 		{func(b *BridgeConfig) { b.TableMiss = MissDrop }, "", "table-miss changed"},
 		{func(b *BridgeConfig) { b.DatapathDesc = "x" }, "", "dp-desc changed"},
 		{func(b *BridgeConfig) { b.PacketInQueue = 9 }, "", "packet-in-queue changed"},
+		{func(b *BridgeConfig) { b.MACTable.Age = 9 }, "", "mac-table changed"},
+		{func(b *BridgeConfig) { b.ForwardBPDU = true }, "", "forward-bpdu changed"},
 		{func(b *BridgeConfig) { b.Internal = &InternalConfig{} }, "", "internal device added"},
 		{func(b *BridgeConfig) { b.Controllers[0].PacketInRate = 5 }, "", "controller tcp:a:6653 changed"},
 		{func(b *BridgeConfig) { b.Controllers = nil }, "", "controller tcp:a:6653 removed"},

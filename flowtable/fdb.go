@@ -5,6 +5,7 @@ package flowtable
 import (
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"time"
 )
 
@@ -19,7 +20,7 @@ func (t *macTable) learnSlow(k macKey, port uint32, now time.Duration) *station 
 		}
 		s = t.link(k)
 		t.learned.Add(1)
-	} else if s.port.Load() != port && s.live(now, t.age) {
+	} else if s.port.Load() != port && s.live(now, t.maxAge()) {
 		if s.static || !t.mayMove(s, port, now) {
 			return s
 		}
@@ -117,10 +118,10 @@ func (t *macTable) expire(now time.Duration) {
 	defer t.mu.Unlock()
 	for {
 		when, s, any := t.agenda.next()
-		if !any || now-when < t.age {
+		if !any || now-when < t.maxAge() {
 			return
 		}
-		if s.live(now, t.age) { // seen since
+		if s.live(now, t.maxAge()) { // seen since
 			t.agenda.put(s, time.Duration(s.seen.Load()))
 			continue
 		}
@@ -129,10 +130,50 @@ func (t *macTable) expire(now time.Duration) {
 	}
 }
 
+// SetMACTable changes how many addresses the MAC table learns and how long it remembers one of which
+// nothing is heard; zero means the default. What it knows stays, the most recently seen first when
+// the new table is too small for all; static addresses stay in any case.
+func (p *Pipeline) SetMACTable(size int, age time.Duration) {
+	c := Config{MACTableSize: size, MACAge: age}.withDefaults()
+	t := p.macs
+	t.age.Store(int64(c.MACAge))
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.limit = c.MACTableSize
+	for t.count > t.limit && t.evict() {
+	}
+	if heads := newHeads(t.limit); len(*heads) != len(*t.heads.Load()) {
+		t.refill(heads)
+	}
+}
+
+// refill moves all stations to other chains. Readers may still run through the old ones, so those
+// stay as they are and the new ones get copies. Requires mu.
+func (t *macTable) refill(heads *[]atomic.Pointer[station]) {
+	for s := range t.all {
+		c := &station{key: s.key, static: s.static, moves: s.moves, since: s.since, home: s.home}
+		c.port.Store(s.port.Load())
+		c.seen.Store(s.seen.Load())
+		c.hold.Store(s.hold.Load())
+		head := t.headIn(*heads, s.key)
+		c.next.Store(head.Load())
+		head.Store(c)
+		if !s.static {
+			t.agenda.drop(s)
+			t.agenda.put(c, time.Duration(c.seen.Load()))
+		}
+	}
+	t.heads.Store(heads)
+}
+
+// SetForwardReserved changes Config.ForwardReserved.
+func (p *Pipeline) SetForwardReserved(on bool) { p.macs.reserved.Store(on) }
+
 // all are the stations in no order. Requires mu.
 func (t *macTable) all(yield func(*station) bool) {
-	for i := range t.heads {
-		for s := t.heads[i].Load(); s != nil; s = s.next.Load() {
+	heads := *t.heads.Load()
+	for i := range heads {
+		for s := heads[i].Load(); s != nil; s = s.next.Load() {
 			if !yield(s) {
 				return
 			}
@@ -170,7 +211,7 @@ func (p *Pipeline) MACs(now time.Duration) []MACEntry {
 	defer t.mu.Unlock()
 	list := make([]MACEntry, 0, t.count)
 	for s := range t.all {
-		if !s.live(now, t.age) {
+		if !s.live(now, t.maxAge()) {
 			continue
 		}
 		e := MACEntry{VLAN: uint16(s.key & 0xfff), MAC: s.key.mac(), Port: s.port.Load(), Static: s.static}
@@ -270,9 +311,9 @@ type MACStats struct {
 func (p *Pipeline) MACStats() MACStats {
 	t := p.macs
 	t.mu.Lock()
-	n := t.count
+	n, limit := t.count, t.limit
 	t.mu.Unlock()
-	return MACStats{Size: n, Limit: t.limit, Learned: t.learned.Load(), Moved: t.moved.Load(),
+	return MACStats{Size: n, Limit: limit, Learned: t.learned.Load(), Moved: t.moved.Load(),
 		Evicted: t.evicted.Load(), Expired: t.expired.Load(), Loops: t.loops.Load()}
 }
 

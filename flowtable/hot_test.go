@@ -200,11 +200,14 @@ func TestManyLearners(t *testing.T) {
 				case 3:
 					_ = r.AddMAC(0, [6]byte{2, 0, 0, 0, 0, 1}, 2)
 					r.RemoveMAC(0, [6]byte{2, 0, 0, 0, 0, 1})
+				case 4:
+					r.SetMACTable(2<<rnd.IntN(6), time.Second)
 				}
 			}
 		})
 	}
 	wg.Wait()
+	r.SetMACTable(16, time.Second)
 	t1 := r.macs
 	n := 0
 	for range t1.all {

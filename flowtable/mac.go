@@ -39,32 +39,48 @@ func (s *station) live(now, age time.Duration) bool {
 
 // macTable maps addresses to ports: chains in an array of atomic pointers. Readers run through a
 // chain while writers change it: a new station becomes visible by one store at the head, an
-// unlinked one by one store in its predecessor, and the collector frees it when nobody looks.
+// unlinked one by one store in its predecessor, and the collector frees it when nobody looks. A
+// table of another size is filled aside and becomes visible by one store, too.
 type macTable struct {
-	heads []atomic.Pointer[station]
+	heads atomic.Pointer[[]atomic.Pointer[station]]
 	seed  uint64
-	limit int
-	age   time.Duration
+	age   atomic.Int64  // time.Duration
 	moves int           // Config.LoopMoves
 	hold  time.Duration // Config.LoopHold
+
+	reserved atomic.Bool // Config.ForwardReserved
 
 	learned, moved, evicted, expired, loops atomic.Uint64
 
 	mu     sync.Mutex
+	limit  int
 	count  int
 	agenda agenda[*station] // learned ones by the time they were seen, as far as mu's holders know
 	events []LoopEvent
 }
 
 func newMACTable(c *Config) *macTable {
-	n := 1 << bits.Len(uint(c.MACTableSize))
-	return &macTable{heads: make([]atomic.Pointer[station], n), seed: c.HashSeed, limit: c.MACTableSize,
-		age: c.MACAge, moves: c.LoopMoves, hold: c.LoopHold}
+	t := &macTable{seed: c.HashSeed, limit: c.MACTableSize, moves: c.LoopMoves, hold: c.LoopHold}
+	t.heads.Store(newHeads(c.MACTableSize))
+	t.age.Store(int64(c.MACAge))
+	t.reserved.Store(c.ForwardReserved)
+	return t
 }
 
-func (t *macTable) head(k macKey) *atomic.Pointer[station] {
-	return &t.heads[mix(uint64(k)^t.seed, hashPrime)&uint64(len(t.heads)-1)]
+// newHeads are the chains, still empty, for that many addresses.
+func newHeads(limit int) *[]atomic.Pointer[station] {
+	heads := make([]atomic.Pointer[station], 1<<bits.Len(uint(limit)))
+	return &heads
 }
+
+func (t *macTable) head(k macKey) *atomic.Pointer[station] { return t.headIn(*t.heads.Load(), k) }
+
+func (t *macTable) headIn(heads []atomic.Pointer[station], k macKey) *atomic.Pointer[station] {
+	return &heads[mix(uint64(k)^t.seed, hashPrime)&uint64(len(heads)-1)]
+}
+
+// maxAge is how long an address is remembered without a frame from it.
+func (t *macTable) maxAge() time.Duration { return time.Duration(t.age.Load()) }
 
 // find is the address's station, which may have outlived its age.
 func (t *macTable) find(k macKey) *station {

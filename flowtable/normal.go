@@ -27,7 +27,7 @@ const (
 // last says that nothing looks at f afterwards, so that it may be changed in place.
 func (pr *Processor) normal(f *packet.Frame, last bool) {
 	dst, src := f.Key[1]>>16, f.Key[2]>>16
-	if dst&^reservedLen == reservedMAC && !pr.p.cfg.ForwardReserved {
+	if dst&^reservedLen == reservedMAC && !pr.p.macs.reserved.Load() {
 		pr.drops[DropReserved]++
 		return
 	}
@@ -58,7 +58,7 @@ func (pr *Processor) normal(f *packet.Frame, last bool) {
 // whereIs is the port of a known address, nil if there is none that could take a frame.
 func (pr *Processor) whereIs(mac uint64, vlan uint16) *port {
 	s := pr.p.macs.find(newMACKey(mac, vlan))
-	if s == nil || !s.live(pr.now, pr.p.cfg.MACAge) {
+	if s == nil || !s.live(pr.now, pr.p.macs.maxAge()) {
 		return nil
 	}
 	to := pr.snap.ports.get(s.port.Load())

@@ -108,6 +108,54 @@ func TestMACTableLimit(t *testing.T) {
 	}
 }
 
+// TestMACTableChangesWhileItRuns: size, age and the reserved addresses change under a table that
+// keeps what it knows.
+func TestMACTableChangesWhileItRuns(t *testing.T) {
+	r := newBridge(t, Config{MACTableSize: 4, MACAge: time.Minute}, upPorts(3))
+	learn := func(n int) {
+		r.now += time.Second
+		r.send(1, udpFrame(ethernet{dst: "9", src: fmt.Sprint(n)}, 64, 1, 2))
+	}
+	known := func() (list []int) {
+		for _, m := range r.MACs(r.now) {
+			list = append(list, int(m.MAC[5]))
+		}
+		return list
+	}
+	for n := 1; n <= 4; n++ {
+		learn(n)
+	}
+	if err := r.AddMAC(0, [6]byte{2, 0, 0, 0, 0, 8}, 3); err != nil { // in the place of 1
+		t.Fatal(err)
+	}
+	r.SetMACTable(1000, time.Minute)
+	if got := known(); !slices.Equal(got, []int{2, 3, 4, 8}) || r.MACStats().Limit != 1000 {
+		t.Errorf("grown: knows %v, %+v", got, r.MACStats())
+	}
+	learn(2)
+	learn(5)
+	if got := r.outPorts(2, udpFrame(ethernet{dst: "3", src: "7"}, 64, 1, 2)); !slices.Equal(got, []uint32{1}) {
+		t.Errorf("to an address learned before: %v", got)
+	}
+	r.SetMACTable(3, 0)
+	if got := known(); !slices.Equal(got, []int{5, 7, 8}) {
+		t.Errorf("shrunk: knows %v, expected the static one and the last two seen", got)
+	}
+	r.SetMACTable(3, 500*time.Millisecond)
+	r.now += time.Second
+	r.Expire(r.now)
+	if got := known(); !slices.Equal(got, []int{8}) {
+		t.Errorf("a shorter age: knows %v", got)
+	}
+	reserved := udpFrame(ethernet{dst: "01:80:c2:00:00:00", src: "1"}, 64, 1, 2)
+	for _, on := range []bool{true, false} {
+		r.SetForwardReserved(on)
+		if got := r.outPorts(1, reserved); (len(got) == 2) != on {
+			t.Errorf("SetForwardReserved(%v): %v", on, got)
+		}
+	}
+}
+
 func TestFlushAndStatic(t *testing.T) {
 	r := newBridge(t, Config{MACTableSize: 4}, upPorts(4))
 	learn := func() {

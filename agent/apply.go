@@ -145,7 +145,7 @@ func (s *Switch) openNew(old, cfg *BridgeConfig, oldPorts, newPorts []PortConfig
 	var undo []func() error
 	fail := func(err error) error {
 		errs := []error{fmt.Errorf("%w; nothing was changed", err)}
-		for _, f := range undo {
+		for _, f := range slices.Backward(undo) {
 			errs = append(errs, f())
 		}
 		return errors.Join(errs...)
@@ -153,6 +153,9 @@ func (s *Switch) openNew(old, cfg *BridgeConfig, oldPorts, newPorts []PortConfig
 	for _, t := range cfg.Listen {
 		if slices.Contains(old.Listen, t) {
 			continue
+		}
+		for _, out := range s.closeOnPort(t, cfg.Listen) {
+			undo = append(undo, func() error { return s.listen(out) })
 		}
 		if err := s.listen(t); err != nil {
 			return fail(err)
@@ -225,6 +228,27 @@ func sameDevice(p *port, cfg *PortConfig) bool {
 	a.VLAN, b.VLAN = ports.VLAN{}, ports.VLAN{}
 	a.NoFlood, b.NoFlood = false, false
 	return reflect.DeepEqual(a, b)
+}
+
+// closeOnPort closes the outgoing listeners whose port t is to have, by another address or scheme: a
+// socket on all addresses and one on a single address exclude each other.
+func (s *Switch) closeOnPort(t Target, keep []Target) (closed []Target) {
+	s.mu.Lock()
+	var gone []*listener
+	s.listeners = slices.DeleteFunc(slices.Clone(s.listeners), func(l *listener) bool {
+		out := t.samePort(l.target) && !slices.Contains(keep, l.target)
+		if out {
+			gone, closed = append(gone, l), append(closed, l.target)
+		}
+		return out
+	})
+	s.mu.Unlock()
+	for _, l := range gone {
+		if err := l.close(); err != nil {
+			s.log.Warnf("%v", err)
+		}
+	}
+	return closed
 }
 
 func (s *Switch) dropListeners(keep []Target) error {

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"net"
 	"reflect"
 	"slices"
 	"strings"
@@ -210,4 +211,33 @@ func TestApplyListeners(t *testing.T) {
 	if st := b.sw.Status(); len(st.Listeners) != 0 {
 		t.Errorf("listeners %v", st.Listeners)
 	}
+}
+
+// TestApplyListenerOnTheSamePort: the address of a listener changes and its port stays, from one
+// address to all and back; when that fails, the old one listens again.
+func TestApplyListenerOnTheSamePort(t *testing.T) {
+	b := newBench(t, 0, func(c *BridgeConfig, e *Env) { e.Clock = NewClock() })
+	probe, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := uint16(probe.Addr().(*net.TCPAddr).Port)
+	probe.Close()
+	one, all := Target{Scheme: "ptcp", Host: "127.0.0.1", Port: port}, Target{Scheme: "ptcp", Port: port}
+	cfg := b.sw.Config()
+	for _, to := range []Target{one, all, one} {
+		cfg.Listen = []Target{to}
+		if err := b.sw.Apply(cfg); err != nil {
+			t.Fatal(err)
+		}
+		dialTool(t, one)
+	}
+	cfg.Listen = []Target{all, {Scheme: "punix", Path: "/no-such-folder/sock"}}
+	if err := b.sw.Apply(cfg); err == nil || !strings.Contains(err.Error(), "nothing was changed") {
+		t.Error(err)
+	}
+	if st := b.sw.Status(); !slices.Equal(st.Listeners, []string{one.String()}) {
+		t.Errorf("listeners %v, want the old one", st.Listeners)
+	}
+	dialTool(t, one)
 }

@@ -101,6 +101,8 @@ func orInt(dst *int, n int) {
 type clashes struct {
 	r    *reader
 	seen map[string]string // what, with its sort -> path
+
+	listeners []listenerAt // all so far
 }
 
 func newClashes(r *reader) *clashes { return &clashes{r: r, seen: map[string]string{}} }
@@ -116,6 +118,25 @@ func (c *clashes) once(sort, what, path, problem string) {
 		return
 	}
 	c.seen[key] = path
+}
+
+// listener reports a socket on all addresses beside one on a single address of the same port: the
+// system gives the port to one of them. Two equal addresses are once's business.
+func (c *clashes) listener(t Target, path string) {
+	for _, o := range c.listeners {
+		if t.samePort(o.target) && t.Host != o.target.Host && (t.anyAddress() || o.target.anyAddress()) {
+			c.r.fail(path, fmt.Sprintf("%s and %s in %s exclude each other, for one of them takes port %d on all addresses: keep one, or choose another port",
+				t, o.target, c.r.lineOf(o.path), t.Port))
+			break
+		}
+	}
+	c.listeners = append(c.listeners, listenerAt{t, path})
+}
+
+// listenerAt is a listener and where it was configured.
+type listenerAt struct {
+	target Target
+	path   string
 }
 
 // checkBridge judges one completed bridge.
@@ -153,6 +174,7 @@ func (r *reader) checkListener(b *bridgeDraft, t Target, at string, seen *clashe
 	if t.Network() == "unix" || t.Port != 0 { // ptcp:0 gets a port of its own
 		seen.once("listen", t.Address(), at, "%s is already listened on, see %s: choose another port or path")
 	}
+	seen.listener(t, at)
 	if a, err := netip.ParseAddr(t.Host); err == nil && a.IsMulticast() {
 		r.fail(at, fmt.Sprintf("%s is a multicast address: a listener needs one of this host", t.Host))
 	}

@@ -30,6 +30,17 @@ func (t Target) Passive() bool { return strings.HasPrefix(t.Scheme, "p") }
 // TLS reports whether the connection is encrypted.
 func (t Target) TLS() bool { return t.Scheme == "ssl" || t.Scheme == "pssl" }
 
+// samePort reports whether both are TCP with one port; ptcp:0 gets a port of its own.
+func (t Target) samePort(o Target) bool {
+	return t.Network() == "tcp" && o.Network() == "tcp" && t.Port == o.Port && t.Port != 0
+}
+
+// anyAddress reports whether a TCP listener takes its port on all addresses.
+func (t Target) anyAddress() bool {
+	a, err := netip.ParseAddr(t.Host)
+	return t.Network() == "tcp" && (t.Host == "" || err == nil && a.IsUnspecified())
+}
+
 // Network is the first argument for net.Dial or net.Listen.
 func (t Target) Network() string {
 	if strings.HasSuffix(t.Scheme, "unix") {

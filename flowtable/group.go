@@ -116,7 +116,7 @@ func (p *Pipeline) addGroup(now time.Duration, m *openflow.GroupMod) error {
 		return err
 	}
 	g.Created, g.stats, g.slot = now, gs.newCounters(), gs.takeSlot()
-	n := &groupNode{Group: g, users: map[uint32]groupUse{}}
+	n := &groupNode{Group: g}
 	gs.byID[g.ID] = n
 	gs.byType[g.Type]++
 	p.putGroup(n)
@@ -152,6 +152,9 @@ func (p *Pipeline) putGroup(n *groupNode) {
 	gs := &p.groups
 	for _, u := range n.deps {
 		to := gs.byID[u.id]
+		if to.users == nil {
+			to.users = map[uint32]groupUse{}
+		}
 		to.users[n.ID] = u
 		if u.watches {
 			gs.watched[u.id]++

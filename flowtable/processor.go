@@ -262,7 +262,7 @@ func (pr *Processor) countTable(table int, lookups, matched uint64) {
 
 // Scratch frames hold the changed copies of one batch.
 const (
-	keepScratch = 64   // kept from batch to batch
+	keepScratch = 256  // kept from batch to batch
 	maxScratch  = 4096 // in one batch; beyond it copies are dropped and counted
 )
 

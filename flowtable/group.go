@@ -265,11 +265,11 @@ func (p *Pipeline) Groups() []*Group {
 
 // GroupStats is what a group has seen (section 7.3.5.9).
 type GroupStats struct {
-	ID             uint32
+	*Group
 	RefCount       int // entries and groups whose actions name it
 	Packets, Bytes uint64
 	Duration       time.Duration
-	Buckets        []BucketStats
+	PerBucket      []BucketStats
 }
 
 // BucketStats is what a bucket has seen since it was sent.
@@ -296,8 +296,8 @@ func (p *Pipeline) GroupStats(now time.Duration, id uint32) []GroupStats {
 }
 
 func (n *groupNode) counts(now time.Duration) GroupStats {
-	s := GroupStats{ID: n.ID, RefCount: n.flows, Packets: n.stats.packets.Load(), Bytes: n.stats.bytes.Load(),
-		Duration: max(0, now-n.Created), Buckets: make([]BucketStats, len(n.buckets))}
+	s := GroupStats{Group: n.Group, RefCount: n.flows, Packets: n.stats.packets.Load(), Bytes: n.stats.bytes.Load(),
+		Duration: max(0, now-n.Created), PerBucket: make([]BucketStats, len(n.buckets))}
 	for _, u := range n.users {
 		if u.forwards {
 			s.RefCount++
@@ -305,7 +305,7 @@ func (n *groupNode) counts(now time.Duration) GroupStats {
 	}
 	for i := range n.buckets {
 		c := n.buckets[i].stats
-		s.Buckets[i] = BucketStats{c.packets.Load(), c.bytes.Load()}
+		s.PerBucket[i] = BucketStats{c.packets.Load(), c.bytes.Load()}
 	}
 	return s
 }

@@ -262,7 +262,7 @@ func (m *model) groupTexts() (s []string) {
 
 func groupTexts(list []GroupStats) (s []string) {
 	for _, g := range list {
-		s = append(s, fmt.Sprintf("group=%d refs=%d %v buckets=%v duration=%v", g.ID, g.RefCount, BucketStats{g.Packets, g.Bytes}, g.Buckets, g.Duration))
+		s = append(s, fmt.Sprintf("group=%d refs=%d %v buckets=%v duration=%v", g.ID, g.RefCount, BucketStats{g.Packets, g.Bytes}, g.PerBucket, g.Duration))
 	}
 	return s
 }

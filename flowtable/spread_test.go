@@ -109,7 +109,7 @@ func share(t *testing.T, c Config, n int, each func(i int) []byte, weights ...ui
 	}
 	parts := make([]float64, len(weights))
 	total := 0
-	for i, b := range r.GroupStats(0, 1)[0].Buckets {
+	for i, b := range r.GroupStats(0, 1)[0].PerBucket {
 		if int(b.Packets) != sum[i+2] {
 			t.Errorf("bucket %d counted %d, port %d got %d", i, b.Packets, i+2, sum[i+2])
 		}

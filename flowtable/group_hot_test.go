@@ -185,7 +185,7 @@ func BenchmarkGroup(b *testing.B) {
 func BenchmarkGroupMod(b *testing.B) {
 	for _, each := range []int{1, 100} {
 		b.Run(fmt.Sprintf("publish every %d", each), func(b *testing.B) {
-			p := New(Config{})
+			p := New(Config{MaxGroups: b.N})
 			for i := range b.N {
 				m := &openflow.GroupMod{Group: uint32(i), Type: typeSelect, Buckets: []openflow.Bucket{weighted(1, openflow.Output(2)), weighted(1, openflow.Output(3))}}
 				if _, err := p.GroupMod(0, m); err != nil {

@@ -105,6 +105,9 @@ func (c *Client) Flows(table int) (f []FlowStatus, err error) {
 	return f, c.ask("GET", path, nil, &f)
 }
 
+// Groups lists the groups by number.
+func (c *Client) Groups() (g []GroupStatus, err error) { return g, c.ask("GET", "/groups", nil, &g) }
+
 // FDB lists the MAC table.
 func (c *Client) FDB() (m []MACStatus, err error) { return m, c.ask("GET", "/fdb", nil, &m) }
 

@@ -46,7 +46,7 @@ func (c *Channel) dispatch(m openflow.Message, xid uint32, raw []byte) error {
 	case *openflow.TableMod:
 		return c.sw.handleTableMod(m)
 	case *openflow.GroupMod:
-		return c.sw.handleGroupMod(m)
+		return c.handleGroupMod(m)
 	case *openflow.MeterMod:
 		return c.sw.handleMeterMod(m)
 

@@ -43,10 +43,12 @@ func (s *Switch) answer(m *openflow.MultipartRequest, w *openflow.ReplyWriter) e
 		return addAll(w, s.portDescs())
 	case openflow.MultipartQueue:
 		return s.answerQueues(m.Records[0].(*openflow.QueueStatsRequest))
-	case openflow.MultipartGroup, openflow.MultipartGroupDesc:
-		return nil // there is no group: an empty list is the whole truth
+	case openflow.MultipartGroup:
+		return s.answerGroups(m.Records[0].(*openflow.GroupStatsRequest), w)
+	case openflow.MultipartGroupDesc:
+		return s.answerGroupDescs(w)
 	case openflow.MultipartGroupFeatures:
-		return w.Add(&openflow.GroupFeatures{})
+		return w.Add(s.groupFeatures())
 	case openflow.MultipartMeter, openflow.MultipartMeterConfig:
 		return answerMeters(m.Records[0].(*openflow.MeterRequest))
 	case openflow.MultipartMeterFeatures:
@@ -110,14 +112,21 @@ func plain(e *flowtable.Entry) bool {
 		}
 	}
 	for i := range e.Instructions.All() {
-		for a := range i.Actions.All() {
-			switch a.Type {
-			case openflow.ActionCopyTTLIn, openflow.ActionCopyTTLOut, openflow.ActionPushPBB, openflow.ActionPopPBB:
+		if !plainActions(i.Actions) {
+			return false
+		}
+	}
+	return true
+}
+
+func plainActions(list openflow.Actions) bool {
+	for a := range list.All() {
+		switch a.Type {
+		case openflow.ActionCopyTTLIn, openflow.ActionCopyTTLOut, openflow.ActionPushPBB, openflow.ActionPopPBB:
+			return false
+		case openflow.ActionSetField:
+			if a.Field.ID == openflow.PBBISID || a.Field.ID == openflow.PBBUCA {
 				return false
-			case openflow.ActionSetField:
-				if a.Field.ID == openflow.PBBISID || a.Field.ID == openflow.PBBUCA {
-					return false
-				}
 			}
 		}
 	}

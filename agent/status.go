@@ -94,6 +94,29 @@ type FlowStatus struct {
 	Text        string        `json:"text"`    // the whole line of dump-flows, without the leading space
 }
 
+// GroupStatus is one group in the words of ovs-ofctl.
+type GroupStatus struct {
+	Group    uint32         `json:"group"`
+	Type     string         `json:"type"`        // all, select, indirect, ff
+	Duration time.Duration  `json:"duration_ns"` // truncated to milliseconds, as in a reply
+	RefCount int            `json:"ref_count"`   // flows and groups that name it
+	Packets  uint64         `json:"packets"`
+	Bytes    uint64         `json:"bytes"`
+	Buckets  []BucketStatus `json:"buckets"`
+	Text     string         `json:"text"`  // the line of dump-groups, without the leading space
+	Stats    string         `json:"stats"` // the line of dump-group-stats, likewise
+}
+
+// BucketStatus is one bucket of a group.
+type BucketStatus struct {
+	Weight     uint16  `json:"weight,omitempty"`
+	WatchPort  string  `json:"watch_port,omitempty"`
+	WatchGroup *uint32 `json:"watch_group,omitempty"`
+	Actions    string  `json:"actions"`
+	Packets    uint64  `json:"packets"`
+	Bytes      uint64  `json:"bytes"`
+}
+
 // MACStatus is one row of the MAC table behind output:NORMAL.
 type MACStatus struct {
 	VLAN   uint16        `json:"vlan"`
@@ -237,6 +260,34 @@ func (s *Switch) Flows(table int) []FlowStatus {
 			IdleTimeout: e.IdleTimeout, HardTimeout: e.HardTimeout, Flags: ofctl.FlowFlags(e.Flags),
 			Match: ofctl.Match(e.Match), Actions: ofctl.Instructions(e.Instructions), Text: ofctl.Flow(&st),
 		})
+	}
+	return list
+}
+
+// Groups lists the groups by number.
+func (s *Switch) Groups() []GroupStatus {
+	list := []GroupStatus{}
+	stats := s.pipe.GroupStats(s.clock.Now(), openflow.GroupAll)
+	for i := range stats {
+		g := &stats[i]
+		wire := groupStats(g)
+		out := GroupStatus{
+			Group: g.ID, Type: g.Type.String(), RefCount: g.RefCount, Packets: g.Packets, Bytes: g.Bytes,
+			Duration: g.Duration.Truncate(time.Millisecond), Buckets: []BucketStatus{},
+			Text: ofctl.Group(&openflow.GroupDesc{Type: g.Type, Group: g.ID, Buckets: g.Buckets}), Stats: ofctl.GroupStats(&wire),
+		}
+		for i := range g.Buckets {
+			b := &g.Buckets[i]
+			k := BucketStatus{Weight: b.Weight, Actions: ofctl.Actions(b.Actions), Packets: g.PerBucket[i].Packets, Bytes: g.PerBucket[i].Bytes}
+			if b.WatchPort != openflow.PortAny {
+				k.WatchPort = ofctl.Port(b.WatchPort)
+			}
+			if b.WatchGroup != openflow.GroupAny {
+				k.WatchGroup = &b.WatchGroup
+			}
+			out.Buckets = append(out.Buckets, k)
+		}
+		list = append(list, out)
 	}
 	return list
 }

@@ -84,7 +84,7 @@ const (
 	opDecMPLSTTL
 	opCopyTTLOut
 	opCopyTTLIn
-	opGroup // port: group. The place of section 5.6's groups, which are refused for now
+	opGroup // port: group; lo: its slot (bucket.go)
 	numOpCodes
 )
 
@@ -113,9 +113,10 @@ func (o op) String() string {
 // Program is a compiled list of instructions or actions: what a frame that meets an entry
 // undergoes. Immutable.
 type Program struct {
-	apply    []op // in their order
-	write    []op // into the action set, in its order (ascending rank)
-	clear    bool // empty the action set before write
+	apply    []op     // in their order
+	write    []op     // into the action set, in its order (ascending rank)
+	groups   []uint32 // that the actions name, each once
+	clear    bool     // empty the action set before write
 	next     int16
 	metadata uint64 // written under metaMask
 	metaMask uint64
@@ -192,7 +193,12 @@ func (p *Pipeline) compileInstructions(table uint8, m openflow.Match, list openf
 	if prog.apply, err = compileList(apply, &judge); err != nil {
 		return nil, err
 	}
-	prog.write, err = compileSet(write, &judge)
+	if prog.write, err = compileSet(write, &judge); err != nil {
+		return nil, err
+	}
+	if prog.groups, err = p.bindGroups(prog.apply, apply, nil); err == nil {
+		prog.groups, err = p.bindGroups(prog.write, write, prog.groups)
+	}
 	return prog, err
 }
 
@@ -204,7 +210,12 @@ func (p *Pipeline) CompileActions(list openflow.Actions) (*Program, error) {
 	}
 	prog := &Program{next: noTable}
 	var err error
-	prog.apply, err = compileList(list, nil)
+	if prog.apply, err = compileList(list, nil); err != nil {
+		return nil, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	prog.groups, err = p.bindGroups(prog.apply, list, nil)
 	return prog, err
 }
 
@@ -230,6 +241,7 @@ func compileList(list openflow.Actions, judge *judge) ([]op, error) {
 }
 
 // compileSet compiles actions for the action set: sorted, the later of two that replace each other.
+// judge is nil for a bucket, which does not know what frames it will meet.
 func compileSet(list openflow.Actions, judge *judge) ([]op, error) {
 	type ranked struct {
 		op
@@ -254,8 +266,10 @@ func compileSet(list openflow.Actions, judge *judge) ([]op, error) {
 	slices.SortFunc(set, func(a, b ranked) int { return int(a.rank) - int(b.rank) })
 	var ops []op
 	for i := range set {
-		if err := judge.see(&set[i].a); err != nil {
-			return nil, err
+		if judge != nil {
+			if err := judge.see(&set[i].a); err != nil {
+				return nil, err
+			}
 		}
 		ops = append(ops, set[i].op)
 	}
@@ -305,7 +319,7 @@ func compileAction(a *openflow.Action, packetOut bool) (op, error) {
 		return op{code: opMove, field: keyField(a.Dst.ID), port: uint32(keyField(a.Src.ID)), n: a.Src.Bits,
 			hi: uint64(a.Src.Offset), lo: uint64(a.Dst.Offset)}, nil
 	case openflow.ActionGroup:
-		return op{}, openflow.Errorf(openflow.ErrBadAction, openflow.BACBadOutGroup, "group %d does not exist; add it first", a.Group)
+		return op{code: opGroup, rank: rankGroup, port: a.Group}, nil // bindGroups looks whether it exists
 	}
 	return op{}, openflow.Errorf(openflow.ErrBadAction, openflow.BACBadType, "action %s is not supported here", a.Type)
 }

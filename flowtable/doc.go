@@ -4,12 +4,14 @@
 // them, and the walk of frames through them.
 //
 //	FLOW_MOD            Pipeline.FlowMod     flow.go: check, compile.go, edit the draft tables
+//	GROUP_MOD           Pipeline.GroupMod    group.go, groupcheck.go, grouptable.go: likewise
 //	                    Pipeline.Publish     pipeline.go: one atomic store of a new snapshot
 //	                                              |
 //	frames, a batch  -> Processor.Process    processor.go: load the snapshot once
 //	                      cache.go           header words -> path, when the like came before
 //	                      walk.go            else table by table: classifier, action set, path
 //	                      execute.go         ops on the frame; each output calls Sink.Output
+//	                      bucket.go          a frame meets a group; spread.go is the hash of select
 //	                      normal.go          what output:NORMAL means: VLANs and flooding;
 //	                                         mac.go and fdb.go hold the MAC table
 //	                 -> Sink                 the caller: outgoing batches, packet-ins
@@ -26,6 +28,18 @@
 // hides below a tag or label is not in its header fields, so a path that takes one off and goes on
 // to another table ends there and the walk continues from that table. The path never holds what
 // changes without a publication: ports, the MAC table and time are consulted while ops run.
+//
+// # Groups
+//
+// A group op names a place in the snapshot's directory of groups, and is resolved when a frame comes
+// to it: a path knows that there is a group, not what it does. Which bucket a select group takes
+// hangs on the frame itself and on the links, which no path knows either. Buckets never change the
+// frame that the tables go on with, so groups have no part in what a path depends on.
+//
+// Where the specification leaves a choice, groups do as Open vSwitch does, but for this: what a
+// group forwards to or watches must exist and may not lead back (GROUP_FEATURES claims
+// OFPGFC_CHAINING_CHECKS), a group that another one uses is not deleted, and a select group's
+// bucket that names no watch counts as dead while the port or group it sends to is.
 //
 // # Concurrency
 //

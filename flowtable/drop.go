@@ -13,27 +13,30 @@ type Drop uint8
 
 // The reasons. A frame whose entry simply has no output is decided, not dropped: it is not counted.
 const (
-	DropMiss          Drop = iota // no entry of a table matched (section 5.4)
-	DropNoPort                    // came in by a port that the switch does not have (any more)
-	DropNoRecv                    // came in by a port with NO_RECV or PORT_DOWN
-	DropOutMissing                // output to a port that does not exist
-	DropOutDown                   // output to a port without link, with PORT_DOWN or NO_FWD
-	DropOutInPort                 // output to the port it came from, not written as IN_PORT
-	DropTTL                       // a TTL that may not be decremented
-	DropReserved                  // NORMAL: 01:80:c2:00:00:0x stays on its link
-	DropVLAN                      // NORMAL: the port does not carry the frame's VLAN
-	DropSamePort                  // NORMAL: the destination is where it came from
-	DropLoop                      // NORMAL: flooding damped, its source moves to and fro
-	DropRunt                      // shorter than an Ethernet header
-	DropNoPacketIn                // a miss from a port with NO_PACKET_IN
-	DropTooManyCopies             // one batch asked for more changed copies than a Processor makes
+	DropMiss           Drop = iota // no entry of a table matched (section 5.4)
+	DropNoPort                     // came in by a port that the switch does not have (any more)
+	DropNoRecv                     // came in by a port with NO_RECV or PORT_DOWN
+	DropOutMissing                 // output to a port that does not exist
+	DropOutDown                    // output to a port without link, with PORT_DOWN or NO_FWD
+	DropOutInPort                  // output to the port it came from, not written as IN_PORT
+	DropTTL                        // a TTL that may not be decremented
+	DropReserved                   // NORMAL: 01:80:c2:00:00:0x stays on its link
+	DropVLAN                       // NORMAL: the port does not carry the frame's VLAN
+	DropSamePort                   // NORMAL: the destination is where it came from
+	DropLoop                       // NORMAL: flooding damped, its source moves to and fro
+	DropRunt                       // shorter than an Ethernet header
+	DropNoPacketIn                 // a miss from a port with NO_PACKET_IN
+	DropTooManyCopies              // one batch asked for more changed copies than a Processor makes
+	DropNoGroup                    // a PACKET_OUT's group went before the frame came to it
+	DropNoBucket                   // a group had no bucket, or none that was live
+	DropTooManyBuckets             // chained groups multiplied a frame beyond all measure
 	numDrops
 )
 
 var dropNames = [numDrops]string{
 	"table-miss", "no-such-in-port", "port-no-recv", "no-such-out-port", "out-port-down", "out-is-in-port",
 	"invalid-ttl", "reserved-multicast", "vlan-not-carried", "same-port", "loop-damped", "runt",
-	"port-no-packet-in", "too-many-copies",
+	"port-no-packet-in", "too-many-copies", "no-such-group", "no-live-bucket", "too-many-buckets",
 }
 
 // String is the reason's name in status output.

@@ -28,6 +28,8 @@ func (pr *Processor) run(f *packet.Frame, ops []op, last bool) (*packet.Frame, b
 			pr.queue = o.port
 		case opTable:
 			pr.outputTable(f)
+		case opGroup:
+			pr.toGroup(f, o, last && i == len(ops)-1)
 		default:
 			var ok bool
 			if f, ok = pr.change(f, o); !ok {
@@ -195,6 +197,9 @@ func (pr *Processor) outputTable(f *packet.Frame) {
 // toController is output:CONTROLLER. A port with NO_PACKET_IN keeps its table misses to itself.
 func (pr *Processor) toController(f *packet.Frame, o *op) {
 	in := PacketIn{Reason: pr.at.reason(), MaxLen: o.n, ControllerID: uint16(o.lo)}
+	if pr.depth > 0 {
+		in.Reason = openflow.ReasonAction // the bucket's, not the table-miss entry's
+	}
 	if o.port != 0 { // the action names the reason
 		in.Reason = openflow.PacketInReason(o.port - 1)
 	}

@@ -307,6 +307,9 @@ func TestReadBack(t *testing.T) {
 // TestFeaturesAreTrue: what the tables claim, a FLOW_MOD can do.
 func TestFeaturesAreTrue(t *testing.T) {
 	p := New(Config{})
+	if _, err := p.GroupMod(0, &openflow.GroupMod{}); err != nil { // number 0, for the group action
+		t.Fatal(err)
+	}
 	f := p.Features()
 	if len(f.Match) != openflow.NumStandardFields || f.Tables != 254 {
 		t.Fatalf("%d fields, %d tables", len(f.Match), f.Tables)

@@ -15,6 +15,9 @@ import (
 // output. It shares with the engine only package packet, which has its own oracle.
 type model struct {
 	flows   []*modelFlow
+	groups  map[uint32]*modelGroup
+	hash    func(*packet.Frame) uint64 // the engine's: see spread_test.go
+	seed    uint64
 	ports   []Port
 	macs    map[string]*modelMAC
 	seq     int
@@ -48,7 +51,7 @@ type modelMAC struct {
 
 func newModel(c Config) *model {
 	c = c.withDefaults()
-	return &model{macs: map[string]*modelMAC{}, looked: map[uint8][2]uint64{}, maxMACs: c.MACTableSize, age: c.MACAge, moves: c.LoopMoves, hold: c.LoopHold}
+	return &model{seed: c.HashSeed, groups: map[uint32]*modelGroup{}, macs: map[string]*modelMAC{}, looked: map[uint8][2]uint64{}, maxMACs: c.MACTableSize, age: c.MACAge, moves: c.LoopMoves, hold: c.LoopHold}
 }
 
 // the controller's side
@@ -98,7 +101,8 @@ func (m *model) flowMod(fm *openflow.FlowMod) (removed []string) {
 			continue
 		}
 		if isDelete(fm.Command) {
-			if fm.OutPort != openflow.PortAny && !modelSendsTo(f.Instructions, fm.OutPort) {
+			if fm.OutPort != openflow.PortAny && !modelSendsTo(f.Instructions, fm.OutPort) ||
+				fm.OutGroup != groupAny && !modelRuns(f.Instructions, fm.OutGroup) {
 				continue
 			}
 			removed = append(removed, m.remove(f, openflow.RemovedDelete)...)
@@ -184,6 +188,7 @@ type modelFrame struct {
 	queue uint32
 	set   []openflow.Action
 	dead  bool
+	group bool // in a bucket
 }
 
 func (m *model) port(no uint32) *Port { return findPort(m.ports, no) }
@@ -251,10 +256,7 @@ func (m *model) pipeline(x *modelFrame) {
 		}
 		if in, ok := flow.Instructions.Get(openflow.InstructionWriteActions); ok {
 			for a := range in.Actions.All() {
-				x.set = slices.DeleteFunc(x.set, func(b openflow.Action) bool {
-					return a.Type == b.Type && (a.Type != openflow.ActionSetField || keyField(a.Field.ID) == keyField(b.Field.ID))
-				})
-				x.set = append(x.set, a)
+				x.write(a)
 			}
 		}
 		if in, ok := flow.Instructions.Get(openflow.InstructionWriteMetadata); ok {
@@ -272,14 +274,25 @@ func (m *model) pipeline(x *modelFrame) {
 	m.runSet(x)
 }
 
+// write puts an action into the action set, in the place of one of its kind.
+func (x *modelFrame) write(a openflow.Action) {
+	x.set = slices.DeleteFunc(x.set, func(b openflow.Action) bool {
+		return a.Type == b.Type && (a.Type != openflow.ActionSetField || keyField(a.Field.ID) == keyField(b.Field.ID))
+	})
+	x.set = append(x.set, a)
+}
+
 // setOrder is section 5.10.
 var setOrder = []openflow.ActionType{
 	openflow.ActionCopyTTLIn, openflow.ActionPopVLAN, openflow.ActionPopPBB, openflow.ActionPopMPLS, openflow.ActionPushMPLS,
 	openflow.ActionPushPBB, openflow.ActionPushVLAN, openflow.ActionCopyTTLOut, openflow.ActionDecNwTTL, openflow.ActionDecMPLSTTL,
-	openflow.ActionSetField, openflow.ActionSetMPLSTTL, openflow.ActionSetNwTTL, openflow.ActionSetQueue, openflow.ActionOutput,
+	openflow.ActionSetField, openflow.ActionSetMPLSTTL, openflow.ActionSetNwTTL, openflow.ActionSetQueue, openflow.ActionGroup, openflow.ActionOutput,
 }
 
 func (m *model) runSet(x *modelFrame) {
+	if slices.ContainsFunc(x.set, func(a openflow.Action) bool { return a.Type == openflow.ActionGroup }) {
+		x.set = slices.DeleteFunc(slices.Clone(x.set), func(a openflow.Action) bool { return a.Type == openflow.ActionOutput })
+	}
 	for _, kind := range setOrder {
 		for id := openflow.FieldID(0); int(id) < openflow.NumFields; id++ {
 			for _, a := range x.set {
@@ -323,7 +336,7 @@ func (m *model) packetIn(x *modelFrame, why openflow.PacketInReason, maxLen uint
 	table, cookie := uint8(0), ^uint64(0)
 	if x.flow != nil {
 		table, cookie = x.flow.TableID, x.flow.Cookie
-		if why == openflow.ReasonAction && x.flow.Priority == 0 && x.flow.Match.IsEmpty() {
+		if why == openflow.ReasonAction && !x.group && x.flow.Priority == 0 && x.flow.Match.IsEmpty() {
 			why = openflow.ReasonNoMatch
 			if p := m.port(x.f.InPort); p != nil && p.Config&openflow.PortNoPacketIn != 0 {
 				return
@@ -343,6 +356,8 @@ func (m *model) act(x *modelFrame, a *openflow.Action) {
 	switch a.Type {
 	case openflow.ActionOutput:
 		m.outputAction(x, a)
+	case openflow.ActionGroup:
+		m.runGroup(x, a.Group)
 	case openflow.ActionSetQueue:
 		x.queue = a.Queue
 	case openflow.ActionSetField:

@@ -16,6 +16,7 @@ import (
 type Config struct {
 	Tables     int // number of flow tables, 1 to 254; default 254
 	MaxEntries int // entries a table holds before TABLE_FULL; default 2 097 152
+	MaxGroups  int // groups of each type before OUT_OF_GROUPS; default 1 048 576
 
 	NoCache   bool   // walk the tables for every frame: for tests and for measuring
 	CacheSize int    // paths a Processor remembers, rounded up to a power of two; default 8192
@@ -32,6 +33,7 @@ type Config struct {
 const (
 	maxTables         = 254 // 0xff means "all", 0xfe is the highest number left to it
 	defaultMaxEntries = 1 << 21
+	defaultMaxGroups  = 1 << 20
 )
 
 func (c Config) withDefaults() Config {
@@ -43,6 +45,7 @@ func (c Config) withDefaults() Config {
 	or(&c.Tables, maxTables)
 	c.Tables = min(c.Tables, maxTables)
 	or(&c.MaxEntries, defaultMaxEntries)
+	or(&c.MaxGroups, defaultMaxGroups)
 	or(&c.CacheSize, 8192)
 	or(&c.MACTableSize, 8192)
 	or(&c.LoopMoves, 10)
@@ -61,16 +64,19 @@ func (c Config) withDefaults() Config {
 // Pipeline is one switch's tables: FLOW_MODs edit a draft, Publish shows it to the processors.
 // Its methods may be called from any goroutine.
 type Pipeline struct {
-	cfg   Config // never changes
+	cfg   Config // never changes, as spreader
 	macs  *macTable
 	drops dropCounters
 	stats []tableCounters // one a table
+
+	spreader spreader
 
 	snap atomic.Pointer[snapshot] // what processors see
 
 	// Guarded by mu: the draft.
 	mu     sync.Mutex
 	tables []table
+	groups groups
 	ports  []Port
 	set    *portSet
 	agenda agenda[*Entry]
@@ -108,7 +114,9 @@ func New(c Config) *Pipeline {
 		set:    newPortSet(nil),
 		dirty:  true,
 		memo:   memo{seed: maphash.MakeSeed()},
+		groups: groups{byID: map[uint32]*groupNode{}, watched: map[uint32]int{}},
 	}
+	p.spreader.init(c.HashSeed)
 	for i := range p.tables {
 		p.tables[i].rules.Seed = c.HashSeed
 	}

@@ -45,6 +45,8 @@ type Processor struct {
 	at       *Entry // whose ops run; nil in a PACKET_OUT
 	queue    uint32
 	revealed bool // bytes came to light that were not in the key
+	depth    int  // groups around the op at hand
+	runs     int  // buckets run so far
 	set      actionSet
 	trail    trail
 
@@ -59,6 +61,8 @@ type Processor struct {
 	seen    [4]uint64 // which of tables are not zero
 	scratch []*packet.Frame
 	used    int // of scratch
+	tallies [numTallies]tally
+	tallied uint64 // which of tallies are in use
 }
 
 type tableCount struct{ lookups, matched uint64 }
@@ -105,7 +109,7 @@ func (pr *Processor) PacketOut(now time.Duration, f *packet.Frame, prog *Program
 const ethernetHeader = 14
 
 func (pr *Processor) begin(now time.Duration, s Sink) {
-	pr.now, pr.sink, pr.used = now, s, 0
+	pr.now, pr.sink, pr.used, pr.runs = now, s, 0, 0
 	pr.snap = pr.p.snap.Load()
 	if pr.snap.epoch != pr.epoch {
 		pr.epoch = pr.snap.epoch
@@ -151,6 +155,7 @@ func (pr *Processor) admit(f *packet.Frame) bool {
 	case f.Len() < ethernetHeader:
 		pr.drops[DropRunt]++
 	default:
+		pr.runs = 0
 		return true
 	}
 	return false
@@ -209,6 +214,7 @@ func (pr *Processor) end() {
 			*c = tableCount{}
 		}
 	}
+	pr.settleGroups()
 	pr.p.drops.add(&pr.drops)
 	pr.sink, pr.snap, pr.at = nil, nil, nil
 	if len(pr.scratch) > keepScratch {

@@ -1,6 +1,7 @@
 package flowtable
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"math/rand/v2"
@@ -63,7 +64,11 @@ func compareWithModel(t *testing.T, seed uint64, steps int) {
 	}
 	c.NoCache = true
 	l.rigs = append(l.rigs, newRig(t, c, nil))
+	l.model.hash = func(f *packet.Frame) uint64 { return l.rigs[0].spreader.hash(f) }
 	l.setPorts()
+	for range 8 {
+		l.groupMod()
+	}
 	for range 12 {
 		l.flowMod()
 	}
@@ -76,8 +81,10 @@ func compareWithModel(t *testing.T, seed uint64, steps int) {
 		switch k := l.r.IntN(20); {
 		case k == 0:
 			l.setPorts()
-		case k < 5:
+		case k < 4:
 			l.flowMod()
+		case k == 4:
+			l.groupMod()
 		case k == 5:
 			l.expire()
 		case k == 6:
@@ -134,6 +141,10 @@ func (l *life) flowMod() {
 			first = err
 		} else if fmt.Sprint(err) != fmt.Sprint(first) {
 			l.t.Errorf("the engines answer differently: %v and %v", first, err)
+		}
+		unknown := errors.Is(err, &openflow.Error{Type: openflow.ErrBadAction, Code: openflow.BACBadOutGroup})
+		if !isDelete(fm.Command) && (unknown || err == nil) && unknown == l.model.knowsGroups(fm) {
+			l.t.Errorf("answered %v", err)
 		}
 		if err == nil {
 			if i == 0 {
@@ -228,9 +239,14 @@ func (l *life) packetOut() {
 	l.step = fmt.Sprintf("packet out %v", actions)
 	list := openflow.NewActions(actions...)
 	l.model.events = nil
-	l.model.packetOut(in, b, list)
+	if l.model.knows(list) {
+		l.model.packetOut(in, b, list)
+	}
 	for _, g := range l.rigs {
 		prog, err := g.CompileActions(list)
+		if err != nil && !l.model.knows(list) {
+			continue
+		}
 		if err != nil {
 			l.t.Errorf("%v", err)
 			return
@@ -248,6 +264,7 @@ func (l *life) check() {
 			l.t.Errorf("%v", err)
 		}
 		l.equalInOrder("flows", entryTexts(list, l.now), l.model.flowTexts())
+		l.equalInOrder("groups", groupTexts(g.GroupStats(l.now, openflow.GroupAll)), l.model.groupTexts())
 		l.equal("MAC tables", macTexts(g.MACs(l.now)), l.model.macTexts())
 		for _, s := range g.TableStats() {
 			if want := l.model.looked[s.Table]; want != [2]uint64{s.Lookups, s.Matched} {
@@ -291,6 +308,9 @@ func randomFlowMod(r *rand.Rand, tables int) *openflow.FlowMod {
 		}
 		if isDelete(fm.Command) && r.IntN(4) == 0 {
 			fm.OutPort = openflow.PortNo(1 + r.IntN(5))
+		}
+		if isDelete(fm.Command) && r.IntN(6) == 0 {
+			fm.OutGroup = uint32(1 + r.IntN(5))
 		}
 		if isDelete(fm.Command) && r.IntN(8) == 0 && fm.Match.Len() > 0 {
 			fm.TableID = openflow.TableAll
@@ -393,7 +413,9 @@ func randomActions(r *rand.Rand, packetOut bool, j *judge) []openflow.Action {
 func randomAction(r *rand.Rand) openflow.Action {
 	n := func(k int) uint64 { return uint64(r.IntN(k)) }
 	et := func(t openflow.ActionType, e uint16) openflow.Action { return openflow.Action{Type: t, EtherType: e} }
-	switch r.IntN(26) {
+	switch r.IntN(30) {
+	case 26, 27, 28:
+		return openflow.Group(1 + uint32(n(6)))
 	case 0, 1, 2, 3:
 		return openflow.Output(openflow.PortNo(1 + n(6)))
 	case 4, 5:

@@ -13,6 +13,8 @@ type snapshot struct {
 	epoch  uint64                    // counts publications, from 1
 	tables []classifier.View[*Entry] // up to the last table that has entries; beyond it all is miss
 	ports  *portSet
+	groups groupDirectory
+	alive  slotSet // which of the groups that others watch are live
 
 	// A path may be reused for every frame equal in these bits of the header words, and, if shape
 	// is set, with the same headers present.
@@ -24,6 +26,7 @@ type snapshot struct {
 func (p *Pipeline) freeze() *snapshot {
 	p.epoch++
 	s := &snapshot{epoch: p.epoch, ports: p.set}
+	p.freezeGroups(s, p.snap.Load())
 	last := -1
 	for i := range p.tables {
 		t := &p.tables[i]

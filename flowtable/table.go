@@ -136,7 +136,7 @@ func (p *Pipeline) Features() Features {
 		Tables: p.cfg.Tables, MaxEntries: uint32(p.cfg.MaxEntries), MetadataMatch: ^uint64(0), MetadataWrite: ^uint64(0),
 		Instructions: []openflow.InstructionType{openflow.InstructionGotoTable, openflow.InstructionWriteMetadata,
 			openflow.InstructionWriteActions, openflow.InstructionApplyActions, openflow.InstructionClearActions},
-		Actions: []openflow.ActionType{openflow.ActionOutput, openflow.ActionSetQueue, openflow.ActionSetField},
+		Actions: []openflow.ActionType{openflow.ActionOutput, openflow.ActionGroup, openflow.ActionSetQueue, openflow.ActionSetField},
 	}
 	for t := range simpleOps {
 		f.Actions = append(f.Actions, t)

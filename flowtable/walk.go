@@ -140,7 +140,7 @@ func (p *path) keepSet(set *actionSet, steps []*Entry) {
 		}
 	}
 	if writers == 1 {
-		p.set = steps[from].prog.write
+		p.set = groupBeforeOutput(steps[from].prog.write)
 		return
 	}
 	p.own = append(p.own[:0], set.list()...)
@@ -163,7 +163,7 @@ type actionSet struct {
 }
 
 func (s *actionSet) reset()     { s.n = 0 }
-func (s *actionSet) list() []op { return s.ops[:s.n] }
+func (s *actionSet) list() []op { return groupBeforeOutput(s.ops[:s.n]) }
 
 // merge does an entry's clear_actions and write_actions.
 func (s *actionSet) merge(p *Program) {

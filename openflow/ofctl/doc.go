@@ -6,6 +6,7 @@
 //	action.go   Actions, Instructions  push_vlan:0x8100,set_field:4196->vlan_vid,output:2
 //	flow.go     a line of dump-flows   cookie=0x0, duration=5s, table=0, n_packets=0, ... actions=drop
 //	port.go     show and dump-ports    1(eth1): addr:02:00:00:00:00:01
+//	group.go    dump-groups            group_id=2,type=select,bucket=weight:50,actions=output:2
 //	table.go    dump-tables            table 0: active=2, lookup=6, matched=6
 //	desc.go     the other short replies
 //

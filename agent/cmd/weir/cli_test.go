@@ -234,6 +234,11 @@ func TestJSON(t *testing.T) {
 	decode(t, s.ok("flows", "br0", "--json", "--table", "0"), &flows)
 	var macs []agent.MACStatus
 	decode(t, s.ok("fdb", "show", "br0", "--json"), &macs)
+	var groups []agent.GroupStatus
+	decode(t, s.ok("groups", "br0", "--json"), &groups)
+	if out := s.ok("groups", "br0"); groups == nil || len(groups) != 0 || out != "" {
+		t.Errorf("groups %v, %q", groups, out)
+	}
 	if len(ports) != 1 || len(flows) != 1 || macs == nil || len(macs) != 0 {
 		t.Errorf("%d ports, %d flows, addresses %v", len(ports), len(flows), macs)
 	}

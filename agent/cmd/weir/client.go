@@ -133,6 +133,14 @@ func (t *tool) flows(fs *flag.FlagSet) func([]string) error {
 	}
 }
 
+func (t *tool) groups(fs *flag.FlagSet) func([]string) error {
+	asJSON := fs.Bool("json", false, "print JSON")
+	stats := fs.Bool("stats", false, "counters in place of buckets")
+	return func(words []string) error {
+		return show(t, words, *asJSON, (*agent.Client).Groups, func(list []agent.GroupStatus) { t.printGroups(list, *stats) })
+	}
+}
+
 func (t *tool) fdbShow(fs *flag.FlagSet) func([]string) error {
 	asJSON := fs.Bool("json", false, "print JSON")
 	return func(words []string) error {

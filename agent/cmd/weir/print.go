@@ -126,6 +126,15 @@ func (t *tool) printFlows(list []agent.FlowStatus) {
 	}
 }
 
+func (t *tool) printGroups(list []agent.GroupStatus, stats bool) {
+	for _, g := range list {
+		if stats {
+			g.Text = g.Stats
+		}
+		fmt.Fprintf(t.out, " %s\n", g.Text)
+	}
+}
+
 func (t *tool) printFDB(list []agent.MACStatus) {
 	var rows []string
 	for _, m := range list {

@@ -27,13 +27,15 @@ const (
 	DropRunt                      // shorter than an Ethernet header
 	DropNoPacketIn                // a miss from a port with NO_PACKET_IN
 	DropTooManyCopies             // one batch asked for more changed copies than a Processor makes
+	DropMeter                     // a drop band of the entry's meter (section 5.7.1)
+	DropPacketInMeter             // a packet-in, by a drop band of the meter called controller
 	numDrops
 )
 
 var dropNames = [numDrops]string{
 	"table-miss", "no-such-in-port", "port-no-recv", "no-such-out-port", "out-port-down", "out-is-in-port",
 	"invalid-ttl", "reserved-multicast", "vlan-not-carried", "same-port", "loop-damped", "runt",
-	"port-no-packet-in", "too-many-copies",
+	"port-no-packet-in", "too-many-copies", "meter", "packet-in-meter",
 }
 
 // String is the reason's name in status output.

@@ -152,7 +152,10 @@ func (p *Pipeline) add(now time.Duration, m *openflow.FlowMod) error {
 // insert puts e into a draft table, in the place of one with the same match and priority.
 func (p *Pipeline) insert(t *table, e *Entry, key *packet.Key, mask *packet.Mask) {
 	e.rule = classifier.NewRule(key, mask, e.Priority, e)
-	t.rules.Insert(e.rule)
+	if old := t.rules.Insert(e.rule); old != nil {
+		p.meters.leave(old.Value)
+	}
+	p.meters.join(e)
 	t.reads.Or(mask)
 	if e.prog.next != noTable {
 		t.shape = e.prog.dependencies(&t.reads) || t.shape
@@ -239,6 +242,7 @@ func (p *Pipeline) delete(now time.Duration, m *openflow.FlowMod) []Removed {
 func (p *Pipeline) remove(gone []Removed, now time.Duration, e *Entry, why openflow.FlowRemovedReason) []Removed {
 	t := &p.tables[e.Table]
 	t.rules.Delete(e.rule)
+	p.meters.leave(e)
 	p.agenda.drop(e)
 	p.touch(t)
 	if e.Flags&openflow.FlowSendRemoved == 0 {

@@ -15,6 +15,7 @@ import (
 // output. It shares with the engine only package packet, which has its own oracle.
 type model struct {
 	flows   []*modelFlow
+	meters  map[uint32]*modelMeter
 	ports   []Port
 	macs    map[string]*modelMAC
 	seq     int
@@ -48,7 +49,7 @@ type modelMAC struct {
 
 func newModel(c Config) *model {
 	c = c.withDefaults()
-	return &model{macs: map[string]*modelMAC{}, looked: map[uint8][2]uint64{}, maxMACs: c.MACTableSize, age: c.MACAge, moves: c.LoopMoves, hold: c.LoopHold}
+	return &model{macs: map[string]*modelMAC{}, meters: map[uint32]*modelMeter{}, looked: map[uint8][2]uint64{}, maxMACs: c.MACTableSize, age: c.MACAge, moves: c.LoopMoves, hold: c.LoopHold}
 }
 
 // the controller's side
@@ -238,6 +239,9 @@ func (m *model) pipeline(x *modelFrame) {
 		flow.used = m.now
 		x.flow = flow
 		next := -1
+		if in, ok := flow.Instructions.Get(openflow.InstructionMeter); ok {
+			x.dead = !m.meters[in.Meter].pass(x.f, m.now)
+		}
 		if in, ok := flow.Instructions.Get(openflow.InstructionApplyActions); ok {
 			for a := range in.Actions.All() {
 				m.act(x, &a)
@@ -331,7 +335,15 @@ func (m *model) packetIn(x *modelFrame, why openflow.PacketInReason, maxLen uint
 		}
 	}
 	_, md := x.f.Key.Get(packet.Metadata)
-	m.events = append(m.events, packetInEvent(why, table, cookie, maxLen, md, x.f.Bytes()))
+	f := x.f
+	if c := m.meters[openflow.MeterController]; c != nil {
+		f = frameOf(f.InPort, f.Bytes())
+		f.Parse()
+		if !c.pass(f, m.now) {
+			return
+		}
+	}
+	m.events = append(m.events, packetInEvent(why, table, cookie, maxLen, md, f.Bytes()))
 }
 
 func (m *model) act(x *modelFrame, a *openflow.Action) {

@@ -71,6 +71,7 @@ type Pipeline struct {
 	// Guarded by mu: the draft.
 	mu     sync.Mutex
 	tables []table
+	meters meterTable
 	ports  []Port
 	set    *portSet
 	agenda agenda[*Entry]

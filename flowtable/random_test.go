@@ -64,6 +64,9 @@ func compareWithModel(t *testing.T, seed uint64, steps int) {
 	c.NoCache = true
 	l.rigs = append(l.rigs, newRig(t, c, nil))
 	l.setPorts()
+	for range 4 {
+		l.meterMod()
+	}
 	for range 12 {
 		l.flowMod()
 	}
@@ -84,6 +87,8 @@ func compareWithModel(t *testing.T, seed uint64, steps int) {
 			l.packetOut()
 		case k == 7:
 			l.flush()
+		case k == 8:
+			l.meterMod()
 		default:
 			l.frames()
 		}
@@ -140,6 +145,20 @@ func (l *life) flowMod() {
 				l.equal("removed", removedText(gone), sorted(l.model.flowMod(fm)))
 			}
 		}
+	}
+}
+
+func (l *life) meterMod() {
+	mm := randomMeterMod(l.r)
+	l.step = mm.String()
+	want, code := l.model.meterMod(mm)
+	for _, g := range l.rigs {
+		gone, err := g.MeterMod(l.now, mm)
+		g.Publish()
+		if !isError(err, openflow.ErrMeterModFailed, code) {
+			l.t.Errorf("%v: the engine says %v, the model code %d", mm, err, code)
+		}
+		l.equal("removed with a meter", removedText(gone), sorted(want))
 	}
 }
 
@@ -248,6 +267,11 @@ func (l *life) check() {
 			l.t.Errorf("%v", err)
 		}
 		l.equalInOrder("flows", entryTexts(list, l.now), l.model.flowTexts())
+		meters, err := g.Meters(l.now, openflow.MeterAll)
+		if err != nil {
+			l.t.Errorf("%v", err)
+		}
+		l.equalInOrder("meters", meterTexts(meters), l.model.meterTexts())
 		l.equal("MAC tables", macTexts(g.MACs(l.now)), l.model.macTexts())
 		for _, s := range g.TableStats() {
 			if want := l.model.looked[s.Table]; want != [2]uint64{s.Lookups, s.Matched} {
@@ -297,6 +321,9 @@ func randomFlowMod(r *rand.Rand, tables int) *openflow.FlowMod {
 		}
 	}
 	var list []openflow.Instruction
+	if r.IntN(4) == 0 {
+		list = append(list, openflow.Instruction{Type: openflow.InstructionMeter, Meter: uint32(1 + r.IntN(3))})
+	}
 	j := newJudge(fm.Match)
 	if r.IntN(4) != 0 {
 		list = append(list, openflow.ApplyActions(randomActions(r, false, &j)...))
@@ -345,6 +372,7 @@ func randomMatch(r *rand.Rand) openflow.Match {
 		add(3, openflow.WithMask(openflow.IPv4Dst, 0x0a000030|n(4), 0xfffffff3|n(2)<<2))
 		add(5, openflow.Exact(openflow.IPTTL, []uint64{0, 1, 2, 63, 64}[n(5)]))
 		add(6, openflow.Exact(openflow.NwFrag, n(4)))
+		add(4, openflow.Exact(openflow.IPDSCP, []uint64{0, 12, 14, 46}[n(4)]))
 		switch r.IntN(3) {
 		case 0:
 			add(1, openflow.Exact(openflow.IPProto, 6))

@@ -13,6 +13,7 @@ type snapshot struct {
 	epoch  uint64                    // counts publications, from 1
 	tables []classifier.View[*Entry] // up to the last table that has entries; beyond it all is miss
 	ports  *portSet
+	meters *meterSet
 
 	// A path may be reused for every frame equal in these bits of the header words, and, if shape
 	// is set, with the same headers present.
@@ -23,7 +24,7 @@ type snapshot struct {
 // freeze makes the draft a snapshot. Only tables that changed are frozen anew.
 func (p *Pipeline) freeze() *snapshot {
 	p.epoch++
-	s := &snapshot{epoch: p.epoch, ports: p.set}
+	s := &snapshot{epoch: p.epoch, ports: p.set, meters: p.meters.freeze()}
 	last := -1
 	for i := range p.tables {
 		t := &p.tables[i]

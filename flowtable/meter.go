@@ -176,22 +176,15 @@ func (p *Pipeline) setMeter(now time.Duration, d *meterDraft, m *openflow.MeterM
 func (p *Pipeline) deleteMeters(now time.Duration, id uint32) []Removed {
 	t := &p.meters
 	var users []*Entry
-	for _, d := range t.byID {
-		if d.id != id && id != openflow.MeterAll {
-			continue
+	if id == openflow.MeterAll {
+		for _, d := range t.byID {
+			users = t.forget(d, users)
 		}
-		for e := range d.users {
-			users = append(users, e)
-		}
-		delete(t.byID, d.id)
-		t.show(d, nil)
-		if d.slot != 0 {
-			t.slots[d.slot] = nil
-			t.free = append(t.free, d.slot)
-		}
-		p.dirty = true
-		clear(p.memo.slots[:]) // programs name the slot
+	} else if d := t.byID[id]; d != nil {
+		users = t.forget(d, users)
 	}
+	p.dirty = p.dirty || t.dirty
+	clear(p.memo.slots[:]) // programs name slots
 	slices.SortFunc(users, func(a, b *Entry) int {
 		return cmp.Or(cmp.Compare(a.Table, b.Table), cmp.Compare(b.Priority, a.Priority), cmp.Compare(a.seq, b.seq))
 	})
@@ -200,6 +193,20 @@ func (p *Pipeline) deleteMeters(now time.Duration, id uint32) []Removed {
 		gone = p.remove(gone, now, e, openflow.RemovedDelete)
 	}
 	return gone
+}
+
+// forget takes a meter out of the draft and appends its entries to users.
+func (t *meterTable) forget(d *meterDraft, users []*Entry) []*Entry {
+	for e := range d.users {
+		users = append(users, e)
+	}
+	delete(t.byID, d.id)
+	t.show(d, nil)
+	if d.slot != 0 {
+		t.slots[d.slot] = nil
+		t.free = append(t.free, d.slot)
+	}
+	return users
 }
 
 // meterSlot is how a program names the meter of an instruction. Open vSwitch's answer to a wrong one

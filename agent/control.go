@@ -21,6 +21,7 @@ import (
 //	POST   /ports {spec}        number and name of the new port
 //	DELETE /ports/NAME
 //	GET    /flows?table=N       []FlowStatus
+//	GET    /meters              []MeterStatus
 //	GET    /fdb                 []MACStatus
 //	POST   /fdb/flush {port}    how many addresses went
 //	POST   /reload {file, only} the changes made
@@ -125,6 +126,7 @@ func (c *controlServer) routes() http.Handler {
 	handle("POST /ports", c.addPort)
 	handle("DELETE /ports/{name}", func(r *http.Request) (any, error) { return struct{}{}, sw.RemovePort(r.PathValue("name")) })
 	handle("GET /flows", c.flows)
+	handle("GET /meters", func(*http.Request) (any, error) { return sw.Meters(), nil })
 	handle("GET /fdb", func(*http.Request) (any, error) { return orEmpty(sw.FDB()), nil })
 	handle("POST /fdb/flush", c.flush)
 	handle("POST /reload", c.reload)

@@ -105,6 +105,9 @@ func (c *Client) Flows(table int) (f []FlowStatus, err error) {
 	return f, c.ask("GET", path, nil, &f)
 }
 
+// Meters lists the meters by number.
+func (c *Client) Meters() (m []MeterStatus, err error) { return m, c.ask("GET", "/meters", nil, &m) }
+
 // FDB lists the MAC table.
 func (c *Client) FDB() (m []MACStatus, err error) { return m, c.ask("GET", "/fdb", nil, &m) }
 

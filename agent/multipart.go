@@ -48,9 +48,9 @@ func (s *Switch) answer(m *openflow.MultipartRequest, w *openflow.ReplyWriter) e
 	case openflow.MultipartGroupFeatures:
 		return w.Add(&openflow.GroupFeatures{})
 	case openflow.MultipartMeter, openflow.MultipartMeterConfig:
-		return answerMeters(m.Records[0].(*openflow.MeterRequest))
+		return s.answerMeters(m.Records[0].(*openflow.MeterRequest), m.Type == openflow.MultipartMeterConfig, w)
 	case openflow.MultipartMeterFeatures:
-		return w.Add(&openflow.MeterFeatures{})
+		return s.answerMeterFeatures(w)
 	case openflow.MultipartExperimenter:
 		return openflow.Errorf(openflow.ErrBadRequest, openflow.BRCBadExperimenter, "no multipart messages of experimenters")
 	}

@@ -193,9 +193,6 @@ func TestSmallAnswers(t *testing.T) {
 	if g := p.ask(openflow.MultipartGroupFeatures)[0].(*openflow.GroupFeatures); *g != (openflow.GroupFeatures{}) {
 		t.Errorf("%v", g)
 	}
-	if m := p.ask(openflow.MultipartMeterFeatures)[0].(*openflow.MeterFeatures); *m != (openflow.MeterFeatures{}) {
-		t.Errorf("%v", m)
-	}
 	p.send(&openflow.GroupMod{Command: openflow.GroupDelete, Group: openflow.GroupAll})
 	p.send(&openflow.MeterMod{Command: openflow.MeterDelete, Meter: openflow.MeterAll, Flags: openflow.MeterKbps})
 	p.send(&openflow.TableMod{TableID: openflow.TableAll})
@@ -215,8 +212,8 @@ func TestRefusals(t *testing.T) {
 	}{
 		{&openflow.GroupMod{Command: openflow.GroupAdd, Group: 1}, openflow.ErrGroupModFailed, openflow.GMFCOutOfGroups},
 		{&openflow.GroupMod{Command: openflow.GroupModify, Group: 1}, openflow.ErrGroupModFailed, openflow.GMFCUnknownGroup},
-		{&openflow.MeterMod{Command: openflow.MeterAdd, Meter: 1, Flags: openflow.MeterKbps, Bands: []openflow.Band{{Type: openflow.BandDrop, Rate: 1}}},
-			openflow.ErrMeterModFailed, openflow.MMFCOutOfMeters},
+		{&openflow.MeterMod{Command: openflow.MeterAdd, Meter: 0, Flags: openflow.MeterKbps, Bands: []openflow.Band{{Type: openflow.BandDrop, Rate: 1}}},
+			openflow.ErrMeterModFailed, openflow.MMFCInvalidMeter},
 		{&openflow.MeterMod{Command: openflow.MeterModify, Meter: 1, Flags: openflow.MeterKbps, Bands: []openflow.Band{{Type: openflow.BandDrop, Rate: 1}}},
 			openflow.ErrMeterModFailed, openflow.MMFCUnknownMeter},
 		{&openflow.TableMod{TableID: 200}, openflow.ErrTableModFailed, openflow.TMFCBadTable},

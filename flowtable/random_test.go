@@ -221,7 +221,11 @@ func (l *life) frames() {
 	var batch []arrival
 	for range 1 + l.r.IntN(l.batch) {
 		a := arrival{uint32(1 + l.r.IntN(6)), randomFrame(l.r)}
-		for range 1 + l.r.IntN(3) { // trains: the same frame several times
+		train := 1 + l.r.IntN(3) // the same frame several times
+		if l.batch == 1 {
+			train = 1 // a meter may send each of them another way
+		}
+		for range train {
 			batch = append(batch, a)
 		}
 	}

@@ -55,6 +55,8 @@ func commands() []command {
 			example: "weir port del br0 vm2", setup: (*tool).portDel},
 		{words: []string{"flows"}, args: "[BRIDGE] [--table N] [--json]", most: 1, summary: "flow entries as ovs-ofctl prints them",
 			example: "weir flows br0 --table 0", setup: (*tool).flows},
+		{words: []string{"meters"}, args: "[BRIDGE] [--json]", most: 1, summary: "meters and their counters as ovs-ofctl prints them",
+			example: "weir meters br0", setup: (*tool).meters},
 		{words: []string{"fdb", "show"}, args: "[BRIDGE] [--json]", most: 1, summary: "addresses that the learning switch knows",
 			example: "weir fdb show br0", setup: (*tool).fdbShow},
 		{words: []string{"fdb", "flush"}, args: "[BRIDGE] [--port PORT] [--json]", most: 1, summary: "forget learned addresses",

@@ -126,6 +126,15 @@ func (t *tool) printFlows(list []agent.FlowStatus) {
 	}
 }
 
+func (t *tool) printMeters(list []agent.MeterStatus) {
+	for i, m := range list {
+		if i > 0 {
+			fmt.Fprintln(t.out)
+		}
+		fmt.Fprint(t.out, m.Config, m.Stats)
+	}
+}
+
 func (t *tool) printFDB(list []agent.MACStatus) {
 	var rows []string
 	for _, m := range list {

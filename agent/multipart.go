@@ -42,7 +42,7 @@ func (s *Switch) answer(m *openflow.MultipartRequest, w *openflow.ReplyWriter) e
 	case openflow.MultipartPortDesc:
 		return addAll(w, s.portDescs())
 	case openflow.MultipartQueue:
-		return s.answerQueues(m.Records[0].(*openflow.QueueStatsRequest))
+		return s.answerQueues(m.Records[0].(*openflow.QueueStatsRequest), w)
 	case openflow.MultipartGroup, openflow.MultipartGroupDesc:
 		return nil // there is no group: an empty list is the whole truth
 	case openflow.MultipartGroupFeatures:

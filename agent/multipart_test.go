@@ -159,7 +159,7 @@ func TestSmallAnswers(t *testing.T) {
 	b := newBench(t, 2, func(c *BridgeConfig, _ *Env) { c.DatapathDesc = "rack 7" })
 	p := b.connect()
 	if f := p.features(); f.DatapathID != 1 || f.NTables != 10 || f.NBuffers != 0 || f.AuxiliaryID != 0 ||
-		f.Capabilities != openflow.CapFlowStats|openflow.CapTableStats|openflow.CapPortStats {
+		f.Capabilities != openflow.CapFlowStats|openflow.CapTableStats|openflow.CapPortStats|openflow.CapQueueStats {
 		t.Errorf("%v", f)
 	}
 	if d := p.ask(openflow.MultipartDesc)[0].(*openflow.Desc); d.Datapath != "rack 7" || d.Manufacturer == "" {

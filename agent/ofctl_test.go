@@ -64,7 +64,7 @@ func (o *ovsOfctl) bench(n int) *bench {
 // refusedFlows are those of the corpus that need extensions weir does not have.
 var refusedFlows = []string{"ct_state=", "ct(", "learn(", "pop_queue", "enqueue:", "->metadata",
 	"group:1", // no groups yet
-	",TABLE", // section 4.5: in a PACKET_OUT only
+	",TABLE",  // section 4.5: in a PACKET_OUT only
 }
 
 // TestOvsOfctlCorpus types the flows of the corpus through the real ovs-ofctl and reads them back

@@ -457,7 +457,7 @@ func TestMeterOnSuperFrames(t *testing.T) {
 		{60000, packet.Offload{GSO: packet.GSOTCPv4}, 1, head + 60000}, // nonsense is one frame
 		{0, packet.Offload{GSO: packet.GSOTCPv4, GSOSize: 1448}, 1, head},
 	} {
-		packets, bytes := volume(super(c.payload, c.o))
+		packets, bytes := super(c.payload, c.o).OnWire()
 		if packets != uint64(c.packets) || bytes != uint64(c.bytes) {
 			t.Errorf("%d bytes, %+v: %d packets of %d bytes, expected %d of %d", c.payload, c.o, packets, bytes, c.packets, c.bytes)
 		}

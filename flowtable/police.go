@@ -103,9 +103,11 @@ func (t *tally) flush() {
 	t.meter, t.seen.packets, t.seen.bytes = nil, 0, 0
 }
 
-// measure counts a frame in a meter and gives the band that applies to it.
+// measure counts a frame in a meter and gives the band that applies to it. A super-frame is what a
+// wire would carry of it, in packets and in bytes, so that a rate means the same whether or not a
+// host leaves segmentation to others.
 func (pr *Processor) measure(m *meter, f *packet.Frame) *band {
-	packets, bytes := volume(f)
+	packets, bytes := f.OnWire()
 	t := &pr.tally
 	if t.meter != m {
 		t.flush()
@@ -124,28 +126,6 @@ func (pr *Processor) measure(m *meter, f *packet.Frame) *band {
 		t.hit |= 1 << b.place
 	}
 	return b
-}
-
-// volume is what a meter measures of a frame: for a super-frame the packets and bytes that a wire
-// would carry, the headers repeated, so that a rate means the same whether or not a host leaves
-// segmentation to others.
-func volume(f *packet.Frame) (packets, bytes uint64) {
-	packets, bytes = 1, uint64(f.Len())
-	if f.Offload.GSO == packet.GSONone || f.Offload.GSOSize == 0 {
-		return packets, bytes
-	}
-	size, head := uint64(f.Offload.GSOSize), uint64(f.Layout.Payload)
-	if f.Offload.GSO == packet.GSOUDP { // fragments: cut behind the IP header, in eights
-		size, head = size&^7, uint64(f.Layout.L4)
-	}
-	if head == 0 {
-		head = uint64(f.Offload.HdrLen)
-	}
-	if size == 0 || head >= bytes {
-		return packets, bytes
-	}
-	packets = (bytes - head + size - 1) / size
-	return packets, bytes + (packets-1)*head
 }
 
 // police is an entry's meter instruction: false when the frame was dropped, which also drops its

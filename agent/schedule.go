@@ -53,7 +53,7 @@ const (
 	waitTime      = 200 * time.Millisecond
 	leastWaiting  = 32 << 10 // bytes that may wait in a queue: waitTime at its rate, within these
 	mostWaiting   = 4 << 20  // bounds; and always one frame, be it a super-frame
-	mostFrames    = 4096      // which may wait in a queue however small they are
+	mostFrames    = 4096     // which may wait in a queue however small they are
 	soonest       = time.Millisecond
 	spareFrames   = 256
 	spareBytes    = 2048

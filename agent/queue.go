@@ -31,9 +31,8 @@ func (s *Switch) setQueues(p *port, cfg *PortConfig) {
 	}
 }
 
-// queueConfigs lists the configured queues of a port.
-func (p *port) queueConfigs() []*queue {
-	s := p.sched.Load()
+// configured lists the queues that the user made; none for a port without a scheduler.
+func (s *scheduler) configured() []*queue {
 	if s == nil {
 		return nil
 	}
@@ -56,8 +55,9 @@ func (c *Channel) handleQueueGetConfig(m *openflow.QueueGetConfigRequest, xid ui
 		if m.Port != openflow.PortAny && uint32(m.Port) != p.number {
 			continue
 		}
-		for _, q := range p.queueConfigs() {
-			link := uint64(p.sched.Load().linkNow())
+		sched := p.sched.Load()
+		for _, q := range sched.configured() {
+			link := uint64(sched.linkNow())
 			reply.Queues = append(reply.Queues, openflow.Queue{
 				ID: q.ID, Port: openflow.PortNo(p.number), MinRate: tenths(q.MinRate, link), MaxRate: tenths(q.MaxRate, link),
 			})
@@ -86,7 +86,7 @@ func (s *Switch) answerQueues(r *openflow.QueueStatsRequest, w *openflow.ReplyWr
 		if r.Port != openflow.PortAny && uint32(r.Port) != p.number {
 			continue
 		}
-		for _, q := range p.queueConfigs() {
+		for _, q := range p.sched.Load().configured() {
 			if r.Queue == openflow.QueueAll || r.Queue == q.ID {
 				list = append(list, q.stats(p.number, now))
 			}
@@ -124,7 +124,7 @@ type QueueStatus struct {
 }
 
 func (p *port) queueStatus() (list []QueueStatus) {
-	for _, q := range p.queueConfigs() {
+	for _, q := range p.sched.Load().configured() {
 		st := QueueStatus{ID: q.ID, TxPackets: q.queueCount.packets.Load(), TxBytes: q.queueCount.bytes.Load(), Dropped: q.errors.Load()}
 		if q.MinRate != 0 {
 			st.MinRate = formatRate(q.MinRate)

@@ -1,4 +1,4 @@
-// Hot path, of ports with queues alone: which frames leave now, which wait, which are lost. It takes that port's lock once a batch.
+// Hot path: ports with queues, and no others: which frames leave now, which wait, which are lost; one lock a batch.
 
 package agent
 

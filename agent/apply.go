@@ -186,7 +186,7 @@ func (s *Switch) dropPorts(keep []PortConfig) error {
 }
 
 // changePorts brings all ports to their new configuration: untouched when it is the same, in place
-// when only VLANs and flooding differ, else by opening them anew. Those are all taken out before the
+// when only VLANs, flooding and queues differ, else by opening them anew. Those are all taken out before the
 // first is put in again, for they may have exchanged their numbers.
 func (s *Switch) changePorts(list []PortConfig) error {
 	var errs []error

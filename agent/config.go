@@ -99,10 +99,14 @@ type MACTableConfig struct {
 	Age  time.Duration
 }
 
-// PortConfig is one port: ports.Spec says it all (number, kind, VLANs, flooding).
-// Spec.Number 0 asks the switch to choose a number; in a checked Config the name is
-// never empty, and names and numbers differ within a bridge.
-type PortConfig struct{ ports.Spec }
+// PortConfig is one port: ports.Spec says what it is (number, kind, VLANs, flooding), the
+// rest how what leaves by it is scheduled. Spec.Number 0 asks the switch to choose a number; in
+// a checked Config the name is never empty, and names and numbers differ within a bridge.
+type PortConfig struct {
+	ports.Spec
+	LinkRate uint64        // bit/s that the queues share; 0: the device's speed
+	Queues   []QueueConfig // in order of their ids; none: frames leave as they come
+}
 
 // Bridge returns the configuration of the bridge called name, or nil.
 func (c *Config) Bridge(name string) *BridgeConfig {

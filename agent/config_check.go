@@ -199,6 +199,8 @@ func (r *reader) takeInternal(b *bridgeDraft) {
 			r.fail(at, "the bridge has its internal device already: keep one of the two")
 		case p.Target != b.Name || p.Name != b.Name:
 			r.fail(at, fmt.Sprintf("an internal device has its bridge's name: write internal:%s", b.Name))
+		case len(p.Queues) > 0:
+			r.fail(at, "an internal device has no queues: leave them out")
 		case p.Number != 0:
 			r.fail(at, fmt.Sprintf("an internal device has the number LOCAL: leave %d: out", p.Number))
 		default:

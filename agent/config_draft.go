@@ -186,10 +186,13 @@ func (p *portDraft) add(key, value string, merge bool) {
 	p.options = append(p.options, key+"="+value)
 }
 
-// optionKey is a YAML key as ports.Spec spells it: Open vSwitch writes vlan_mode.
+// optionKey is a YAML key as the text of a port spells it: Open vSwitch writes vlan_mode.
 func optionKey(key string) string {
-	if key == "vlan-mode" {
+	switch key {
+	case "vlan-mode":
 		return "vlan_mode"
+	case "queues":
+		return "queue"
 	}
 	return key
 }
@@ -227,9 +230,14 @@ func (b *bridgeDraft) addPortAt(text, at string) error {
 
 // ParsePort reads the text of one port, as --port and "weir port add" take it.
 func ParsePort(text string) (PortConfig, error) {
-	s, err := ports.ParseSpec(strings.ReplaceAll(text, ",vlan-mode=", ",vlan_mode="))
+	var p PortConfig
+	rest, err := p.takeQueueWords(text)
 	if err != nil {
 		return PortConfig{}, err
 	}
-	return PortConfig{Spec: s}, nil
+	p.Spec, err = ports.ParseSpec(strings.ReplaceAll(rest, ",vlan-mode=", ",vlan_mode="))
+	if err != nil {
+		return PortConfig{}, err
+	}
+	return p, nil
 }

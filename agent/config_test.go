@@ -215,6 +215,9 @@ func schemaKeys() (keys []string) {
 	for _, s := range portSettings() {
 		keys = append(keys, "bridges.ports."+s.key)
 	}
+	for _, s := range queueSettings() {
+		keys = append(keys, "bridges.ports.queues."+s.key)
+	}
 	return keys
 }
 
@@ -289,6 +292,7 @@ func TestPortKeysAreOptions(t *testing.T) {
 	specs := map[string]string{
 		"name": "eth1,name=x", "mtu": "eth1,mtu=1400", "tag": "eth1,tag=1", "trunks": "eth1,trunks=1;2",
 		"vlan-mode": "eth1,vlan-mode=trunk", "flood": "eth1,flood=no", "offload": "eth1,offload=no",
+		"link-rate": "eth1,link-rate=1Gbit,queue=0", "queues": "eth1,queue=7:min-rate=1Mbit:max-rate=1500kbit,queue=0",
 		"address": "internal:br0,address=10.0.0.1/8", "peer": "patch:a,peer=b",
 		"mac":   "tap:a,mac=02:00:00:00:00:01",
 		"local": "wire:udp,local=127.0.0.1:1,remote=127.0.0.1:2", "remote": "wire:udp,remote=127.0.0.1:1,local=127.0.0.1:2",
@@ -354,6 +358,7 @@ bridges:
   ports:
   - {port: "1:eth1", name: one, mtu: 1400, tag: 10, vlan-mode: access, flood: no, offload: no}
   - {port: "2:eth2", trunks: [1, 5-7]}
+  - {port: eth3, link-rate: 1Gbit, queues: [{id: 3, max-rate: 100Mbit}, {id: 0, min-rate: 0.5Mbit}, "9:max-rate=1kbit"]}
   - {port: "patch:a", peer: b}
   - {port: "tap:t", mac: "02:00:00:00:00:09"}
   - {port: "wire:udp", local: "127.0.0.1:1", remote: "127.0.0.1:2"}
@@ -382,6 +387,7 @@ bridges:
 		"--controller", "ssl:example.net:6653", "--min-backoff", "100ms", "--max-backoff", "3s", "--inactivity-probe", "7s",
 		"--packet-in-rate", "50", "--packet-in-burst", "60",
 		"--port", "1:eth1,name=one,mtu=1400,tag=10,vlan_mode=access,flood=no,offload=no", "--port", "2:eth2,trunks=1;5-7",
+		"--port", "eth3,queue=0:min-rate=500kbit,queue=3:max-rate=100000kbit,link-rate=1gbit,queue=9:max-rate=1000bit",
 		"--port", "patch:a,peer=b", "--port", "tap:t,mac=02:00:00:00:00:09", "--port", "wire:udp,local=127.0.0.1:1,remote=127.0.0.1:2",
 		"--port", "wire:unix,listen=/tmp/vm.sock", "--port", "wire:tcp,connect=127.0.0.1:9,name=w2",
 		"--port", "pcap:in.pcap,out=out.pcap,rate=fast,loop=3",

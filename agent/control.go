@@ -22,6 +22,7 @@ import (
 //	DELETE /ports/NAME
 //	GET    /flows?table=N       []FlowStatus
 //	GET    /groups              []GroupStatus
+//	GET    /meters              []MeterStatus
 //	GET    /fdb                 []MACStatus
 //	POST   /fdb/flush {port}    how many addresses went
 //	POST   /reload {file, only} the changes made
@@ -127,6 +128,7 @@ func (c *controlServer) routes() http.Handler {
 	handle("DELETE /ports/{name}", func(r *http.Request) (any, error) { return struct{}{}, sw.RemovePort(r.PathValue("name")) })
 	handle("GET /flows", c.flows)
 	handle("GET /groups", func(*http.Request) (any, error) { return orEmpty(sw.Groups()), nil })
+	handle("GET /meters", func(*http.Request) (any, error) { return sw.Meters(), nil })
 	handle("GET /fdb", func(*http.Request) (any, error) { return orEmpty(sw.FDB()), nil })
 	handle("POST /fdb/flush", c.flush)
 	handle("POST /reload", c.reload)

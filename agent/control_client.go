@@ -108,6 +108,9 @@ func (c *Client) Flows(table int) (f []FlowStatus, err error) {
 // Groups lists the groups by number.
 func (c *Client) Groups() (g []GroupStatus, err error) { return g, c.ask("GET", "/groups", nil, &g) }
 
+// Meters lists the meters by number.
+func (c *Client) Meters() (m []MeterStatus, err error) { return m, c.ask("GET", "/meters", nil, &m) }
+
 // FDB lists the MAC table.
 func (c *Client) FDB() (m []MACStatus, err error) { return m, c.ask("GET", "/fdb", nil, &m) }
 

@@ -48,7 +48,7 @@ func (c *Channel) dispatch(m openflow.Message, xid uint32, raw []byte) error {
 	case *openflow.GroupMod:
 		return c.handleGroupMod(m)
 	case *openflow.MeterMod:
-		return c.sw.handleMeterMod(m)
+		return c.handleMeterMod(m)
 
 	// Sections 7.3.5 to 7.3.7: what it knows
 	case *openflow.MultipartRequest:

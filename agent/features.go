@@ -15,7 +15,8 @@ const defaultMissLen = 128
 func (c *Channel) handleFeatures(xid uint32) error {
 	err := c.reply(xid, &openflow.FeaturesReply{
 		DatapathID: c.sw.dpid, NTables: uint8(c.sw.pipe.Features().Tables),
-		Capabilities: openflow.CapFlowStats | openflow.CapTableStats | openflow.CapPortStats | openflow.CapGroupStats,
+		Capabilities: openflow.CapFlowStats | openflow.CapTableStats | openflow.CapPortStats | openflow.CapGroupStats |
+			openflow.CapQueueStats,
 	})
 	if !c.tool {
 		c.wake()

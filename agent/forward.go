@@ -41,6 +41,8 @@ type worker struct {
 type outBatch struct {
 	port   *port
 	frames []*packet.Frame
+	sched  *scheduler // the port's, if it has queues;
+	queues []uint32   // then these are the frames' queues
 }
 
 var _ flowtable.Sink = (*worker)(nil)
@@ -114,7 +116,7 @@ func (w *worker) begin() {
 }
 
 // Output appends the frame to the port's batch. It implements flowtable.Sink.
-func (w *worker) Output(number uint32, _ uint32, f *packet.Frame) {
+func (w *worker) Output(number, queue uint32, f *packet.Frame) {
 	p := w.table.get(number)
 	if p == nil {
 		w.sw.noPort.Add(1)
@@ -122,19 +124,26 @@ func (w *worker) Output(number uint32, _ uint32, f *packet.Frame) {
 	}
 	b := &w.out[p.slot]
 	if len(b.frames) == 0 {
-		b.port = p
+		b.port, b.sched = p, p.sched.Load()
 		w.dirty = append(w.dirty, p.slot)
 	}
 	b.frames = append(b.frames, f)
+	if b.sched != nil {
+		b.queues = append(b.queues, queue)
+	}
 }
 
 // flush writes each port's batch in one call.
 func (w *worker) flush() {
 	for _, slot := range w.dirty {
 		b := &w.out[slot]
-		b.port.dev.Write(b.frames)
+		if b.sched != nil {
+			b.sched.send(w.now, b.frames, b.queues)
+		} else {
+			b.port.dev.Write(b.frames)
+		}
 		clear(b.frames)
-		b.frames, b.port = b.frames[:0], nil
+		b.frames, b.queues, b.port, b.sched = b.frames[:0], b.queues[:0], nil, nil
 	}
 	w.dirty = w.dirty[:0]
 }

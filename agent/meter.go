@@ -1,23 +1,82 @@
-// Slow path: meters, of which this switch has none: requests are answered truthfully.
+// Slow path: meters: METER_MOD, and what the switch says of its meters.
 
 package agent
 
-import "github.com/weirswitch/weir/openflow"
+import (
+	"time"
 
-// handleMeterMod refuses to add and to change; deleting what is not there is no error, as in Open vSwitch.
-func (s *Switch) handleMeterMod(m *openflow.MeterMod) error {
-	switch m.Command {
-	case openflow.MeterAdd:
-		return openflow.Errorf(openflow.ErrMeterModFailed, openflow.MMFCOutOfMeters, "meter %d: this switch has no meters (METER_FEATURES says so)", m.Meter)
-	case openflow.MeterModify:
-		return openflow.Errorf(openflow.ErrMeterModFailed, openflow.MMFCUnknownMeter, "there is no meter %d", m.Meter)
+	"github.com/weirswitch/weir/flowtable"
+	"github.com/weirswitch/weir/openflow"
+	"github.com/weirswitch/weir/openflow/ofctl"
+)
+
+// handleMeterMod edits the draft, as handleFlowMod does. A deleted meter takes its entries along.
+func (c *Channel) handleMeterMod(m *openflow.MeterMod) error {
+	s := c.sw
+	now := s.clock.Now()
+	removed, err := s.pipe.MeterMod(now, m)
+	if len(removed) > 0 {
+		s.pipe.Publish() // an entry said to be gone serves no frame
+		s.flowsRemoved(c, now, removed)
+	}
+	return err
+}
+
+// answerMeters adds the statistics of one meter or of all, or their configurations.
+func (s *Switch) answerMeters(r *openflow.MeterRequest, configs bool, w *openflow.ReplyWriter) error {
+	list, err := s.pipe.Meters(s.clock.Now(), r.Meter)
+	if err != nil {
+		return err
+	}
+	for i := range list {
+		var rec openflow.Record = meterStats(&list[i])
+		if configs {
+			rec = meterConfig(&list[i])
+		}
+		if err := w.Add(rec); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
-func answerMeters(r *openflow.MeterRequest) error {
-	if r.Meter != openflow.MeterAll {
-		return openflow.Errorf(openflow.ErrMeterModFailed, openflow.MMFCUnknownMeter, "there is no meter %d", r.Meter)
+func meterConfig(m *flowtable.Meter) *openflow.MeterConfig {
+	return &openflow.MeterConfig{Flags: m.Flags, Meter: m.ID, Bands: m.Bands}
+}
+
+func meterStats(m *flowtable.Meter) *openflow.MeterStatistics {
+	return &openflow.MeterStatistics{
+		Meter: m.ID, FlowCount: uint32(m.Flows), PacketCount: m.Packets, ByteCount: m.Bytes,
+		DurationSec: uint32(m.Duration / time.Second), DurationNsec: wholeMillis(m.Duration), Bands: m.Caught,
 	}
-	return nil
+}
+
+func (s *Switch) answerMeterFeatures(w *openflow.ReplyWriter) error {
+	f := s.pipe.MeterFeatures()
+	return w.Add(&f)
+}
+
+// MeterStatus is one meter in the words of ovs-ofctl.
+type MeterStatus struct {
+	ID       uint32        `json:"meter"`
+	Flows    int           `json:"flow_count"`
+	Packets  uint64        `json:"packets"` // that came; a super-frame counts as what it stands for
+	Bytes    uint64        `json:"bytes"`
+	Duration time.Duration `json:"duration_ns"`
+	Config   string        `json:"config"` // the lines of dump-meters
+	Stats    string        `json:"stats"`  // the lines of meter-stats
+}
+
+// Meters lists the meters by number.
+func (s *Switch) Meters() []MeterStatus {
+	meters, _ := s.pipe.Meters(s.clock.Now(), openflow.MeterAll) // only one by number may be unknown
+	list := []MeterStatus{}
+	for i := range meters {
+		m := &meters[i]
+		list = append(list, MeterStatus{
+			ID: m.ID, Flows: m.Flows, Packets: m.Packets, Bytes: m.Bytes, Duration: m.Duration,
+			Config: string(ofctl.AppendMeter(nil, meterConfig(m))), Stats: string(ofctl.AppendMeterStats(nil, meterStats(m))),
+		})
+	}
+	return list
 }

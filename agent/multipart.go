@@ -42,7 +42,7 @@ func (s *Switch) answer(m *openflow.MultipartRequest, w *openflow.ReplyWriter) e
 	case openflow.MultipartPortDesc:
 		return addAll(w, s.portDescs())
 	case openflow.MultipartQueue:
-		return s.answerQueues(m.Records[0].(*openflow.QueueStatsRequest))
+		return s.answerQueues(m.Records[0].(*openflow.QueueStatsRequest), w)
 	case openflow.MultipartGroup:
 		return s.answerGroups(m.Records[0].(*openflow.GroupStatsRequest), w)
 	case openflow.MultipartGroupDesc:
@@ -50,9 +50,9 @@ func (s *Switch) answer(m *openflow.MultipartRequest, w *openflow.ReplyWriter) e
 	case openflow.MultipartGroupFeatures:
 		return w.Add(s.groupFeatures())
 	case openflow.MultipartMeter, openflow.MultipartMeterConfig:
-		return answerMeters(m.Records[0].(*openflow.MeterRequest))
+		return s.answerMeters(m.Records[0].(*openflow.MeterRequest), m.Type == openflow.MultipartMeterConfig, w)
 	case openflow.MultipartMeterFeatures:
-		return w.Add(&openflow.MeterFeatures{})
+		return s.answerMeterFeatures(w)
 	case openflow.MultipartExperimenter:
 		return openflow.Errorf(openflow.ErrBadRequest, openflow.BRCBadExperimenter, "no multipart messages of experimenters")
 	}

@@ -22,6 +22,7 @@ type port struct {
 	dev      ports.Port
 	counters *ports.Counters
 	born     time.Duration
+	sched    atomic.Pointer[scheduler] // nil: no queues, frames leave as they come
 	removed  atomic.Bool
 	running  bool          // forwardFrom was started
 	done     chan struct{} // closed when forwardFrom has ended
@@ -49,7 +50,7 @@ func (s *Switch) internalPort(cfg *BridgeConfig) PortConfig {
 	for _, a := range cfg.Internal.Addresses {
 		spec.Args = append(spec.Args, ports.Arg{Key: "address", Value: a.String()})
 	}
-	return PortConfig{spec}
+	return PortConfig{Spec: spec}
 }
 
 // AddPort opens a port and lets frames in; it returns the number that the port got.
@@ -125,6 +126,7 @@ func (s *Switch) putIn(cfg PortConfig) (uint32, error) {
 	if err != nil {
 		return 0, err
 	}
+	s.setQueues(p, &cfg)
 	s.join(p)
 	return p.number, nil
 }
@@ -211,6 +213,9 @@ func (s *Switch) takeOut(p *port) error {
 	s.tellPort(openflow.PortDeleted, &p.told)
 	s.mu.Unlock()
 	s.quiesce()
+	if q := p.sched.Load(); q != nil {
+		q.finish(true)
+	}
 	err := p.dev.Close()
 	if p.running {
 		<-p.done
@@ -278,6 +283,9 @@ func (s *Switch) refreshPorts() {
 			s.log.Part("port").With("port", p.name).Infof("link %s%s", linkWord(now.State), problem(p.dev.Info()))
 		}
 		p.told = now
+		if q := p.sched.Load(); q != nil {
+			q.setLink(p.linkRate(&p.cfg))
+		}
 		changed = append(changed, p)
 	}
 	if len(changed) == 0 {
@@ -429,8 +437,12 @@ func wholeMillis(d time.Duration) uint32 {
 	return uint32(d % time.Second / time.Millisecond * time.Millisecond)
 }
 
-// configurePort changes what a running port's configuration says beyond its device: VLANs, flooding. ops is held.
+// configurePort changes what a running port's configuration says beyond its device: VLANs, flooding,
+// queues. ops is held.
 func (s *Switch) configurePort(p *port, cfg PortConfig) {
+	if p.cfg.LinkRate != cfg.LinkRate || !slices.Equal(p.cfg.Queues, cfg.Queues) {
+		s.setQueues(p, &cfg)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	p.cfg = cfg

@@ -170,6 +170,7 @@ func TestPortStats(t *testing.T) {
 	p := b.connect()
 	b.send(1, frame(0xff, 1, ""))
 	b.expect(frame(0xff, 1, ""), 2)
+	b.settle() // a frame arrives before it is counted
 	b.clock.Advance(1500 * time.Millisecond)
 	all := p.ask(openflow.MultipartPortStats, &openflow.PortStatsRequest{Port: openflow.PortAny})
 	if len(all) != 2 {

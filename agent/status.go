@@ -76,6 +76,7 @@ type PortStatus struct {
 	TxDropped uint64            `json:"tx_dropped"`
 	TxErrors  uint64            `json:"tx_errors"`
 	Drops     map[string]uint64 `json:"drops,omitempty"` // by reason, zero reasons left out
+	Queues    []QueueStatus     `json:"queues,omitempty"`
 }
 
 // FlowStatus is one entry in the words of ovs-ofctl.
@@ -206,12 +207,12 @@ func (s *Switch) Ports() []PortStatus {
 	for _, p := range s.table.Load().list {
 		i, c := p.dev.Info(), p.counters.Snapshot()
 		st := PortStatus{
-			Number: p.number, Name: p.name, Kind: string(i.Kind), Spec: p.cfg.Spec.String(), MAC: p.told.HWAddr.String(),
+			Number: p.number, Name: p.name, Kind: string(i.Kind), Spec: p.cfg.String(), MAC: p.told.HWAddr.String(),
 			MTU: i.MTU, Present: i.Present, LinkUp: i.LinkUp, Config: ofctl.PortConfig(p.config), Problem: i.Problem,
 			SpeedKbps: i.Speed, VLAN: vlanText(p.cfg.VLAN), Age: now - p.born,
 			RxPackets: c.RxPackets, RxBytes: c.RxBytes, RxDropped: c.RxDropped, RxErrors: c.RxErrors,
 			TxPackets: c.TxPackets, TxBytes: c.TxBytes, TxDropped: c.TxDropped, TxErrors: c.TxErrors,
-			Drops: map[string]uint64{},
+			Drops: map[string]uint64{}, Queues: p.queueStatus(),
 		}
 		for r := range ports.DropReason(ports.DropReasons) {
 			if n := c.RxDrops[r]; n > 0 {

@@ -118,6 +118,7 @@ type Program struct {
 	groups   []uint32 // that the actions name, each once
 	clear    bool     // empty the action set before write
 	next     int16
+	meter    int32  // slot of the meter that comes first; 0: none
 	metadata uint64 // written under metaMask
 	metaMask uint64
 }
@@ -131,6 +132,9 @@ func (p *Program) String() string {
 	fmt.Fprintf(&b, "apply%v write%v", p.apply, p.write)
 	if p.clear {
 		b.WriteString(" clear")
+	}
+	if p.meter != 0 {
+		fmt.Fprintf(&b, " meter slot %d", p.meter)
 	}
 	if p.metaMask != 0 {
 		fmt.Fprintf(&b, " metadata=%x/%x", p.metadata, p.metaMask)
@@ -182,8 +186,10 @@ func (p *Pipeline) compileInstructions(table uint8, m openflow.Match, list openf
 			}
 			prog.next = int16(in.TableID)
 		case openflow.InstructionMeter:
-			return nil, openflow.Errorf(openflow.ErrMeterModFailed, openflow.MMFCInvalidMeter,
-				"meter %d does not exist; add it first", in.Meter)
+			var err error
+			if prog.meter, err = p.meterSlot(in.Meter); err != nil {
+				return nil, err
+			}
 		default:
 			return nil, openflow.Errorf(openflow.ErrBadInstruction, openflow.BICUnsupInst, "instruction %s", in.Type)
 		}

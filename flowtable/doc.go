@@ -5,6 +5,7 @@
 //
 //	FLOW_MOD            Pipeline.FlowMod     flow.go: check, compile.go, edit the draft tables
 //	GROUP_MOD           Pipeline.GroupMod    group.go, groupcheck.go, grouptable.go: likewise
+//	METER_MOD           Pipeline.MeterMod    meter.go: the same for meters
 //	                    Pipeline.Publish     pipeline.go: one atomic store of a new snapshot
 //	                                              |
 //	frames, a batch  -> Processor.Process    processor.go: load the snapshot once
@@ -12,6 +13,7 @@
 //	                      walk.go            else table by table: classifier, action set, path
 //	                      execute.go         ops on the frame; each output calls Sink.Output
 //	                      bucket.go          a frame meets a group; spread.go is the hash of select
+//	                      police.go          the meter of an entry, before its actions
 //	                      normal.go          what output:NORMAL means: VLANs and flooding;
 //	                                         mac.go and fdb.go hold the MAC table
 //	                 -> Sink                 the caller: outgoing batches, packet-ins
@@ -26,8 +28,9 @@
 // frames with the same header fields need. It is a function of the header bits that some published
 // rule looks at, or that some action copies into such bits (snapshot.go computes them). What a frame
 // hides below a tag or label is not in its header fields, so a path that takes one off and goes on
-// to another table ends there and the walk continues from that table. The path never holds what
-// changes without a publication: ports, the MAC table and time are consulted while ops run.
+// to another table ends there and the walk continues from that table; so does one through a meter
+// that may remark. The path never holds what changes without a publication: ports, the MAC table,
+// the levels of meters and time are consulted while ops run.
 //
 // # Groups
 //
@@ -45,7 +48,8 @@
 //
 // Pipeline may be used by any number of goroutines; its mutex serialises the writers. Readers never
 // take it: they load one pointer to an immutable snapshot, once per batch, so a batch sees one
-// switch, and after Publish no later batch sees the old one. Only counters, times of last use and
-// the MAC table change under a published snapshot, all through atomics. A Processor belongs to one
-// goroutine at a time; it counts in plain integers and adds them up at the end of each batch.
+// switch, and after Publish no later batch sees the old one. Only counters, times of last use, the
+// levels of meters and the MAC table change under a published snapshot, all through atomics. A
+// Processor belongs to one goroutine at a time; it counts in plain integers and adds them up at the
+// end of each batch.
 package flowtable

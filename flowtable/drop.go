@@ -30,13 +30,15 @@ const (
 	DropNoGroup                    // a PACKET_OUT's group went before the frame came to it
 	DropNoBucket                   // a group had no bucket, or none that was live
 	DropTooManyBuckets             // chained groups multiplied a frame beyond all measure
+	DropMeter                      // a drop band of the entry's meter (section 5.7.1)
+	DropPacketInMeter              // a packet-in, by a drop band of the meter called controller
 	numDrops
 )
 
 var dropNames = [numDrops]string{
 	"table-miss", "no-such-in-port", "port-no-recv", "no-such-out-port", "out-port-down", "out-is-in-port",
 	"invalid-ttl", "reserved-multicast", "vlan-not-carried", "same-port", "loop-damped", "runt",
-	"port-no-packet-in", "too-many-copies", "no-such-group", "no-live-bucket", "too-many-buckets",
+	"port-no-packet-in", "too-many-copies", "no-such-group", "no-live-bucket", "too-many-buckets", "meter", "packet-in-meter",
 }
 
 // String is the reason's name in status output.

@@ -213,6 +213,12 @@ func (pr *Processor) toController(f *packet.Frame, o *op) {
 }
 
 func (pr *Processor) packetIn(f *packet.Frame, in PacketIn) {
+	if pr.snap.meters.controller != nil {
+		var ok bool
+		if f, ok = pr.policePacketIn(f); !ok {
+			return
+		}
+	}
 	in.Frame, in.Cookie = f, ^uint64(0)
 	if pr.at != nil {
 		in.Table, in.Cookie = pr.at.Table, pr.at.Cookie

@@ -155,7 +155,9 @@ func (p *Pipeline) insert(t *table, e *Entry, key *packet.Key, mask *packet.Mask
 	p.refer(e.prog, 1)
 	if old := t.rules.Insert(e.rule); old != nil {
 		p.refer(old.Value.prog, -1)
+		p.meters.leave(old.Value)
 	}
+	p.meters.join(e)
 	t.reads.Or(mask)
 	if e.prog.next != noTable {
 		t.shape = e.prog.dependencies(&t.reads) || t.shape
@@ -243,6 +245,7 @@ func (p *Pipeline) remove(gone []Removed, now time.Duration, e *Entry, why openf
 	t := &p.tables[e.Table]
 	t.rules.Delete(e.rule)
 	p.refer(e.prog, -1)
+	p.meters.leave(e)
 	p.agenda.drop(e)
 	p.touch(t)
 	if e.Flags&openflow.FlowSendRemoved == 0 {

@@ -194,7 +194,12 @@ func build(e ethernet, ethType layers.EthernetType, upper ...gopacket.Serializab
 }
 
 func ip4(src, dst byte, ttl uint8, proto layers.IPProtocol) *layers.IPv4 {
-	return &layers.IPv4{Version: 4, TTL: ttl, Protocol: proto, SrcIP: []byte{10, 0, 0, src}, DstIP: []byte{10, 0, 0, dst}}
+	return &layers.IPv4{Version: 4, TTL: ttl, TOS: tosOf(ttl), Protocol: proto, SrcIP: []byte{10, 0, 0, src}, DstIP: []byte{10, 0, 0, dst}}
+}
+
+// tosOf gives frames of different TTLs different code points: AF11, AF12, EF, AF42 and best effort.
+func tosOf(ttl uint8) uint8 {
+	return map[uint8]uint8{1: 10 << 2, 2: 12<<2 | 1, 64: 46 << 2, 65: 36 << 2}[ttl]
 }
 
 func udpFrame(e ethernet, ttl uint8, sport, dport uint16) []byte {
@@ -212,7 +217,7 @@ func tcpFrame(e ethernet, ttl uint8, sport, dport uint16) []byte {
 }
 
 func tcp6Frame(e ethernet, hop uint8, sport, dport uint16) []byte {
-	ip := &layers.IPv6{Version: 6, HopLimit: hop, NextHeader: layers.IPProtocolTCP,
+	ip := &layers.IPv6{Version: 6, HopLimit: hop, TrafficClass: tosOf(hop), NextHeader: layers.IPProtocolTCP,
 		SrcIP: append(make([]byte, 15), e.src[len(e.src)-1]), DstIP: append(make([]byte, 15), e.dst[len(e.dst)-1])}
 	tcp := &layers.TCP{SrcPort: layers.TCPPort(sport), DstPort: layers.TCPPort(dport), SYN: true}
 	_ = tcp.SetNetworkLayerForChecksum(ip)

@@ -18,6 +18,7 @@ type model struct {
 	groups  map[uint32]*modelGroup
 	hash    func(*packet.Frame) uint64 // the engine's: see spread_test.go
 	seed    uint64
+	meters  map[uint32]*modelMeter
 	ports   []Port
 	macs    map[string]*modelMAC
 	seq     int
@@ -51,7 +52,7 @@ type modelMAC struct {
 
 func newModel(c Config) *model {
 	c = c.withDefaults()
-	return &model{seed: c.HashSeed, groups: map[uint32]*modelGroup{}, macs: map[string]*modelMAC{}, looked: map[uint8][2]uint64{}, maxMACs: c.MACTableSize, age: c.MACAge, moves: c.LoopMoves, hold: c.LoopHold}
+	return &model{seed: c.HashSeed, meters: map[uint32]*modelMeter{}, groups: map[uint32]*modelGroup{}, macs: map[string]*modelMAC{}, looked: map[uint8][2]uint64{}, maxMACs: c.MACTableSize, age: c.MACAge, moves: c.LoopMoves, hold: c.LoopHold}
 }
 
 // the controller's side
@@ -243,6 +244,9 @@ func (m *model) pipeline(x *modelFrame) {
 		flow.used = m.now
 		x.flow = flow
 		next := -1
+		if in, ok := flow.Instructions.Get(openflow.InstructionMeter); ok {
+			x.dead = !m.meters[in.Meter].pass(x.f, m.now)
+		}
 		if in, ok := flow.Instructions.Get(openflow.InstructionApplyActions); ok {
 			for a := range in.Actions.All() {
 				m.act(x, &a)
@@ -344,7 +348,15 @@ func (m *model) packetIn(x *modelFrame, why openflow.PacketInReason, maxLen uint
 		}
 	}
 	_, md := x.f.Key.Get(packet.Metadata)
-	m.events = append(m.events, packetInEvent(why, table, cookie, maxLen, md, x.f.Bytes()))
+	f := x.f
+	if c := m.meters[openflow.MeterController]; c != nil {
+		f = frameOf(f.InPort, f.Bytes())
+		f.Parse()
+		if !c.pass(f, m.now) {
+			return
+		}
+	}
+	m.events = append(m.events, packetInEvent(why, table, cookie, maxLen, md, f.Bytes()))
 }
 
 func (m *model) act(x *modelFrame, a *openflow.Action) {

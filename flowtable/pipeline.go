@@ -77,6 +77,7 @@ type Pipeline struct {
 	mu     sync.Mutex
 	tables []table
 	groups groups
+	meters meterTable
 	ports  []Port
 	set    *portSet
 	agenda agenda[*Entry]

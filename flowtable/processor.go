@@ -57,6 +57,7 @@ type Processor struct {
 	hashes  [chunk]uint64
 	touched []*path
 	drops   Drops
+	metered meterTally
 	tables  [256]tableCount
 	seen    [4]uint64 // which of tables are not zero
 	scratch []*packet.Frame
@@ -173,8 +174,14 @@ func (pr *Processor) follow(p *path, f *packet.Frame) {
 	for i, e := range p.steps {
 		prog := e.prog
 		pr.at = e
-		var ok bool
-		if f, ok = pr.run(f, prog.apply, i+1 == len(p.steps) && p.last); !ok {
+		ok := true
+		if prog.meter != 0 {
+			f, ok = pr.police(f, prog.meter)
+		}
+		if ok {
+			f, ok = pr.run(f, prog.apply, i+1 == len(p.steps) && p.last)
+		}
+		if !ok {
 			p.packets--
 			p.bytes -= n
 			pr.countSteps(p.steps[:i+1], n)
@@ -205,6 +212,7 @@ func (pr *Processor) end() {
 		pr.flush(p)
 	}
 	pr.touched = pr.touched[:0]
+	pr.metered.flush()
 	for w := range pr.seen {
 		for ; pr.seen[w] != 0; pr.seen[w] &= pr.seen[w] - 1 {
 			i := w<<6 + bits.TrailingZeros64(pr.seen[w])

@@ -69,6 +69,9 @@ func compareWithModel(t *testing.T, seed uint64, steps int) {
 	for range 8 {
 		l.groupMod()
 	}
+	for range 4 {
+		l.meterMod()
+	}
 	for range 12 {
 		l.flowMod()
 	}
@@ -91,6 +94,8 @@ func compareWithModel(t *testing.T, seed uint64, steps int) {
 			l.packetOut()
 		case k == 7:
 			l.flush()
+		case k == 8:
+			l.meterMod()
 		default:
 			l.frames()
 		}
@@ -154,6 +159,20 @@ func (l *life) flowMod() {
 	}
 }
 
+func (l *life) meterMod() {
+	mm := randomMeterMod(l.r)
+	l.step = mm.String()
+	want, code := l.model.meterMod(mm)
+	for _, g := range l.rigs {
+		gone, err := g.MeterMod(l.now, mm)
+		g.Publish()
+		if !isError(err, openflow.ErrMeterModFailed, code) {
+			l.t.Errorf("%v: the engine says %v, the model code %d", mm, err, code)
+		}
+		l.equal("removed with a meter", removedText(gone), sorted(want))
+	}
+}
+
 func sorted(s []string) []string { slices.Sort(s); return s }
 
 func (l *life) equal(what string, engine, model []string) {
@@ -213,7 +232,11 @@ func (l *life) frames() {
 	var batch []arrival
 	for range 1 + l.r.IntN(l.batch) {
 		a := arrival{uint32(1 + l.r.IntN(6)), randomFrame(l.r)}
-		for range 1 + l.r.IntN(3) { // trains: the same frame several times
+		train := 1 + l.r.IntN(3) // the same frame several times
+		if l.batch == 1 {
+			train = 1 // a meter may send each of them another way
+		}
+		for range train {
 			batch = append(batch, a)
 		}
 	}
@@ -265,6 +288,11 @@ func (l *life) check() {
 		}
 		l.equalInOrder("flows", entryTexts(list, l.now), l.model.flowTexts())
 		l.equalInOrder("groups", groupTexts(g.GroupStats(l.now, openflow.GroupAll)), l.model.groupTexts())
+		meters, err := g.Meters(l.now, openflow.MeterAll)
+		if err != nil {
+			l.t.Errorf("%v", err)
+		}
+		l.equalInOrder("meters", meterTexts(meters), l.model.meterTexts())
 		l.equal("MAC tables", macTexts(g.MACs(l.now)), l.model.macTexts())
 		for _, s := range g.TableStats() {
 			if want := l.model.looked[s.Table]; want != [2]uint64{s.Lookups, s.Matched} {
@@ -317,6 +345,9 @@ func randomFlowMod(r *rand.Rand, tables int) *openflow.FlowMod {
 		}
 	}
 	var list []openflow.Instruction
+	if r.IntN(4) == 0 {
+		list = append(list, openflow.Instruction{Type: openflow.InstructionMeter, Meter: uint32(1 + r.IntN(3))})
+	}
 	j := newJudge(fm.Match)
 	if r.IntN(4) != 0 {
 		list = append(list, openflow.ApplyActions(randomActions(r, false, &j)...))
@@ -365,6 +396,7 @@ func randomMatch(r *rand.Rand) openflow.Match {
 		add(3, openflow.WithMask(openflow.IPv4Dst, 0x0a000030|n(4), 0xfffffff3|n(2)<<2))
 		add(5, openflow.Exact(openflow.IPTTL, []uint64{0, 1, 2, 63, 64}[n(5)]))
 		add(6, openflow.Exact(openflow.NwFrag, n(4)))
+		add(4, openflow.Exact(openflow.IPDSCP, []uint64{0, 12, 14, 46}[n(4)]))
 		switch r.IntN(3) {
 		case 0:
 			add(1, openflow.Exact(openflow.IPProto, 6))

@@ -15,6 +15,7 @@ type snapshot struct {
 	ports  *portSet
 	groups groupDirectory
 	alive  slotSet // which of the groups that others watch are live
+	meters *meterSet
 
 	// A path may be reused for every frame equal in these bits of the header words, and, if shape
 	// is set, with the same headers present.
@@ -25,7 +26,7 @@ type snapshot struct {
 // freeze makes the draft a snapshot. Only tables that changed are frozen anew.
 func (p *Pipeline) freeze() *snapshot {
 	p.epoch++
-	s := &snapshot{epoch: p.epoch, ports: p.set}
+	s := &snapshot{epoch: p.epoch, ports: p.set, meters: p.meters.freeze()}
 	p.freezeGroups(s, p.snap.Load())
 	last := -1
 	for i := range p.tables {

@@ -48,8 +48,7 @@ func (pr *Processor) resume(p *path, f *packet.Frame, n uint64) {
 }
 
 // walk is the pipeline of section 5.1: in each table the entry of highest priority; its
-// instructions in the order meter (where section 5.7's will stand), apply, clear, write, metadata,
-// goto; at the end the action set. A table without a matching entry drops the frame and its action
+// instructions in the order meter, apply, clear, write, metadata, goto; at the end the action set. A table without a matching entry drops the frame and its action
 // set.
 func (pr *Processor) walk(f *packet.Frame, table int) {
 	t := &pr.trail
@@ -65,8 +64,14 @@ func (pr *Processor) walk(f *packet.Frame, table int) {
 		t.steps = append(t.steps, e)
 		pr.at = e
 		prog := e.prog
-		var ok bool
-		if f, ok = pr.run(f, prog.apply, false); !ok {
+		ok := true
+		if prog.meter != 0 {
+			f, ok = pr.police(f, prog.meter)
+		}
+		if ok {
+			f, ok = pr.run(f, prog.apply, false)
+		}
+		if !ok {
 			t.whole = false
 			return
 		}

@@ -8,6 +8,7 @@
 //	port.go     show and dump-ports    1(eth1): addr:02:00:00:00:00:01
 //	group.go    dump-groups            group_id=2,type=select,bucket=weight:50,actions=output:2
 //	table.go    dump-tables            table 0: active=2, lookup=6, matched=6
+//	meter.go    dump-meters and so on  meter=1 kbps burst bands=
 //	desc.go     the other short replies
 //
 // The order of fields and the spelling of numbers are Open vSwitch's, version 3.1, when it prints

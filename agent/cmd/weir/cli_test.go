@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/weirswitch/weir/agent"
+	"github.com/weirswitch/weir/openflow"
+	"github.com/weirswitch/weir/openflow/oftest"
 )
 
 // asWeir in the environment makes the test binary be weir: the tests run real processes.
@@ -156,6 +158,19 @@ func (st *station) expect(f []byte) {
 	}
 }
 
+// addMeter gives a bridge meter 7, as a controller would.
+func (s *shell) addMeter(bridge string) {
+	s.t.Helper()
+	c, err := oftest.Dial("unix", filepath.Join(s.run, bridge+".mgmt"), oftest.Config{})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer c.Close()
+	if err := c.Apply(&openflow.MeterMod{Meter: 7, Flags: openflow.MeterKbps, Bands: []openflow.Band{{Type: openflow.BandDrop, Rate: 5}}}); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
 // TestDayOfASwitch starts a detached switch and uses every client command on it.
 func TestDayOfASwitch(t *testing.T) {
 	s := newShell(t)
@@ -173,6 +188,10 @@ func TestDayOfASwitch(t *testing.T) {
 		t.Error(out)
 	}
 	if out := s.ok("flows", "br0"); !strings.Contains(out, "table=0, n_packets=2, n_bytes=120, priority=0 actions=NORMAL\n") {
+		t.Error(out)
+	}
+	s.addMeter("br0")
+	if out := s.ok("meters", "br0"); !strings.HasPrefix(out, "meter=7 kbps bands=\ntype=drop rate=5\nmeter:7 flow_count:0 packet_in_count:0 byte_in_count:0 duration:") {
 		t.Error(out)
 	}
 	fdb := strings.Split(s.ok("fdb", "show"), "\n")

@@ -141,6 +141,13 @@ func (t *tool) groups(fs *flag.FlagSet) func([]string) error {
 	}
 }
 
+func (t *tool) meters(fs *flag.FlagSet) func([]string) error {
+	asJSON := fs.Bool("json", false, "print JSON")
+	return func(words []string) error {
+		return show(t, words, *asJSON, (*agent.Client).Meters, t.printMeters)
+	}
+}
+
 func (t *tool) fdbShow(fs *flag.FlagSet) func([]string) error {
 	asJSON := fs.Bool("json", false, "print JSON")
 	return func(words []string) error {

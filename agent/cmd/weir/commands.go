@@ -57,6 +57,8 @@ func commands() []command {
 			example: "weir flows br0 --table 0", setup: (*tool).flows},
 		{words: []string{"groups"}, args: "[BRIDGE] [--stats] [--json]", most: 1, summary: "groups as ovs-ofctl prints them",
 			example: "weir groups br0 --stats", setup: (*tool).groups},
+		{words: []string{"meters"}, args: "[BRIDGE] [--json]", most: 1, summary: "meters and their counters as ovs-ofctl prints them",
+			example: "weir meters br0", setup: (*tool).meters},
 		{words: []string{"fdb", "show"}, args: "[BRIDGE] [--json]", most: 1, summary: "addresses that the learning switch knows",
 			example: "weir fdb show br0", setup: (*tool).fdbShow},
 		{words: []string{"fdb", "flush"}, args: "[BRIDGE] [--port PORT] [--json]", most: 1, summary: "forget learned addresses",

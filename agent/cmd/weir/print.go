@@ -135,6 +135,15 @@ func (t *tool) printGroups(list []agent.GroupStatus, stats bool) {
 	}
 }
 
+func (t *tool) printMeters(list []agent.MeterStatus) {
+	for i, m := range list {
+		if i > 0 {
+			fmt.Fprintln(t.out)
+		}
+		fmt.Fprint(t.out, m.Config, m.Stats)
+	}
+}
+
 func (t *tool) printFDB(list []agent.MACStatus) {
 	var rows []string
 	for _, m := range list {

@@ -195,25 +195,26 @@ func (a *Agent) Switch(name string) *Switch {
 	return nil
 }
 
-// mayAdd refuses a port for a running bridge that a configuration would refuse, too. What
-// concerns that bridge alone is the Switch's business.
-func (a *Agent) mayAdd(p *PortConfig) error {
+// addPort adds a port to a running bridge, unless a configuration would be refused for it. What
+// concerns that bridge alone is the Switch's business. Of two that want one device at the same time,
+// the second sees the first.
+func (a *Agent) addPort(sw *Switch, p PortConfig) (uint32, error) {
 	if p.Kind == ports.KindInternal {
-		return fmt.Errorf("port %s: an internal device comes from the configuration: set internal there and reload", p.Name)
+		return 0, fmt.Errorf("port %s: an internal device comes from the configuration: set internal there and reload", p.Name)
 	}
 	if p.Kind != ports.KindAFPacket && p.Kind != ports.KindTAP {
-		return nil
+		return sw.AddPort(p)
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, b := range a.bridges {
 		for _, q := range b.sw.Config().Ports {
 			if q.Target == p.Target && (q.Kind == ports.KindAFPacket || q.Kind == ports.KindTAP) {
-				return fmt.Errorf("port %s: the device %s is port %s of bridge %s: it can be in one place only", p.Name, p.Target, q.Name, b.name)
+				return 0, fmt.Errorf("port %s: the device %s is port %s of bridge %s: it can be in one place only", p.Name, p.Target, q.Name, b.name)
 			}
 		}
 	}
-	return nil
+	return sw.AddPort(p)
 }
 
 func (a *Agent) find(name string) *bridge {

@@ -189,10 +189,7 @@ func (c *controlServer) addPort(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := c.agent.mayAdd(&p); err != nil {
-		return nil, err
-	}
-	n, err := c.bridge.sw.AddPort(p)
+	n, err := c.agent.addPort(c.bridge.sw, p)
 	return AddedPort{Number: n, Name: p.Name}, err
 }
 

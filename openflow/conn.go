@@ -14,8 +14,8 @@ import (
 // Nothing after it can be trusted, so the connection must be closed.
 var ErrFraming = errors.New("openflow: not an OpenFlow stream")
 
-// Sizes of the buffers of a Conn. The reader begins small, for tools that say two words, and never
-// grows beyond one message and a second one begun.
+// Sizes of the buffers of a Conn. The reader begins small, for tools that say two words, and grows for
+// a long message or while the stream has more than it holds.
 const (
 	readBufferMin = 4 << 10
 	readBufferMax = 128 << 10
@@ -35,7 +35,8 @@ type Conn struct {
 
 	// Owned by the reader.
 	in         []byte
-	start, end int // in[start:end] has been read from nc and not been handed out
+	start, end int  // in[start:end] has been read from nc and not been handed out
+	burst      bool // the last read filled at least half of in
 	limit      int
 
 	mu  sync.Mutex
@@ -104,6 +105,7 @@ func (c *Conn) fill(n int) error {
 	for c.end-c.start < n {
 		got, err := c.nc.Read(c.in[c.end:])
 		c.end += got
+		c.burst = c.end == len(c.in) && got >= len(c.in)/2
 		if err != nil && c.end-c.start < n {
 			if err == io.EOF && (c.end > c.start || n > HeaderSize) {
 				return io.ErrUnexpectedEOF
@@ -114,16 +116,18 @@ func (c *Conn) fill(n int) error {
 	return nil
 }
 
-// makeRoom moves what is left to the front, into a larger buffer when n asks for one. Messages handed
-// out die here, which is why ReadMessage says so.
+// makeRoom moves what is left to the front, into a larger buffer when n or a burst asks for one.
+// Messages handed out die here, which is why ReadMessage says so.
 func (c *Conn) makeRoom(n int) {
-	to := c.in
-	if n > len(to) {
-		size := len(to)
-		for size < n {
-			size *= 2
-		}
-		to = make([]byte, min(2*size, readBufferMax))
+	to, size := c.in, len(c.in)
+	for size < n {
+		size *= 2
+	}
+	if size > len(to) || c.burst {
+		size = min(2*size, readBufferMax)
+	}
+	if size > len(to) {
+		to = make([]byte, size)
 	}
 	c.end = copy(to, c.in[c.start:c.end])
 	c.start, c.in = 0, to

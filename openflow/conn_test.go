@@ -141,6 +141,46 @@ func TestConnBuffered(t *testing.T) {
 }
 
 // TestConnWriters: many writers, every message whole, each writer's in its own order.
+// stream is a net.Conn that gives from its bytes what a Read has room for, at most most.
+type stream struct {
+	net.Conn
+	bytes []byte
+	most  int
+	reads int
+}
+
+func (s *stream) Read(b []byte) (int, error) {
+	n := copy(b[:min(len(b), s.most)], s.bytes)
+	if s.bytes = s.bytes[n:]; n == 0 {
+		return 0, io.EOF
+	}
+	s.reads++
+	return n, nil
+}
+
+// TestConnBursts: a burst of FLOW_MODs is read in large pieces, for whoever reads shares a
+// publication among what one read brought. Who says little costs little memory, however long.
+func TestConnBursts(t *testing.T) {
+	var burst []byte
+	for i := range 20_000 {
+		burst = Append(burst, uint32(i), &EchoRequest{make([]byte, 92)})
+	}
+	for _, c := range []struct{ most, reads, buffer int }{{1 << 20, 60, readBufferMax}, {100, 21_000, readBufferMin}, {700, 5_000, readBufferMin}} {
+		s := &stream{bytes: burst, most: c.most}
+		conn := NewConn(s)
+		n := 0
+		for {
+			if _, err := conn.ReadMessage(); err != nil {
+				break
+			}
+			n++
+		}
+		if n != 20_000 || s.reads > c.reads || len(conn.in) > c.buffer {
+			t.Errorf("at most %d bytes a read: %d messages in %d reads, a buffer of %d; expected at most %d reads and %d bytes", c.most, n, s.reads, len(conn.in), c.reads, c.buffer)
+		}
+	}
+}
+
 func TestConnWriters(t *testing.T) {
 	a, b := pair(t)
 	c := NewConn(a)

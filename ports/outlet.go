@@ -25,11 +25,27 @@ type outlet struct {
 	fin Finisher // guarded by mu
 }
 
+// lot is how many bytes go into a ring before its reader is woken and let in, so that
+// both sides of a batch of super-frames work at once.
+const lot = 256 << 10
+
 // write queues frames and answers how many were taken; a super-frame counts as
-// taken when one of its segments was. All that is lost is counted by reason.
+// taken when one of its segments was. All that is lost is counted by reason. The
+// reader is woken once a batch, and sees it whole unless it is larger than a lot.
 func (o *outlet) write(r *ring, frames []*packet.Frame) (taken int) {
-	packets, size := 0, 0
+	if !o.offload {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+	}
+	packets, size, queued := 0, 0, 0
+	r.mu.Lock()
 	for _, f := range frames {
+		if queued > lot {
+			queued = 0
+			r.mu.Unlock()
+			signal(r.wake)
+			r.mu.Lock()
+		}
 		var n, bytes int
 		if o.offload {
 			n, bytes = o.whole(r, f)
@@ -37,9 +53,13 @@ func (o *outlet) write(r *ring, frames []*packet.Frame) (taken int) {
 			n, bytes = o.finished(r, f)
 		}
 		if n > 0 {
-			packets, size = packets+n, size+bytes
+			packets, size, queued = packets+n, size+bytes, queued+bytes
 			taken++
 		}
+	}
+	r.mu.Unlock()
+	if packets > 0 {
+		signal(r.wake)
 	}
 	if o.count {
 		o.counters.CountTx(packets, size)
@@ -47,7 +67,7 @@ func (o *outlet) write(r *ring, frames []*packet.Frame) (taken int) {
 	return taken
 }
 
-// whole queues one frame as it is, with its offload state.
+// whole queues one frame as it is, with its offload state. r.mu is held.
 func (o *outlet) whole(r *ring, f *packet.Frame) (n, bytes int) {
 	b := f.Bytes()
 	switch {
@@ -55,7 +75,7 @@ func (o *outlet) whole(r *ring, f *packet.Frame) (n, bytes int) {
 		o.counters.DropTx(DropTruncated, 1)
 	case f.Offload.GSO == packet.GSONone && !fits(b, o.mtu):
 		o.counters.DropTx(DropTooBig, 1)
-	case !r.push(b, f.Offload):
+	case !r.pushLocked(b, f.Offload):
 		o.counters.DropTx(DropFull, 1)
 	default:
 		return 1, len(b)
@@ -63,16 +83,15 @@ func (o *outlet) whole(r *ring, f *packet.Frame) (n, bytes int) {
 	return 0, 0
 }
 
-// finished queues one frame as the plain frames that it stands for.
+// finished queues one frame as the plain frames that it stands for. o.mu and
+// r.mu are held.
 func (o *outlet) finished(r *ring, f *packet.Frame) (n, bytes int) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
 	if reason, ok := o.fin.Begin(f, o.mtu); !ok {
 		o.counters.DropTx(reason, 1)
 		return 0, 0
 	}
 	for b := o.fin.Next(); b != nil; b = o.fin.Next() {
-		if !r.push(b, packet.Offload{}) {
+		if !r.pushLocked(b, packet.Offload{}) {
 			o.counters.DropTx(DropFull, 1)
 			continue
 		}

@@ -83,6 +83,7 @@ func (r *ring) push(b []byte, o packet.Offload) bool {
 	return ok
 }
 
+// pushLocked is push for those who hold r.mu; they signal wake themselves, once for many.
 func (r *ring) pushLocked(b []byte, o packet.Offload) bool {
 	off, ok := r.place(len(b))
 	if !ok || r.closed {

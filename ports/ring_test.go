@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"math/rand/v2"
+	"runtime"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -82,6 +83,61 @@ func TestRingIsBounded(t *testing.T) {
 		}
 		r.lend(frames)
 		r.lend(frames)
+	}
+}
+
+// waiting is how many slots are in use.
+func waiting(r *ring) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return int(r.tail - r.free)
+}
+
+// TestOutletQueuesABatchAtOnce: a reader that always looks meets whole batches only, for the lock is
+// taken once for each.
+func TestOutletQueuesABatchAtOnce(t *testing.T) {
+	for _, offload := range []bool{true, false} {
+		r := newRing(ringSlots, ringBytes)
+		o := outlet{counters: new(Counters), offload: offload}
+		batch := make([]*packet.Frame, 16)
+		for i := range batch {
+			batch[i] = packet.NewFrame(64)
+			batch[i].SetBytes(make([]byte, 60))
+		}
+		const batches = 2000
+		go func() {
+			defer r.close()
+			for range batches {
+				for waiting(r) > ringSlots/2 {
+					runtime.Gosched()
+				}
+				o.write(r, batch)
+			}
+		}()
+		frames := make([]*packet.Frame, 2*ringSlots)
+		for i := range frames {
+			frames[i] = new(packet.Frame)
+		}
+		for !r.isClosed() {
+			if n, _ := r.lend(frames); n%len(batch) != 0 {
+				t.Fatalf("offload %v: the reader got %d frames, not batches of %d", offload, n, len(batch))
+			}
+		}
+	}
+}
+
+// TestOutletWakesTheReaderOnce: for a batch of which something was queued.
+func TestOutletWakesTheReaderOnce(t *testing.T) {
+	r := newRing(ringSlots, ringBytes)
+	o := outlet{counters: new(Counters), offload: true}
+	f := packet.NewFrame(64)
+	f.SetBytes(make([]byte, 5)) // too short
+	if o.write(r, []*packet.Frame{f}) != 0 || len(r.wake) != 0 {
+		t.Error("the reader was woken for nothing")
+	}
+	f.SetBytes(make([]byte, 60))
+	if o.write(r, []*packet.Frame{f, f}) != 2 || len(r.wake) != 1 {
+		t.Error("the reader was not woken")
 	}
 }
 

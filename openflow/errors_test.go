@@ -66,6 +66,8 @@ func TestMatchErrors(t *testing.T) {
 		{"16-bit in_port of NXM", "00000002 0001", BMCBadField},
 		{"twice", "80000606 010203040506 | 80000606 010203040506", BMCDupField},
 		{"twice under two names", "80000606 010203040506 | 00000206 010203040506", BMCDupField},
+		{"register in a pair", "00010004 00000001 | 80010008 0000000200000000", BMCDupField},
+		{"pair of a register", "80010208 0000000200000000 | 00010604 00000001", BMCDupField},
 		{"mask on in_port", "80000108 00000001 ffffffff", BMCBadMask},
 		{"mask on eth_type", "80000b04 0800 ffff", BMCBadMask},
 		{"mask on ip_proto", ipv4 + "80001502 06ff", BMCBadMask},

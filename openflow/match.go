@@ -234,6 +234,19 @@ type fieldState struct {
 
 func (s *fieldState) has(id FieldID) bool { return s.seen[id>>6]&(1<<(id&63)) != 0 }
 
+// hasPart reports a register whose pair has been read, or a pair of which a register has: one piece
+// of memory under two names, which could be asked to be two values.
+func (s *fieldState) hasPart(id FieldID) bool {
+	switch {
+	case id >= XReg0:
+		first := Reg0 + 2*(id-XReg0)
+		return s.has(first) || s.has(first+1)
+	case id >= Reg0:
+		return s.has(XReg0 + (id-Reg0)/2)
+	}
+	return false
+}
+
 func (s *fieldState) add(f *Field) {
 	s.seen[f.ID>>6] |= 1 << (f.ID & 63)
 	switch f.ID {
@@ -277,7 +290,7 @@ func checkMatch(b []byte) error {
 		if err != nil {
 			return err
 		}
-		if s.has(f.ID) {
+		if s.has(f.ID) || s.hasPart(f.ID) {
 			return matchError(BMCDupField, "%s is there twice", f.ID)
 		}
 		if err := checkFieldValue(&f); err != nil {

@@ -312,5 +312,5 @@ func (s *Switch) applyMiss(old, cfg *BridgeConfig) error {
 		s.pipe.Publish()
 		return err
 	}
-	return s.installMissEntry()
+	return s.installMissEntry(cfg.TableMiss)
 }

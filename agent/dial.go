@@ -173,24 +173,33 @@ func (c *controller) up() {
 	c.log.Infof("connected")
 }
 
-// down forgets the connection. A standalone bridge without any controller decides alone again: its
-// table-miss entry comes back, and what the controllers installed stays.
+// down forgets the connection.
 func (c *controller) down() {
 	s := c.sw
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	c.channel = nil
-	lost := c.served
-	if lost {
+	if c.served {
 		c.served = false
-		s.connected--
+		s.loseController()
 	}
-	alone := lost && s.connected == 0 && s.running.Err() == nil && s.cfg.FailMode != FailSecure
-	s.mu.Unlock()
-	if !alone {
+}
+
+// loseController counts one controller less. A standalone bridge without any decides alone again: its
+// table-miss entry comes back, and what the controllers installed stays. mu is held to the end, so
+// that a controller that connects at this moment has the last word.
+func (s *Switch) loseController() {
+	s.connected--
+	if s.connected > 0 || s.running.Err() != nil || s.cfg.FailMode == FailSecure {
 		return
 	}
-	s.log.Warnf("no controller left: standalone, the table-miss entry is %s again", s.Config().TableMiss)
-	if err := s.installMissEntry(); err != nil {
+	miss := s.cfg.TableMiss
+	if miss == MissDrop { // no entry is what drops
+		s.log.Warnf("no controller left: standalone, with the entries as they are")
+		return
+	}
+	s.log.Warnf("no controller left: standalone, the table-miss entry is %s again", miss)
+	if err := s.installMissEntry(miss); err != nil {
 		s.log.Errorf("the table-miss entry cannot be installed: %v", err)
 	}
 }
@@ -359,13 +368,24 @@ func (s *Switch) serveTool(ctx context.Context, nc net.Conn, peer string) {
 	}
 }
 
-// Serve speaks OpenFlow over nc as with a configured controller, until the connection ends. It is
-// for programs that hold the controller's end of a net.Pipe.
+// Serve speaks OpenFlow over nc as with a configured controller, until the connection ends: while it
+// lasts the switch has a controller. It is for programs that hold the controller's end of a net.Pipe.
 func (s *Switch) Serve(nc net.Conn) error {
 	c := s.newChannel(nc, "in-memory", false, ControllerConfig{})
 	stop := context.AfterFunc(s.running, func() { c.end(errClosing) })
 	defer stop()
-	return c.run()
+	c.onUp = func() {
+		s.mu.Lock()
+		s.connected++
+		s.mu.Unlock()
+	}
+	err := c.run()
+	if c.up.Load() {
+		s.mu.Lock()
+		s.loseController()
+		s.mu.Unlock()
+	}
+	return err
 }
 
 // close stops accepting, ends the connections and unlinks the socket.

@@ -81,6 +81,55 @@ func TestControllerOverTCP(t *testing.T) {
 	}
 }
 
+// TestLastControllerGoes: the bridge decides alone again and says what is true; a connection of Serve
+// is a controller as any other.
+func TestLastControllerGoes(t *testing.T) {
+	for _, miss := range []TableMiss{MissNormal, MissDrop} {
+		log := new(syncBuffer)
+		b := newBench(t, 0, func(c *BridgeConfig, e *Env) {
+			c.TableMiss, e.Log = miss, NewLogger(log, LogConfig{Level: "info"})
+		})
+		first, second := b.connect(), b.connect()
+		first.features()
+		second.features()
+		first.send(deleteAll())
+		first.barrier()
+		first.nc.Close()
+		second.barrier()
+		if !b.sw.Status().Connected || len(b.sw.Flows(-1)) != 0 {
+			t.Errorf("%s: with a controller left: %+v, flows %v", miss, b.sw.Status(), b.sw.Flows(-1))
+		}
+		second.nc.Close()
+		want := map[TableMiss]string{MissNormal: "the table-miss entry is normal again", MissDrop: "with the entries as they are"}[miss]
+		waitFor(t, "the log to say so", func() bool { return strings.Contains(log.String(), want) })
+		waitFor(t, "the entry", func() bool { return (len(b.sw.Flows(-1)) == 1) == (miss == MissNormal) })
+		if b.sw.Status().Connected || strings.Contains(log.String(), "drop again") {
+			t.Errorf("%s: connected %v, log %s", miss, b.sw.Status().Connected, log)
+		}
+	}
+}
+
+// TestControllerComesAsTheLastOneGoes: whatever the order, the one that comes has the last word on
+// the table-miss entry.
+func TestControllerComesAsTheLastOneGoes(t *testing.T) {
+	b := newBench(t, 0)
+	for i := range 300 {
+		old := b.connect()
+		old.features()
+		go old.nc.Close()
+		p := b.connect()
+		p.send(add(0, openflow.NewMatch(), openflow.Output(7)))
+		p.barrier()
+		waitFor(t, "the old one to leave", func() bool { return len(*b.sw.channels.Load()) == 1 })
+		p.barrier()
+		if f := b.sw.Flows(-1); len(f) != 1 || f[0].Actions != "output:7" {
+			t.Fatalf("round %d: flows %+v", i, f)
+		}
+		p.nc.Close()
+		waitFor(t, "both to leave", func() bool { return !b.sw.Status().Connected && len(*b.sw.channels.Load()) == 0 })
+	}
+}
+
 // TestManagementSocket: a socket that a killed process left behind is replaced, a living one is not.
 func TestManagementSocket(t *testing.T) {
 	dir := socketDir(t)

@@ -75,12 +75,9 @@ func flowStats(e *flowtable.Entry, now time.Duration) openflow.FlowStats {
 	}
 }
 
-// installMissEntry puts the configured table-miss entry (section 5.4) into table 0, in place of
-// whatever entry has empty match and priority 0 there.
-func (s *Switch) installMissEntry() error {
-	s.mu.Lock()
-	miss := s.cfg.TableMiss
-	s.mu.Unlock()
+// installMissEntry puts the table-miss entry (section 5.4) into table 0, in place of whatever entry
+// has empty match and priority 0 there; for MissDrop it does nothing.
+func (s *Switch) installMissEntry(miss TableMiss) error {
 	port := openflow.PortNormal
 	switch miss {
 	case MissDrop:

@@ -139,7 +139,7 @@ func BenchmarkForwardNormal(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer sw.Close()
-	if err := sw.installMissEntry(); err != nil {
+	if err := sw.installMissEntry(sw.cfg.TableMiss); err != nil {
 		b.Fatal(err)
 	}
 	be := &bench{sw: sw}

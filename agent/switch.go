@@ -85,7 +85,7 @@ type Switch struct {
 	generation  uint64 // of the last master or slave request (section 6.3.5)
 	generated   bool   // generation has been set
 	fragments   openflow.FragFlags
-	connected   int // configured controllers with a finished handshake
+	connected   int // controllers with a finished handshake, those of Serve among them
 	tick        Timer
 }
 
@@ -190,7 +190,7 @@ func (s *Switch) Start() error {
 
 func (s *Switch) start() error {
 	if s.cfg.FailMode != FailSecure {
-		if err := s.installMissEntry(); err != nil {
+		if err := s.installMissEntry(s.cfg.TableMiss); err != nil {
 			return err
 		}
 	}

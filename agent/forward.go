@@ -56,9 +56,11 @@ func newWorker(sw *Switch) *worker {
 }
 
 // forwardFrom is a port's goroutine: wait for frames, borrow a worker, forward, give it back.
-// An idle port costs nothing but this goroutine.
+// An idle port costs nothing but this goroutine. It begins when all ports of the configuration are
+// there: a capture's first frames are not for the few that happen to be open by then.
 func (s *Switch) forwardFrom(p *port) {
 	defer close(p.done)
+	<-s.flowing
 	for p.dev.Wait() == nil {
 		w := <-s.workers
 		failed := w.serve(p)

@@ -69,6 +69,8 @@ type Switch struct {
 	started bool
 	closed  bool
 
+	flowing    chan struct{} // closed by letFlow: ports are read from now on
+	letFlow    func()
 	portEvents chan struct{} // has a token when some port's Info changed
 	stop       context.CancelFunc
 	running    context.Context
@@ -111,9 +113,10 @@ func NewSwitch(cfg BridgeConfig, env Env) (*Switch, error) {
 		name: cfg.Name, env: env, clock: env.Clock, cfg: cfg, born: env.Clock.Now(),
 		log:        env.Log.Part("switch").With("bridge", cfg.Name),
 		numbers:    map[string]uint32{},
-		portEvents: make(chan struct{}, 1),
-		workers:    make(chan *worker, env.Workers),
+		portEvents: make(chan struct{}, 1), flowing: make(chan struct{}),
+		workers: make(chan *worker, env.Workers),
 	}
+	s.letFlow = sync.OnceFunc(func() { close(s.flowing) })
 	s.running, s.stop = context.WithCancel(context.Background())
 	s.mac, s.dpid = identity(&cfg, &env)
 	s.pipe = flowtable.New(flowtable.Config{
@@ -200,6 +203,7 @@ func (s *Switch) start() error {
 	if err := s.listenAll(s.cfg); err != nil {
 		return err
 	}
+	s.letFlow()
 	s.group.Go(s.watchPorts)
 	s.mu.Lock()
 	s.tick = s.clock.AfterFunc(expireEvery, s.expire)
@@ -244,6 +248,7 @@ func (s *Switch) close() error {
 		c.end(errClosing)
 	}
 	s.group.Wait()
+	s.letFlow() // a start that failed half-way
 	for _, p := range s.table.Load().list {
 		errs = append(errs, s.takeOut(p))
 	}

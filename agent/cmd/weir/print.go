@@ -26,12 +26,16 @@ func (t *tool) printJSON(v any) error {
 
 // table writes rows whose columns are separated by tabs.
 func (t *tool) table(header string, rows []string) {
-	tw := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
+	var text strings.Builder
+	tw := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(tw, header)
 	for _, r := range rows {
 		fmt.Fprintln(tw, r)
 	}
 	tw.Flush()
+	for line := range strings.Lines(text.String()) {
+		fmt.Fprintln(t.out, strings.TrimRight(line, " \n"))
+	}
 }
 
 func portNumber(n uint32) string {

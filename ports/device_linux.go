@@ -27,13 +27,14 @@ type device struct {
 	mtu   atomic.Int64 // of the interface; 0 while there is none
 	info  atomic.Pointer[Info]
 
-	mu      sync.Mutex // one change at a time
-	closed  bool       // guarded by mu
-	link    link       // guarded by mu: the interface in use; index 0 = none
-	problem string     // guarded by mu: why there is none
-	wasMTU  int        // guarded by mu: what we changed the MTU from; 0 = nothing changed
-	downed  bool       // guarded by mu: it was up and SetUp switched it off
-	undo    func()     // guarded by mu: takes back what else was put on the interface; may be nil
+	mu      sync.Mutex   // one change at a time
+	closed  bool         // guarded by mu
+	link    link         // guarded by mu: the interface in use; index 0 = none
+	problem string       // guarded by mu: why there is none
+	wasMTU  int          // guarded by mu: what we changed the MTU from; 0 = nothing changed
+	downed  bool         // guarded by mu: it was up and SetUp switched it off
+	remake  func() error // guarded by mu: makes an interface again that was the port's own; may be nil
+	undo    func()       // guarded by mu: takes back what else was put on the interface; may be nil
 }
 
 // attacher binds a port to an interface and lets go of it. Both are called
@@ -104,7 +105,17 @@ func (d *device) relink() error {
 func (d *device) find() error {
 	d.problem = fmt.Sprintf("there is no interface %s; the port starts to work when there is", d.spec.Target)
 	got, ok := d.links.name(d.spec.Target)
+	problem := ""
+	if !ok && d.remake != nil { // somebody deleted what the port had made
+		if err := d.remake(); err != nil {
+			problem = fmt.Sprintf("making interface %s again after it was deleted: %v", d.spec.Target, err)
+		}
+		got, ok = d.links.name(d.spec.Target)
+	}
 	if !ok {
+		if problem != "" {
+			d.problem = problem
+		}
 		return nil
 	}
 	if !got.ether {
@@ -116,7 +127,7 @@ func (d *device) find() error {
 		d.problem = err.Error()
 		return err
 	}
-	d.link, d.problem = got, ""
+	d.link, d.problem = got, problem
 	if d.spec.MTU != 0 && d.spec.MTU != got.mtu {
 		if err := d.setMTU(d.spec.MTU); err != nil {
 			d.problem = err.Error()

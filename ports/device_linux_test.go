@@ -414,6 +414,7 @@ func TestTapKinds(t *testing.T) {
 	} else {
 		t.Log(err)
 	}
+	persistent("gone", 0)
 	p := sw.port("tap:gone")
 	eventually(t, "gone up", func() bool { return p.Info().LinkUp })
 	sw.must(sw.net.LinkDel(sw.link("gone")))
@@ -423,6 +424,44 @@ func TestTapKinds(t *testing.T) {
 	sw.raw("gone", testFrame("", 100))
 	if got := read(t, p, 1); len(got) != 1 {
 		t.Error("nothing is read from a tap that came back")
+	}
+}
+
+// TestDeletedByAnother: what weir made and somebody else deleted is made again with its settings, and
+// goes when the port closes.
+func TestDeletedByAnother(t *testing.T) {
+	sw := newSpace(t)
+	sw.quiet()
+	for name, spec := range map[string]string{
+		"vm1": "tap:vm1,mtu=1300",
+		"br0": "internal:br0,address=10.0.0.254/24,mac=02:aa:00:00:00:01,mtu=1400",
+	} {
+		p := sw.port(spec)
+		eventually(t, name+" up", func() bool { return p.Info().LinkUp })
+		before := p.Info()
+		for range 3 {
+			was := p.Info().IfIndex
+			sw.must(sw.net.LinkDel(sw.link(name)))
+			eventually(t, name+" made again", func() bool { return p.Info().LinkUp && p.Info().IfIndex != was })
+		}
+		now := p.Info()
+		if now.MTU != before.MTU || !bytes.Equal(now.MAC, before.MAC) || now.Problem != "" {
+			t.Errorf("%+v, before %+v", now, before)
+		}
+		list, err := sw.net.AddrList(sw.link(name), netlink.FAMILY_V4)
+		if err != nil || len(list) != len(p.(*tap).spec.ArgAll("address")) {
+			t.Errorf("%s has the addresses %v, %v", name, list, err)
+		}
+		done := make(chan [][]byte)
+		go func() { done <- read(t, p, 1) }()
+		sw.raw(name, testFrame("", 100))
+		if got := <-done; len(got) != 1 || !bytes.Equal(got[0], testFrame("", 100)) {
+			t.Errorf("%s: read %x", name, got)
+		}
+		_ = p.Close()
+		if _, err := sw.net.LinkByName(name); err == nil {
+			t.Errorf("%s is still there", name)
+		}
 	}
 }
 

@@ -36,8 +36,12 @@ func openInternal(spec Spec, o Options) (Port, error) {
 func (p *tap) addAddresses() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	return p.putAddresses(p.link.index)
+}
+
+// putAddresses gives them to the interface of that index. p.mu is held.
+func (p *tap) putAddresses(index int) error {
 	var added []*netlink.Addr
-	index := p.link.index
 	p.undo = func() {
 		for _, a := range added {
 			_ = p.links.request.AddrDel(numbered(index), a)
@@ -49,7 +53,7 @@ func (p *tap) addAddresses() error {
 			return fmt.Errorf("address %q: %w; it is written as 10.0.0.254/24 or fd00::1/64", text, err)
 		}
 		if err := p.links.request.AddrReplace(numbered(index), a); err != nil {
-			return fmt.Errorf("giving %s the address %s: %w", p.link.name, text, needs(err, "CAP_NET_ADMIN"))
+			return fmt.Errorf("giving %s the address %s: %w", p.spec.Target, text, needs(err, "CAP_NET_ADMIN"))
 		}
 		added = append(added, a)
 	}

@@ -26,7 +26,8 @@ import (
 type tap struct {
 	device
 	lease *lease
-	made  bool // by us, so that it vanishes with us
+	made  bool             // by us, so that it vanishes with us
+	mac   net.HardwareAddr // what it was made with, for the next time
 
 	vnet vnetHdr        // of the one reader
 	iov  *[2]unix.Iovec // of the one reader: header, frame
@@ -106,20 +107,33 @@ func (p *tap) make() error {
 		_ = unix.Close(fd)
 		return fmt.Errorf("tap %s was made and is not there; was it removed or renamed at once?", name)
 	}
-	p.made, p.opened = true, l.index
+	p.made, p.opened, p.remake = true, l.index, p.makeAgain
 	if err := p.lease.put(fd); err != nil {
 		return fmt.Errorf("tap %s: %w", name, err)
 	}
 	if mac, err := net.ParseMAC(p.spec.Arg("mac")); err == nil {
-		if err := p.links.request.LinkSetHardwareAddr(numbered(l.index), mac); err != nil {
-			return fmt.Errorf("giving tap %s the address %s: %w", name, mac, err)
-		}
+		p.mac = mac
+	}
+	if p.mac == nil {
+		p.mac = net.HardwareAddr(l.mac)
+	} else if err := p.links.request.LinkSetHardwareAddr(numbered(l.index), p.mac); err != nil {
+		return fmt.Errorf("giving tap %s the address %s: %w", name, p.mac, err)
 	}
 	if err := p.links.setUp(l.index, true); err != nil {
 		return fmt.Errorf("switching tap %s on: %w", name, needs(err, "CAP_NET_ADMIN"))
 	}
 	p.links.ask(name)
 	return nil
+}
+
+// makeAgain makes the interface with its settings after somebody else deleted
+// it; find gives it its MTU. What fails after the making is told and done
+// without. p.mu is held.
+func (p *tap) makeAgain() error {
+	if err := p.make(); err != nil {
+		return err
+	}
+	return p.putAddresses(p.opened)
 }
 
 // attachTo opens the program's side of the tap of that name, which is made
@@ -195,7 +209,7 @@ func (p *tap) attach(l link) error {
 	if err != nil {
 		return err
 	}
-	p.made, p.opened = false, l.index
+	p.made, p.opened, p.remake = false, l.index, nil
 	return p.lease.put(fd)
 }
 

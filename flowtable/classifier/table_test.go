@@ -50,28 +50,40 @@ func TestManyPriorities(t *testing.T) {
 	}
 }
 
-// TestAllPriorities: every priority there is under one key, put in and taken out. What an edit costs
-// must not grow with the number of rules that share a key: a minute here would be a minute under the
-// lock of all tables.
+// TestAllPriorities: thousands of priorities under one key, put in, replaced and taken out, cost
+// little more than as many keys of one priority: what an edit costs must not grow with the number of
+// rules that share a key, for it is done under the lock of all tables.
 func TestAllPriorities(t *testing.T) {
-	const n = 1 << 16
-	var table Table[int]
-	start := time.Now()
-	for _, last := range []bool{false, true} {
-		for p := range n {
-			if old := table.Insert(ruleOn(3, 42, uint16(p), p)); (old != nil) != last {
-				t.Fatalf("priority %d replaced %v", p, old)
+	const n = 1 << 14
+	edit := func(rule func(i int) *Rule[int]) time.Duration {
+		var table Table[int]
+		start := time.Now()
+		for _, again := range []bool{false, true} {
+			for i := range n {
+				if old := table.Insert(rule(i)); (old != nil) != again {
+					t.Fatalf("rule %d replaced %v", i, old)
+				}
 			}
 		}
+		for i := range n {
+			r := rule(i)
+			key, mask := r.Key(), r.Mask()
+			if r = table.Find(&key, &mask, r.Priority); r == nil || r.Value != i || !table.Delete(r) {
+				t.Fatalf("rule %d cannot be found and deleted: %v", i, r)
+			}
+		}
+		return time.Since(start)
 	}
-	for p := range n {
-		if r := table.Find(&packet.Key{3: 42}, &packet.Mask{3: ^uint64(0)}, uint16(p)); r == nil || r.Value != p || !table.Delete(r) {
-			t.Fatalf("priority %d cannot be found and deleted: %v", p, r)
+	best := 1e9
+	for range 3 { // other work on the machine may hold up one of the two
+		keys := edit(func(i int) *Rule[int] { return ruleOn(3, uint64(i), 7, i) })
+		priorities := edit(func(i int) *Rule[int] { return ruleOn(3, 42, uint16(i), i) })
+		best = min(best, float64(priorities)/float64(keys))
+		if best < 60 {
+			return
 		}
 	}
-	if took := time.Since(start); took > 10*time.Second {
-		t.Errorf("%d edits took %v", 3*n, took)
-	}
+	t.Errorf("priorities cost %.0f times as much as keys", best)
 }
 
 // TestCollisions gives different keys the same hash by force.

@@ -46,12 +46,11 @@ func (s *Switch) Apply(cfg BridgeConfig) error {
 	s.dropControllers(cfg.Controllers)
 	errs = append(errs, s.changePorts(newPorts))
 	for _, c := range cfg.Controllers {
-		if !s.hasController(c) {
-			s.addController(c)
-		}
+		s.changeController(c)
 	}
 	s.pipe.SetMACTable(cfg.MACTable.Size, cfg.MACTable.Age)
 	s.pipe.SetForwardReserved(cfg.ForwardBPDU)
+	s.resizeQueues()
 	errs = append(errs, s.applyMiss(&old, &cfg))
 	err := errors.Join(errs...)
 	if err != nil {
@@ -270,11 +269,12 @@ func (s *Switch) dropListeners(keep []Target) error {
 	return errors.Join(errs...)
 }
 
+// dropControllers ends those whose target is no longer called.
 func (s *Switch) dropControllers(keep []ControllerConfig) {
 	s.mu.Lock()
 	var gone, stay []*controller
 	for _, c := range s.controllers {
-		if slices.Contains(keep, c.cfg) {
+		if slices.ContainsFunc(keep, func(k ControllerConfig) bool { return k.Target == c.target }) {
 			stay = append(stay, c)
 		} else {
 			gone = append(gone, c)
@@ -287,10 +287,29 @@ func (s *Switch) dropControllers(keep []ControllerConfig) {
 	}
 }
 
-func (s *Switch) hasController(cfg ControllerConfig) bool {
+// changeController brings one controller to its new settings; a session that is there goes on.
+func (s *Switch) changeController(cfg ControllerConfig) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	return slices.ContainsFunc(s.controllers, func(c *controller) bool { return c.cfg == cfg })
+	i := slices.IndexFunc(s.controllers, func(c *controller) bool { return c.target == cfg.Target })
+	var have *controller
+	if i >= 0 {
+		have = s.controllers[i]
+	}
+	s.mu.Unlock()
+	switch {
+	case have == nil:
+		s.addController(cfg)
+	case have.settings() != cfg:
+		have.renew(cfg)
+	}
+}
+
+// resizeQueues applies packet-in-queue to the connections that are there.
+func (s *Switch) resizeQueues() {
+	n := s.packetInQueue()
+	for _, c := range *s.channels.Load() {
+		c.out.resize(n)
+	}
 }
 
 // applyMiss brings the table-miss entry in line when fail mode or table-miss changed and no

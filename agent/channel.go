@@ -38,7 +38,6 @@ type Channel struct {
 	out   *outbox
 	peer  string
 	tool  bool          // accepted by a listener: quiet until it asks (CONTRACT of service connections)
-	probe time.Duration // silence before an ECHO_REQUEST; 0 = never
 	onUp  func()        // called once the versions are agreed; may be nil
 	ended chan struct{} // closed when run has returned
 
@@ -48,6 +47,7 @@ type Channel struct {
 	wantPortStatus  atomic.Uint32
 	wantFlowRemoved atomic.Uint32
 
+	probe    atomic.Int64 // time.Duration of silence before an ECHO_REQUEST; 0 = never
 	up       atomic.Bool  // the versions are agreed
 	busy     atomic.Bool  // a message is being handled
 	heard    atomic.Int64 // clock when bytes last came in
@@ -70,11 +70,12 @@ type Channel struct {
 // newChannel wraps a connection. settings has the limits of a controller; a tool gets the defaults.
 func (s *Switch) newChannel(nc net.Conn, peer string, tool bool, settings ControllerConfig) *Channel {
 	c := &Channel{
-		sw: s, nc: nc, conn: openflow.NewConn(nc), peer: peer, tool: tool, probe: settings.InactivityProbe,
+		sw: s, nc: nc, conn: openflow.NewConn(nc), peer: peer, tool: tool,
 		log:   s.env.Log.Part("channel").With("bridge", s.name).With("controller", peer),
 		out:   newOutbox(s.clock, s.packetInQueue(), settings.PacketInRate, settings.PacketInBurst),
 		ended: make(chan struct{}), role: openflow.RoleEqual, async: defaultAsync, since: s.clock.Now(),
 	}
+	c.probe.Store(int64(settings.InactivityProbe))
 	c.missLen.Store(defaultMissLen)
 	c.heard.Store(int64(c.since))
 	return c
@@ -187,8 +188,19 @@ func (c *Channel) greet() error {
 	if c.onUp != nil {
 		c.onUp()
 	}
-	c.arm(c.probe)
+	c.arm(c.silence())
 	return nil
+}
+
+func (c *Channel) silence() time.Duration { return time.Duration(c.probe.Load()) }
+
+// renew applies other limits to a connection that is there.
+func (c *Channel) renew(cfg ControllerConfig) {
+	c.out.setRate(cfg.PacketInRate, cfg.PacketInBurst)
+	if was := c.probe.Swap(int64(cfg.InactivityProbe)); was != int64(cfg.InactivityProbe) && c.up.Load() {
+		c.probed.Store(false)
+		c.arm(cfg.InactivityProbe)
+	}
 }
 
 func (c *Channel) refuse(xid uint32, err error) {
@@ -267,17 +279,19 @@ func (c *Channel) check() {
 	if c.busy.Load() {
 		last = max(last, c.wrote.Load())
 	}
-	idle := c.sw.clock.Now() - time.Duration(last)
+	idle, probe := c.sw.clock.Now()-time.Duration(last), c.silence()
 	switch {
-	case idle < c.probe:
-		c.arm(c.probe - idle)
+	case probe == 0:
+		return
+	case idle < probe:
+		c.arm(probe - idle)
 		return
 	case c.probed.Swap(true):
 		c.end(errSilent)
 		return
 	}
 	c.out.notify(func(b []byte) []byte { return openflow.Append(b, 0, &openflow.EchoRequest{}) })
-	c.arm(c.probe)
+	c.arm(probe)
 }
 
 // enter makes an agreed connection one of those that asynchronous messages go to.

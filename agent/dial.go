@@ -30,14 +30,16 @@ const (
 
 // controller keeps one configured controller connected.
 type controller struct {
-	sw   *Switch
-	cfg  ControllerConfig
-	log  *Logger
-	ctx  context.Context
-	stop context.CancelFunc
-	done chan struct{}
+	sw      *Switch
+	target  Target
+	log     *Logger
+	ctx     context.Context
+	stop    context.CancelFunc
+	done    chan struct{}
+	renewed chan struct{} // has a token when cfg changed: a pause under way is measured anew
 
 	// guarded by Switch.mu
+	cfg      ControllerConfig
 	channel  *Channel // nil while there is none
 	state    string
 	since    time.Duration
@@ -48,7 +50,8 @@ type controller struct {
 
 func (s *Switch) addController(cfg ControllerConfig) {
 	c := &controller{
-		sw: s, cfg: cfg, done: make(chan struct{}), state: stateConnecting, since: s.clock.Now(),
+		sw: s, target: cfg.Target, cfg: cfg, done: make(chan struct{}), renewed: make(chan struct{}, 1),
+		state: stateConnecting, since: s.clock.Now(),
 		log: s.env.Log.Part("channel").With("bridge", s.name).With("controller", cfg.Target.String()),
 	}
 	c.ctx, c.stop = context.WithCancel(s.running)
@@ -73,14 +76,14 @@ func (c *controller) close() {
 // run connects, speaks, and after each end waits a little longer before it tries again.
 func (c *controller) run() {
 	defer close(c.done)
-	backoff := c.minBackoff()
+	backoff := time.Duration(0)
 	for c.ctx.Err() == nil {
 		c.enter(stateConnecting, nil)
 		ch, err := c.connect()
 		if err == nil {
 			err = c.speak(ch)
 			if ch.up.Load() {
-				backoff = c.minBackoff()
+				backoff = 0
 			}
 		}
 		if c.ctx.Err() != nil {
@@ -89,18 +92,45 @@ func (c *controller) run() {
 		if err == nil {
 			err = errors.New("closed by the controller")
 		}
+		least, most := c.backoffs()
+		backoff = min(max(backoff, least), most)
 		c.report(err, backoff)
 		c.enter(stateBackoff, err)
 		c.wait(backoff)
-		backoff = min(2*backoff, max(c.cfg.MaxBackoff, c.minBackoff()))
+		backoff *= 2
 	}
 }
 
-func (c *controller) minBackoff() time.Duration {
-	if c.cfg.MinBackoff > 0 {
-		return c.cfg.MinBackoff
+// settings is the configuration as it is now: all but the target may change under a connection.
+func (c *controller) settings() ControllerConfig {
+	c.sw.mu.Lock()
+	defer c.sw.mu.Unlock()
+	return c.cfg
+}
+
+// backoffs are the shortest and the longest pause before the next attempt.
+func (c *controller) backoffs() (least, most time.Duration) {
+	cfg := c.settings()
+	if least = cfg.MinBackoff; least <= 0 {
+		least = time.Second
 	}
-	return time.Second
+	return least, max(cfg.MaxBackoff, least)
+}
+
+// renew applies other settings for the same target. A session goes on under them; a pause that is
+// now too long is cut short.
+func (c *controller) renew(cfg ControllerConfig) {
+	c.sw.mu.Lock()
+	c.cfg = cfg
+	ch := c.channel
+	c.sw.mu.Unlock()
+	if ch != nil {
+		ch.renew(cfg)
+	}
+	select {
+	case c.renewed <- struct{}{}:
+	default:
+	}
 }
 
 // report logs the first failure as a warning; those that follow say nothing new.
@@ -135,7 +165,7 @@ func (c *controller) connect() (*Channel, error) {
 	if dial == nil {
 		dial = (&net.Dialer{}).DialContext
 	}
-	t := c.cfg.Target
+	t := c.target
 	nc, err := dial(ctx, t.Network(), t.Address())
 	if err != nil {
 		return nil, err
@@ -145,7 +175,7 @@ func (c *controller) connect() (*Channel, error) {
 			return nil, err
 		}
 	}
-	return c.sw.newChannel(nc, t.String(), false, c.cfg), nil
+	return c.sw.newChannel(nc, t.String(), false, c.settings()), nil
 }
 
 // speak runs the connection; the switch has a controller from the agreed HELLO to the end.
@@ -204,14 +234,29 @@ func (s *Switch) loseController() {
 	}
 }
 
-// wait sleeps by the switch's clock.
+// wait sleeps by the switch's clock, no longer than the settings of the moment allow.
 func (c *controller) wait(d time.Duration) {
-	woken := make(chan struct{})
-	t := c.sw.clock.AfterFunc(d, func() { close(woken) })
-	defer t.Stop()
-	select {
-	case <-woken:
-	case <-c.ctx.Done():
+	c.sw.mu.Lock()
+	began := c.since // when the pause was announced
+	c.sw.mu.Unlock()
+	for {
+		left := began + d - c.sw.clock.Now()
+		if left <= 0 {
+			return
+		}
+		woken := make(chan struct{})
+		t := c.sw.clock.AfterFunc(left, func() { close(woken) })
+		select {
+		case <-woken:
+			return
+		case <-c.ctx.Done():
+			t.Stop()
+			return
+		case <-c.renewed:
+			t.Stop()
+			_, most := c.backoffs()
+			d = min(d, most)
+		}
 	}
 }
 

@@ -28,11 +28,11 @@ var errOutboxFull = errors.New("the peer does not read: too much is waiting to b
 // packet-ins have a queue of their own, so that a flood of them delays no reply.
 type outbox struct {
 	clock Clock
-	limit int     // packet-ins that may wait
-	rate  float64 // packet-ins a second, 0 = unlimited
-	burst float64
 
 	mu        sync.Mutex
+	limit     int     // packet-ins that may wait
+	rate      float64 // packet-ins a second, 0 = unlimited
+	burst     float64
 	work      sync.Cond // something to send, or closed
 	room      sync.Cond // something was taken, or closed
 	replies   []byte
@@ -53,6 +53,21 @@ func newOutbox(clock Clock, limit int, rate, burst int) *outbox {
 	o.tokens = o.burst
 	o.work.L, o.room.L = &o.mu, &o.mu
 	return o
+}
+
+// setRate changes the packet-in rate of a connection that is there.
+func (o *outbox) setRate(rate, burst int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.rate, o.burst = float64(rate), float64(max(burst, 1))
+	o.tokens, o.refilled = o.burst, o.clock.Now()
+}
+
+// resize changes how many packet-ins may wait.
+func (o *outbox) resize(limit int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.limit = limit
 }
 
 // reply queues a message by calling fill with the bytes so far. It waits while too much is unsent:

@@ -169,7 +169,7 @@ func (s *Switch) Controllers() []ControllerStatus {
 	known := map[*Channel]bool{}
 	for _, c := range s.controllers {
 		st := ControllerStatus{
-			Target: c.cfg.Target.String(), State: c.state, Since: now - c.since, Attempts: c.attempts,
+			Target: c.target.String(), State: c.state, Since: now - c.since, Attempts: c.attempts,
 			InactivitySecs: c.cfg.InactivityProbe.Seconds(),
 		}
 		if c.last != nil {

@@ -54,7 +54,8 @@ func (s *Switch) answer(m *openflow.MultipartRequest, w *openflow.ReplyWriter) e
 	case openflow.MultipartMeterFeatures:
 		return s.answerMeterFeatures(w)
 	case openflow.MultipartExperimenter:
-		return openflow.Errorf(openflow.ErrBadRequest, openflow.BRCBadExperimenter, "no multipart messages of experimenters")
+		r := m.Records[0].(*openflow.ExperimenterRecord)
+		return unknownExperimenter("multipart message", r.Experimenter, r.ExpType)
 	}
 	return openflow.Errorf(openflow.ErrBadRequest, openflow.BRCBadMultipart, "no multipart type %d", m.Type)
 }

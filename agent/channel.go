@@ -63,6 +63,8 @@ type Channel struct {
 	since time.Duration
 	timer Timer
 
+	parts gatherer // of multipart requests; the reader's own
+
 	why     error // why it ended; guarded by endOnce
 	endOnce sync.Once
 }
@@ -228,6 +230,9 @@ func (c *Channel) handle(raw []byte) error {
 		return nil // never answer an error with an error
 	}
 	c.log.Debugf("refused %s: %v", openflow.ReadHeader(raw).Type, refused)
+	if err := c.parts.refuse(raw); err != nil {
+		return err
+	}
 	return c.reply(xid, refused.For(raw))
 }
 

@@ -180,9 +180,9 @@ func (p *Pipeline) compileInstructions(table uint8, m openflow.Match, list openf
 		case openflow.InstructionWriteMetadata:
 			prog.metadata, prog.metaMask = in.Metadata&in.MetadataMask, in.MetadataMask
 		case openflow.InstructionGotoTable:
-			if in.TableID <= table || int(in.TableID) >= p.cfg.Tables {
+			if in.TableID <= table || !p.hasTable(in.TableID) {
 				return nil, openflow.Errorf(openflow.ErrBadInstruction, openflow.BICBadTableID,
-					"goto_table:%d from table %d: expected %d to %d", in.TableID, table, table+1, p.cfg.Tables-1)
+					"goto_table:%d from table %d: expected a later one; %s", in.TableID, table, p.tablesText())
 			}
 			prog.next = int16(in.TableID)
 		case openflow.InstructionMeter:

@@ -3,6 +3,7 @@
 package flowtable
 
 import (
+	"fmt"
 	"hash/maphash"
 	"sync"
 	"sync/atomic"
@@ -99,6 +100,11 @@ type table struct {
 	reads packet.Mask
 	// shape: some entry rewrites a header and goes on to another table.
 	shape bool
+
+	// What a controller may choose (TableShape).
+	name string
+	max  int  // entries
+	gone bool // taken out of the pipeline; without entries
 }
 
 // tableCounters are what TABLE statistics report; processors add to them.
@@ -119,7 +125,8 @@ func New(c Config) *Pipeline {
 	}
 	p.spreader.init(c.HashSeed)
 	for i := range p.tables {
-		p.tables[i].rules.Seed = c.HashSeed
+		t := &p.tables[i]
+		t.rules.Seed, t.name, t.max = c.HashSeed, fmt.Sprintf("table%d", i), c.MaxEntries
 	}
 	p.publish()
 	return p

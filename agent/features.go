@@ -32,11 +32,17 @@ func (c *Channel) handleGetConfig(xid uint32) error {
 }
 
 // handleSetConfig takes miss_send_len, which is this connection's own, and the treatment of
-// fragments, of which only "normal" is there yet. A tool that sets a length wants packet-ins.
+// fragments, which is the switch's. weir does not put fragments together: FEATURES_REPLY lacks
+// OFPC_IP_REASM, without which the flag is not allowed. A tool that sets a length wants packet-ins.
 func (c *Channel) handleSetConfig(m *openflow.SetConfig) error {
-	if m.Flags != openflow.FragNormal {
-		return openflow.Errorf(openflow.ErrSwitchConfigFailed, openflow.SCFCBadFlags, "fragments: %s is not supported, only normal", m.Flags)
+	s := c.sw
+	if m.Flags != openflow.FragNormal && m.Flags != openflow.FragDrop {
+		return openflow.Errorf(openflow.ErrSwitchConfigFailed, openflow.SCFCBadFlags, "fragments: %s is not supported, only normal and drop", m.Flags)
 	}
+	s.mu.Lock()
+	s.fragments = m.Flags
+	s.pipe.DropFragments(m.Flags == openflow.FragDrop)
+	s.mu.Unlock()
 	c.missLen.Store(uint32(m.MissSendLen))
 	if c.tool && m.MissSendLen != 0 {
 		c.wake()

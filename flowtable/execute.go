@@ -189,6 +189,10 @@ func (pr *Processor) outputTable(f *packet.Frame) {
 		return
 	}
 	c.Parse()
+	if pr.snap.noFrag && isFragment(c) {
+		pr.drops[DropFragment]++
+		return
+	}
 	queue := pr.queue
 	pr.walkWhole(c, nil, 0)
 	pr.at, pr.queue = nil, queue

@@ -81,6 +81,7 @@ type Pipeline struct {
 	meters meterTable
 	ports  []Port
 	set    *portSet
+	noFrag bool
 	agenda agenda[*Entry]
 	memo   memo
 	seq    uint64 // of the newest entry
@@ -151,6 +152,18 @@ func (p *Pipeline) publish() {
 
 // touch notes a change to a draft table. Requires p.mu.
 func (p *Pipeline) touch(t *table) { t.dirty, p.dirty = true, true }
+
+// DropFragments says whether fragments of IPv4 and IPv6 packets are dropped as they come in
+// (OFPC_FRAG_DROP, section 7.3.2), and publishes. Otherwise they pass like any frame; a later one has
+// no transport fields.
+func (p *Pipeline) DropFragments(drop bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.noFrag != drop {
+		p.noFrag, p.dirty = drop, true
+	}
+	p.publish()
+}
 
 // SetPorts replaces the list of ports and publishes. Addresses learned on a port that is gone, has
 // lost its link or changed its VLANs are forgotten.

@@ -122,8 +122,8 @@ func (pr *Processor) begin(now time.Duration, s Sink) {
 func (pr *Processor) process(frames []*packet.Frame) {
 	if pr.p.cfg.NoCache {
 		for _, f := range frames {
+			f.Parse()
 			if pr.admit(f) {
-				f.Parse()
 				pr.walkWhole(f, nil, 0)
 			}
 		}
@@ -145,7 +145,7 @@ func (pr *Processor) process(frames []*packet.Frame) {
 	}
 }
 
-// admit reports whether a frame may come in at all.
+// admit reports whether a frame, which is parsed, may come in at all.
 func (pr *Processor) admit(f *packet.Frame) bool {
 	in := pr.snap.ports.get(f.InPort)
 	switch {
@@ -155,12 +155,17 @@ func (pr *Processor) admit(f *packet.Frame) bool {
 		pr.drops[DropNoRecv]++
 	case f.Len() < ethernetHeader:
 		pr.drops[DropRunt]++
+	case pr.snap.noFrag && isFragment(f):
+		pr.drops[DropFragment]++
 	default:
 		pr.runs = 0
 		return true
 	}
 	return false
 }
+
+// isFragment looks at the ip_frag field, which is a byte of word 2.
+func isFragment(f *packet.Frame) bool { return f.Key[2]&packet.FragAny != 0 }
 
 // follow runs a remembered path.
 func (pr *Processor) follow(p *path, f *packet.Frame) {

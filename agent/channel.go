@@ -31,15 +31,17 @@ var (
 // Channel is one connection to a controller or to a tool. A goroutine reads and handles messages in
 // their order, another one writes; whatever others have to say goes through the outbox.
 type Channel struct {
-	sw    *Switch
-	log   *Logger
-	nc    net.Conn
-	conn  *openflow.Conn
-	out   *outbox
-	peer  string
-	tool  bool          // accepted by a listener: quiet until it asks (CONTRACT of service connections)
-	onUp  func()        // called once the versions are agreed; may be nil
-	ended chan struct{} // closed when run has returned
+	sw         *Switch
+	log        *Logger
+	nc         net.Conn
+	conn       *openflow.Conn
+	out        *outbox
+	peer       string
+	tool       bool          // accepted by a listener: quiet until it asks (CONTRACT of service connections)
+	onUp       func()        // called once the versions are agreed; may be nil
+	onFeatures func()        // called once the first FEATURES_REPLY is on its way; may be nil
+	limit      *packetLimit  // of the whole channel
+	ended      chan struct{} // closed when run has returned
 
 	// Which reasons of each asynchronous message the peer wants now. Written under Switch.mu, read
 	// by workers.
@@ -57,11 +59,20 @@ type Channel struct {
 	missLen  atomic.Uint32 // miss_send_len of SET_CONFIG
 
 	// guarded by Switch.mu
-	role  openflow.Role
-	async openflow.AsyncConfig
-	awake bool // asynchronous messages may be sent
-	since time.Duration
-	timer Timer
+	role       openflow.Role
+	async      openflow.AsyncConfig
+	awake      bool       // asynchronous messages may be sent
+	introduced bool       // has answered FEATURES_REQUEST
+	left       bool       // no longer one of the switch's connections
+	attached   []*Channel // auxiliary connections; see auxiliary.go
+	since      time.Duration
+	timer      Timer
+
+	// Of an auxiliary connection: set before it runs.
+	main  *Channel
+	auxID uint8
+	// Of a main connection: the auxiliary ones that take packet-ins; nil: none.
+	auxiliaries atomic.Pointer[[]*Channel]
 
 	parts gatherer // of multipart requests; the reader's own
 
@@ -71,10 +82,19 @@ type Channel struct {
 
 // newChannel wraps a connection. settings has the limits of a controller; a tool gets the defaults.
 func (s *Switch) newChannel(nc net.Conn, peer string, tool bool, settings ControllerConfig) *Channel {
+	return s.makeChannel(nc, peer, tool, settings, newPacketLimit(s.clock, &settings))
+}
+
+// newChannelLike wraps a connection that is to be an auxiliary one of main.
+func (s *Switch) newChannelLike(main *Channel, nc net.Conn, peer string, settings ControllerConfig) *Channel {
+	return s.makeChannel(nc, peer, false, settings, main.limit)
+}
+
+func (s *Switch) makeChannel(nc net.Conn, peer string, tool bool, settings ControllerConfig, limit *packetLimit) *Channel {
 	c := &Channel{
-		sw: s, nc: nc, conn: openflow.NewConn(nc), peer: peer, tool: tool,
+		sw: s, nc: nc, conn: openflow.NewConn(nc), peer: peer, tool: tool, limit: limit,
 		log:   s.env.Log.Part("channel").With("bridge", s.name).With("controller", peer),
-		out:   newOutbox(s.clock, s.packetInQueue(), settings.PacketInRate, settings.PacketInBurst),
+		out:   newOutbox(s.packetInQueue(), limit),
 		ended: make(chan struct{}), role: openflow.RoleEqual, async: defaultAsync, since: s.clock.Now(),
 	}
 	c.probe.Store(int64(settings.InactivityProbe))
@@ -198,7 +218,7 @@ func (c *Channel) silence() time.Duration { return time.Duration(c.probe.Load())
 
 // renew applies other limits to a connection that is there.
 func (c *Channel) renew(cfg ControllerConfig) {
-	c.out.setRate(cfg.PacketInRate, cfg.PacketInBurst)
+	c.limit.set(&cfg)
 	if was := c.probe.Swap(int64(cfg.InactivityProbe)); was != int64(cfg.InactivityProbe) && c.up.Load() {
 		c.probed.Store(false)
 		c.arm(cfg.InactivityProbe)
@@ -304,6 +324,9 @@ func (s *Switch) enter(c *Channel) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c.since = s.clock.Now()
+	if c.main != nil {
+		return // its main connection is there already
+	}
 	list := append(append([]*Channel(nil), *s.channels.Load()...), c)
 	s.channels.Store(&list)
 }
@@ -314,6 +337,14 @@ func (s *Switch) leave(c *Channel) {
 	defer s.mu.Unlock()
 	if c.timer != nil {
 		c.timer.Stop()
+	}
+	c.left = true
+	if c.main != nil {
+		c.detach()
+		return
+	}
+	for _, a := range c.attached {
+		go a.end(errMainGone) // at once, lest the controller takes them for another switch's
 	}
 	var list []*Channel
 	for _, o := range *s.channels.Load() {

@@ -30,22 +30,24 @@ const (
 
 // controller keeps one configured controller connected.
 type controller struct {
-	sw      *Switch
-	target  Target
-	log     *Logger
-	ctx     context.Context
-	stop    context.CancelFunc
-	done    chan struct{}
-	renewed chan struct{} // has a token when cfg changed: a pause under way is measured anew
+	sw       *Switch
+	target   Target
+	log      *Logger
+	ctx      context.Context
+	stop     context.CancelFunc
+	done     chan struct{}
+	auxGroup sync.WaitGroup
+	renewed  chan struct{} // has a token when cfg changed: a pause under way is measured anew
 
 	// guarded by Switch.mu
-	cfg      ControllerConfig
-	channel  *Channel // nil while there is none
-	state    string
-	since    time.Duration
-	attempts int
-	last     error // why the last attempt or connection ended
-	served   bool  // counted in Switch.connected
+	cfg         ControllerConfig
+	channel     *Channel // nil while there is none
+	auxiliaries map[uint8]context.CancelFunc
+	state       string
+	since       time.Duration
+	attempts    int
+	last        error // why the last attempt or connection ended
+	served      bool  // counted in Switch.connected
 }
 
 func (s *Switch) addController(cfg ControllerConfig) {
@@ -126,6 +128,7 @@ func (c *controller) renew(cfg ControllerConfig) {
 	c.sw.mu.Unlock()
 	if ch != nil {
 		ch.renew(cfg)
+		c.adjustAuxiliaries()
 	}
 	select {
 	case c.renewed <- struct{}{}:
@@ -157,9 +160,18 @@ func (c *controller) enter(state string, err error) {
 	}
 }
 
-// connect makes the connection, with TLS if the target asks for it.
+// connect makes the main connection.
 func (c *controller) connect() (*Channel, error) {
-	ctx, cancel := context.WithTimeout(c.ctx, dialTime)
+	nc, err := c.open(c.ctx)
+	if err != nil {
+		return nil, err
+	}
+	return c.sw.newChannel(nc, c.target.String(), false, c.settings()), nil
+}
+
+// open connects to the target, with TLS if it asks for that.
+func (c *controller) open(ctx context.Context) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, dialTime)
 	defer cancel()
 	dial := c.sw.env.Dial
 	if dial == nil {
@@ -167,15 +179,10 @@ func (c *controller) connect() (*Channel, error) {
 	}
 	t := c.target
 	nc, err := dial(ctx, t.Network(), t.Address())
-	if err != nil {
-		return nil, err
+	if err != nil || !t.TLS() {
+		return nc, err
 	}
-	if t.TLS() {
-		if nc, err = c.sw.clientTLS(ctx, nc, t.Host); err != nil {
-			return nil, err
-		}
-	}
-	return c.sw.newChannel(nc, t.String(), false, c.settings()), nil
+	return c.sw.clientTLS(ctx, nc, t.Host)
 }
 
 // speak runs the connection; the switch has a controller from the agreed HELLO to the end.
@@ -188,8 +195,10 @@ func (c *controller) speak(ch *Channel) error {
 	if closing {
 		ch.end(errClosing)
 	}
-	ch.onUp = c.up
+	ch.onUp, ch.onFeatures = c.up, c.adjustAuxiliaries
 	err := ch.run()
+	c.adjustAuxiliaries() // the main connection has left: none stays
+	c.auxGroup.Wait()
 	c.down()
 	return err
 }
@@ -269,6 +278,7 @@ type listener struct {
 	ln         net.Listener
 	name       string
 	target     Target
+	auxiliary  bool   // for auxiliary connections
 	management bool   // NAME.mgmt
 	path       string // socket to unlink, or empty
 	secure     bool
@@ -281,26 +291,39 @@ type listener struct {
 // listenAll opens NAME.mgmt and the configured listeners. ops is held.
 func (s *Switch) listenAll(cfg BridgeConfig) error {
 	if s.env.RunDir != "" {
-		if err := s.listen(Target{Scheme: "punix", Path: s.managementPath()}); err != nil {
+		if err := s.listen(Target{Scheme: "punix", Path: s.managementPath()}, forMain); err != nil {
 			return err
 		}
 	}
 	for _, t := range cfg.Listen {
-		if err := s.listen(t); err != nil {
+		if err := s.listen(t, forMain); err != nil {
+			return err
+		}
+	}
+	for _, t := range cfg.ListenAux {
+		if err := s.listen(t, forAuxiliaries); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// purpose is what a listener accepts.
+type purpose bool
+
+const (
+	forMain        purpose = false
+	forAuxiliaries purpose = true
+)
+
 // managementPath is where ovs-ofctl looks for a bridge by its bare name.
 func (s *Switch) managementPath() string {
 	return filepath.Join(s.env.RunDir, s.name+".mgmt")
 }
 
-func (s *Switch) listen(t Target) error {
+func (s *Switch) listen(t Target, what purpose) error {
 	name := t.String()
-	l := &listener{sw: s, name: name, target: t, secure: t.TLS(), slots: make(chan struct{}, maxTools)}
+	l := &listener{sw: s, name: name, target: t, auxiliary: what == forAuxiliaries, secure: t.TLS(), slots: make(chan struct{}, maxTools)}
 	l.ctx, l.stop = context.WithCancel(s.running)
 	if t.TLS() { // a missing file shows now, not at the first connection
 		if _, err := s.tlsConfig(); err != nil {
@@ -395,7 +418,13 @@ func (l *listener) serve(nc net.Conn) {
 			return
 		}
 	}
-	l.sw.serveTool(l.ctx, nc, peer)
+	if !l.auxiliary {
+		l.sw.serveTool(l.ctx, nc, peer)
+		return
+	}
+	if err := l.sw.serveAuxiliary(l.ctx, nc, peer); err != nil {
+		l.sw.log.Infof("listener %s: auxiliary connection from %s: %v", l.name, peer, err)
+	}
 }
 
 // serveTool speaks with a tool until it goes or ctx ends.

@@ -352,7 +352,7 @@ func (stubborn) SetUp(bool) error { return errors.New("not yours") }
 func (b *errorBench) stubborn(no uint32) *port {
 	b.t.Helper()
 	spec := ports.Spec{Kind: ports.KindPipe, Name: "stubborn", Target: "stubborn", Number: no}
-	p := &port{cfg: PortConfig{spec}, name: spec.Name, number: no, counters: new(ports.Counters), done: make(chan struct{})}
+	p := &port{cfg: PortConfig{Spec: spec}, name: spec.Name, number: no, counters: new(ports.Counters), done: make(chan struct{})}
 	dev, err := ports.Open(spec, b.sw.portOptions(p))
 	if err != nil {
 		b.t.Fatal(err)

@@ -22,10 +22,12 @@ func (w *worker) PacketIn(in flowtable.PacketIn) {
 	w.sw.packetIns.Add(1)
 	taken := false
 	for _, c := range *w.sw.channels.Load() {
-		if c.wantPacketIn.Load()&(1<<in.Reason) == 0 || c.out.full() {
+		if c.wantPacketIn.Load()&(1<<in.Reason) == 0 {
 			continue
 		}
-		w.sendPacketIn(c, &in)
+		if to := c.carrier(in.Frame); !to.out.full(in.Reason) {
+			w.sendPacketIn(to, &in)
+		}
 		taken = true
 	}
 	if !taken {
@@ -36,7 +38,7 @@ func (w *worker) PacketIn(in flowtable.PacketIn) {
 func (w *worker) sendPacketIn(c *Channel, in *flowtable.PacketIn) {
 	maxLen := in.MaxLen
 	if in.Reason == openflow.ReasonInvalidTTL {
-		maxLen = uint16(c.missLen.Load()) // section 7.3.2: no action's max_len applies
+		maxLen = uint16(c.lead().missLen.Load()) // section 7.3.2: no action's max_len applies
 	}
 	if _, ok := w.in.fin.Begin(in.Frame, 0); !ok {
 		w.sw.packetDrops.Add(1)
@@ -48,7 +50,7 @@ func (w *worker) sendPacketIn(c *Channel, in *flowtable.PacketIn) {
 			BufferID: openflow.NoBuffer, TotalLen: uint16(min(len(b), 0xffff)), Reason: in.Reason,
 			TableID: in.Table, Cookie: in.Cookie, Match: match, Data: cut(b, maxLen),
 		})
-		c.out.packetIn(w.in.msg)
+		c.out.packetIn(in.Reason, w.in.msg)
 	}
 }
 

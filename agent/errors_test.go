@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/weirswitch/weir/openflow"
 	"github.com/weirswitch/weir/ports"
@@ -48,7 +49,6 @@ var notSent = map[string]string{
 	"OFPTMFC_EPERM":              "TABLE_MOD changes nothing, so nothing is forbidden",
 	"OFPSCFC_BAD_LEN":            "every miss_send_len is taken: ovs-ofctl sends 65534, which the specification leaves undefined",
 	"OFPSCFC_EPERM":              "SET_CONFIG is open to every role (section 6.3.5)",
-	"OFPBRC_BUFFER_EMPTY":        "no frame is buffered yet",
 	"OFPTFFC_BAD_METADATA":       "all 64 bits can be matched and written, so any subset is granted",
 	"OFPTFFC_EPERM":              "the tables are every controller's to shape; a slave is told IS_SLAVE",
 	"OFPRRFC_UNSUP":              "all roles are supported",
@@ -161,6 +161,12 @@ func badRequests() []refusal {
 		{kind, openflow.BRCBadLen, "a short SET_CONFIG", cutTo(&openflow.SetConfig{}, 8)},
 		{kind, openflow.BRCBadLen, "PORT stats without a body", cutTo(&openflow.MultipartRequest{Type: openflow.MultipartPortStats}, 16)},
 		{kind, openflow.BRCBadLen, "actions beyond the message", patched(outOf(1, nil), 16, 0xff)},
+		{kind, openflow.BRCBufferEmpty, "PACKET_OUT of a buffer that was used", func(b *errorBench) []byte {
+			return wire(&openflow.PacketOut{BufferID: b.usedBuffer(), InPort: 1, Actions: openflow.NewActions(openflow.Output(2))})
+		}},
+		{kind, openflow.BRCBufferEmpty, "FLOW_MOD of a buffer that was used", func(b *errorBench) []byte {
+			return wire(&openflow.FlowMod{BufferID: b.usedBuffer(), Command: openflow.FlowModify, Priority: 9})
+		}},
 		{kind, openflow.BRCBufferUnknown, "PACKET_OUT of a buffer", &openflow.PacketOut{BufferID: 5, InPort: 1}},
 		{kind, openflow.BRCBufferUnknown, "FLOW_MOD of a buffer", &openflow.FlowMod{BufferID: 5, Priority: 9}},
 		{kind, openflow.BRCBadTableID, "flows of table 200", &openflow.MultipartRequest{Type: openflow.MultipartFlow,
@@ -348,6 +354,16 @@ type stubborn struct{ ports.Port }
 
 func (stubborn) SetUp(bool) error { return errors.New("not yours") }
 
+// usedBuffer has the switch keep a frame and throws it away.
+func (b *errorBench) usedBuffer() uint32 {
+	b.t.Helper()
+	b.p.send(outOf(1, frame(1, 2, ""), controllerOutput(20)))
+	id := expect[*openflow.PacketIn](b.p).m.BufferID
+	b.p.send(&openflow.PacketOut{BufferID: id, InPort: 1})
+	b.p.barrier()
+	return id
+}
+
 // stubborn adds such a device as a port.
 func (b *errorBench) stubborn(no uint32) *port {
 	b.t.Helper()
@@ -370,7 +386,9 @@ type errorBench struct {
 
 func newErrorBench(t *testing.T) *errorBench {
 	t.Helper()
-	b := &errorBench{bench: newBench(t, 2, func(c *BridgeConfig, _ *Env) { c.MaxFlows = 2 })}
+	b := &errorBench{bench: newBench(t, 2, func(c *BridgeConfig, _ *Env) {
+		c.MaxFlows, c.Buffers = 2, BufferConfig{Number: 4, Age: time.Hour}
+	})}
 	b.p = b.connect()
 	b.p.features()
 	b.p.send(add(5, inPort(1), openflow.Output(2)))

@@ -14,7 +14,7 @@ const defaultMissLen = 128
 // one of the known controllers hangs up on a PORT_STATUS before this reply.
 func (c *Channel) handleFeatures(xid uint32) error {
 	err := c.reply(xid, &openflow.FeaturesReply{
-		DatapathID: c.sw.dpid, AuxiliaryID: c.auxID, NTables: uint8(c.sw.pipe.Features().Tables),
+		DatapathID: c.sw.dpid, NBuffers: uint32(len(c.sw.kept.places)), AuxiliaryID: c.auxID, NTables: uint8(c.sw.pipe.Features().Tables),
 		Capabilities: openflow.CapFlowStats | openflow.CapTableStats | openflow.CapPortStats | openflow.CapGroupStats |
 			openflow.CapQueueStats,
 	})

@@ -27,13 +27,13 @@ type packetLimit struct {
 	clock Clock
 
 	mu      sync.Mutex
-	buckets [numReasons]bucket
+	buckets [numReasons]tokenBucket
 	sent    [numReasons]uint64
 	dropped [numReasons][numDropCauses]uint64
 }
 
-// bucket holds the tokens of one reason; rate 0 means no limit.
-type bucket struct {
+// tokenBucket holds the tokens of one reason; rate 0 means no limit.
+type tokenBucket struct {
 	rate, burst, tokens float64
 	refilled            time.Duration
 }
@@ -55,7 +55,7 @@ func (l *packetLimit) set(cfg *ControllerConfig) {
 			rate = max(own, 0)
 		}
 		burst := float64(max(cfg.PacketInBurst, 1))
-		l.buckets[i] = bucket{rate: float64(rate), burst: burst, tokens: burst, refilled: now}
+		l.buckets[i] = tokenBucket{rate: float64(rate), burst: burst, tokens: burst, refilled: now}
 	}
 }
 

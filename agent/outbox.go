@@ -89,21 +89,22 @@ func (o *outbox) put(fill func([]byte) []byte) error {
 	return nil
 }
 
-// packetIn queues an encoded PACKET_IN, or counts it as dropped.
-func (o *outbox) packetIn(reason openflow.PacketInReason, msg []byte) {
+// packetIn queues an encoded PACKET_IN, or counts it as dropped and says no.
+func (o *outbox) packetIn(reason openflow.PacketInReason, msg []byte) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.closed != nil || o.waiting >= o.queue || len(o.packets)+len(msg) > packetRoom {
 		o.limit.noRoom(reason)
-		return
+		return false
 	}
 	if !o.limit.take(reason) {
-		return
+		return false
 	}
 	o.packets = append(o.packets, msg...)
 	o.waiting++
 	o.sent++
 	o.work.Signal()
+	return true
 }
 
 // full says whether a packet-in would be dropped anyway, so that nobody encodes it in vain. It

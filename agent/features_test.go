@@ -1,9 +1,13 @@
 package agent
 
 import (
+	"encoding/hex"
+	"fmt"
 	"net"
+	"os/exec"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/gopacket"
 	"github.com/google/gopacket/layers"
@@ -107,4 +111,42 @@ func TestOvsOfctlFragments(t *testing.T) {
 	o.run("set-frags", "br0", "normal")
 	b.send(1, pieces[1])
 	b.expect(pieces[1], 2)
+}
+
+// TestDescriptionTexts: those of the configuration, also after a reload, as ovs-ofctl reads them.
+func TestDescriptionTexts(t *testing.T) {
+	o := newOvsOfctl(t)
+	b := o.bench(0)
+	if out := o.run("dump-desc", "br0"); !strings.Contains(out, "Manufacturer: weir\nHardware: software switch\nSoftware: weir\nSerial Num: None\nDP Description: br0") {
+		t.Error(out)
+	}
+	cfg := b.sw.Config()
+	cfg.Desc = DescConfig{Manufacturer: "Nicira, Inc.", Hardware: "Open vSwitch", Software: "3.1.0", Serial: strings.Repeat("9", 31)}
+	cfg.DatapathDesc = "s1"
+	if err := b.sw.Apply(cfg); err != nil {
+		t.Fatal(err)
+	}
+	want := "Manufacturer: Nicira, Inc.\nHardware: Open vSwitch\nSoftware: 3.1.0\nSerial Num: " + strings.Repeat("9", 31) + "\nDP Description: s1"
+	if out := o.run("dump-desc", "br0"); !strings.Contains(out, want) {
+		t.Error(out)
+	}
+}
+
+// TestOvsOfctlReadsBuffers: the tool prints the buffer that a packet-in names.
+func TestOvsOfctlReadsBuffers(t *testing.T) {
+	o := newOvsOfctl(t)
+	b := newBench(t, 2, withBuffers(256, 5*time.Second), func(_ *BridgeConfig, e *Env) { e.RunDir = o.dir })
+	if out := o.run("show", "br0"); !strings.Contains(out, "n_buffers:256") {
+		t.Error(out)
+	}
+	p := b.connect()
+	p.features()
+	p.send(add(7, inPort(1), controllerOutput(20)))
+	p.barrier()
+	b.send(1, frame(1, 2, ""))
+	in := expect[*openflow.PacketIn](p)
+	out, err := exec.Command("ovs-ofctl", "ofp-print", hex.EncodeToString(in.raw)).CombinedOutput()
+	if want := fmt.Sprintf("data_len=20 buffer=0x%08x", in.m.BufferID); err != nil || !strings.Contains(string(out), want) {
+		t.Errorf("%v %s, want %s", err, out, want)
+	}
 }

@@ -33,6 +33,7 @@ const (
 	DropMeter                      // a drop band of the entry's meter (section 5.7.1)
 	DropPacketInMeter              // a packet-in, by a drop band of the meter called controller
 	DropFragment                   // a fragment of an IP packet, and SET_CONFIG says drop
+	DropResubmit                   // more resubmits than a frame may do
 	numDrops
 )
 
@@ -41,6 +42,7 @@ var dropNames = [numDrops]string{
 	"invalid-ttl", "reserved-multicast", "vlan-not-carried", "same-port", "loop-damped", "runt",
 	"port-no-packet-in", "too-many-copies", "no-such-group", "no-live-bucket", "too-many-buckets", "meter", "packet-in-meter",
 	"ip-fragment",
+	"resubmit-limit",
 }
 
 // String is the reason's name in status output.

@@ -50,6 +50,9 @@ type Processor struct {
 	set      actionSet
 	trail    trail
 
+	// Resubmits of the frame at hand: how deep we are, how many there were.
+	nested, resubmits int
+
 	// The batch at hand.
 	now     time.Duration
 	sink    Sink
@@ -100,9 +103,11 @@ func (pr *Processor) PacketOut(now time.Duration, f *packet.Frame, prog *Program
 		pr.drops[DropRunt]++
 	} else {
 		f.Parse()
-		pr.at, pr.queue = nil, 0
+		pr.at, pr.queue, pr.resubmits = nil, 0, 0
 		pr.set.reset()
-		pr.run(f, prog.apply, true)
+		if f, ok := pr.run(f, prog.apply, true); ok && pr.set.n > 0 { // a resubmit wrote it
+			pr.run(f, pr.set.list(), true)
+		}
 	}
 	pr.end()
 }

@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -122,12 +123,15 @@ func (c *controller) backoffs() (least, most time.Duration) {
 func (c *controller) renew(cfg ControllerConfig) {
 	c.sw.mu.Lock()
 	c.cfg = cfg
-	ch := c.channel
-	c.sw.mu.Unlock()
-	if ch != nil {
-		ch.renew(cfg)
-		c.adjustAuxiliaries()
+	var open []*Channel
+	if c.channel != nil {
+		open = append(slices.Clone(c.channel.attached), c.channel)
 	}
+	c.sw.mu.Unlock()
+	for _, ch := range open {
+		ch.renew(cfg)
+	}
+	c.adjustAuxiliaries()
 	select {
 	case c.renewed <- struct{}{}:
 	default:

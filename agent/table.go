@@ -75,6 +75,9 @@ func tableRecord(f *flowtable.Features, i int) *openflow.TableFeatures {
 // their names and how many entries they hold, and is refused if it asks for what no table can do.
 func (s *Switch) reshape(records []openflow.Record) error {
 	f := s.pipe.Features()
+	if len(records) > f.Highest {
+		return tableRefused(openflow.TFFCBadTable, "%d tables: this switch can have %d", len(records), f.Highest)
+	}
 	var shapes []flowtable.TableShape
 	for _, r := range records {
 		t := r.(*openflow.TableFeatures)

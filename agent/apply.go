@@ -150,8 +150,8 @@ func (s *Switch) openNew(old, cfg *BridgeConfig, oldPorts, newPorts []PortConfig
 		}
 		return errors.Join(errs...)
 	}
-	for _, t := range slices.Concat(cfg.Listen, cfg.ListenAux) {
-		what := purpose(slices.Contains(cfg.ListenAux, t))
+	for i, t := range slices.Concat(cfg.Listen, cfg.ListenAux) {
+		what := purpose(i >= len(cfg.Listen))
 		if keepsListener(old, t, what) {
 			continue
 		}

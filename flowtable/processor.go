@@ -4,6 +4,7 @@ package flowtable
 
 import (
 	"math/bits"
+	"slices"
 	"time"
 
 	"github.com/weirswitch/weir/flowtable/packet"
@@ -105,7 +106,8 @@ func (pr *Processor) PacketOut(now time.Duration, f *packet.Frame, prog *Program
 		f.Parse()
 		pr.at, pr.queue, pr.resubmits = nil, 0, 0
 		pr.set.reset()
-		if f, ok := pr.run(f, prog.apply, true); ok && pr.set.n > 0 { // a resubmit wrote it
+		last := !slices.ContainsFunc(prog.apply, func(o op) bool { return o.code == opResubmit })
+		if f, ok := pr.run(f, prog.apply, last); ok && pr.set.n > 0 { // a resubmit wrote it
 			pr.run(f, pr.set.list(), true)
 		}
 	}

@@ -42,16 +42,15 @@ func (s *Switch) Apply(cfg BridgeConfig) error {
 	s.mu.Lock()
 	s.cfg = cfg
 	s.mu.Unlock()
-	errs := []error{s.dropPorts(newPorts), s.dropListeners(cfg.Listen)}
+	errs := []error{s.dropPorts(newPorts), s.dropListeners(&cfg)}
 	s.dropControllers(cfg.Controllers)
 	errs = append(errs, s.changePorts(newPorts))
 	for _, c := range cfg.Controllers {
-		if !s.hasController(c) {
-			s.addController(c)
-		}
+		s.changeController(c)
 	}
 	s.pipe.SetMACTable(cfg.MACTable.Size, cfg.MACTable.Age)
 	s.pipe.SetForwardReserved(cfg.ForwardBPDU)
+	s.resizeQueues()
 	errs = append(errs, s.applyMiss(&old, &cfg))
 	err := errors.Join(errs...)
 	if err != nil {
@@ -88,6 +87,7 @@ func fixedSettings(old, cfg *BridgeConfig) error {
 	}{
 		{"name", old.Name == cfg.Name}, {"dpid", old.DPID == cfg.DPID}, {"mac", old.MAC == cfg.MAC},
 		{"tables", old.Tables == cfg.Tables}, {"max-flows", old.MaxFlows == cfg.MaxFlows},
+		{"buffers", old.Buffers == cfg.Buffers},
 	} {
 		if !f.same {
 			return fmt.Errorf("bridge %s: %s cannot change while the bridge runs: stop it and start it again; nothing was changed", old.Name, f.name)
@@ -150,17 +150,18 @@ func (s *Switch) openNew(old, cfg *BridgeConfig, oldPorts, newPorts []PortConfig
 		}
 		return errors.Join(errs...)
 	}
-	for _, t := range cfg.Listen {
-		if slices.Contains(old.Listen, t) {
+	for i, t := range slices.Concat(cfg.Listen, cfg.ListenAux) {
+		what := purpose(i >= len(cfg.Listen))
+		if keepsListener(old, t, what) {
 			continue
 		}
-		for _, out := range s.closeOnPort(t, cfg.Listen) {
-			undo = append(undo, func() error { return s.listen(out) })
+		for _, out := range s.closeOnPort(t, cfg) {
+			undo = append(undo, func() error { return s.listen(out.target, purpose(out.auxiliary)) })
 		}
-		if err := s.listen(t); err != nil {
+		if err := s.listen(t, what); err != nil {
 			return fail(err)
 		}
-		undo = append(undo, func() error { return s.dropListeners(old.Listen) })
+		undo = append(undo, func() error { return s.dropListeners(old) })
 	}
 	for _, p := range newPorts {
 		if named(oldPorts, p.Name) != nil || p.Number != 0 && s.table.Load().get(p.Number) != nil {
@@ -232,13 +233,12 @@ func sameDevice(p *port, cfg *PortConfig) bool {
 
 // closeOnPort closes the outgoing listeners whose port t is to have, by another address or scheme: a
 // socket on all addresses and one on a single address exclude each other.
-func (s *Switch) closeOnPort(t Target, keep []Target) (closed []Target) {
+func (s *Switch) closeOnPort(t Target, keep *BridgeConfig) (gone []*listener) {
 	s.mu.Lock()
-	var gone []*listener
 	s.listeners = slices.DeleteFunc(slices.Clone(s.listeners), func(l *listener) bool {
-		out := t.samePort(l.target) && !slices.Contains(keep, l.target)
+		out := t.samePort(l.target) && !keepsListener(keep, l.target, purpose(l.auxiliary))
 		if out {
-			gone, closed = append(gone, l), append(closed, l.target)
+			gone = append(gone, l)
 		}
 		return out
 	})
@@ -248,14 +248,23 @@ func (s *Switch) closeOnPort(t Target, keep []Target) (closed []Target) {
 			s.log.Warnf("%v", err)
 		}
 	}
-	return closed
+	return gone
 }
 
-func (s *Switch) dropListeners(keep []Target) error {
+// keepsListener reports whether a configuration has the listener.
+func keepsListener(cfg *BridgeConfig, t Target, what purpose) bool {
+	if what == forAuxiliaries {
+		return slices.Contains(cfg.ListenAux, t)
+	}
+	return slices.Contains(cfg.Listen, t)
+}
+
+// dropListeners closes those that keep does not have.
+func (s *Switch) dropListeners(keep *BridgeConfig) error {
 	s.mu.Lock()
 	var gone, stay []*listener
 	for _, l := range s.listeners {
-		if l.management || slices.Contains(keep, l.target) {
+		if l.management || keepsListener(keep, l.target, purpose(l.auxiliary)) {
 			stay = append(stay, l)
 		} else {
 			gone = append(gone, l)
@@ -270,11 +279,12 @@ func (s *Switch) dropListeners(keep []Target) error {
 	return errors.Join(errs...)
 }
 
+// dropControllers ends those whose target is no longer called.
 func (s *Switch) dropControllers(keep []ControllerConfig) {
 	s.mu.Lock()
 	var gone, stay []*controller
 	for _, c := range s.controllers {
-		if slices.Contains(keep, c.cfg) {
+		if slices.ContainsFunc(keep, func(k ControllerConfig) bool { return k.Target == c.target }) {
 			stay = append(stay, c)
 		} else {
 			gone = append(gone, c)
@@ -287,10 +297,34 @@ func (s *Switch) dropControllers(keep []ControllerConfig) {
 	}
 }
 
-func (s *Switch) hasController(cfg ControllerConfig) bool {
+// changeController brings one controller to its new settings; a session that is there goes on.
+func (s *Switch) changeController(cfg ControllerConfig) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	return slices.ContainsFunc(s.controllers, func(c *controller) bool { return c.cfg == cfg })
+	i := slices.IndexFunc(s.controllers, func(c *controller) bool { return c.target == cfg.Target })
+	var have *controller
+	if i >= 0 {
+		have = s.controllers[i]
+	}
+	s.mu.Unlock()
+	switch {
+	case have == nil:
+		s.addController(cfg)
+	case have.settings() != cfg:
+		have.renew(cfg)
+	}
+}
+
+// resizeQueues applies packet-in-queue to the connections that are there.
+func (s *Switch) resizeQueues() {
+	n := s.packetInQueue()
+	for _, c := range *s.channels.Load() {
+		c.out.resize(n)
+		if list := c.auxiliaries.Load(); list != nil {
+			for _, a := range *list {
+				a.out.resize(n)
+			}
+		}
+	}
 }
 
 // applyMiss brings the table-miss entry in line when fail mode or table-miss changed and no

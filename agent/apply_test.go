@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/weirswitch/weir/openflow"
 	"github.com/weirswitch/weir/ports"
@@ -240,4 +241,52 @@ func TestApplyListenerOnTheSamePort(t *testing.T) {
 		t.Errorf("listeners %v, want the old one", st.Listeners)
 	}
 	dialTool(t, one)
+}
+
+// TestApplyKeepsASession: other limits for a controller reach the connection that is there.
+func TestApplyKeepsASession(t *testing.T) {
+	var d dialer
+	b := newBench(t, 1, oneController(&d, 0))
+	p := d.accept(t)
+	p.features()
+	p.send(add(7, inPort(1), controllerOutput(60)))
+	p.barrier()
+	cfg := b.sw.Config()
+	cfg.Controllers = slices.Clone(cfg.Controllers)
+	cfg.PacketInQueue = 2000
+	c := &cfg.Controllers[0]
+	c.PacketInRate, c.PacketInBurst, c.InactivityProbe, c.MaxBackoff = 10, 2, 3*time.Second, 2*time.Second
+	if err := b.sw.Apply(cfg); err != nil {
+		t.Fatal(err)
+	}
+	for range 5 {
+		b.send(1, frame(2, 1, ""))
+	}
+	b.settle()
+	p.barrier()
+	st := b.sw.Controllers()
+	if len(st) != 1 || !st[0].Connected || st[0].PacketIns != 2 || st[0].PacketInDrops != 3 || st[0].InactivitySecs != 3 {
+		t.Errorf("controllers %+v, want the session with 2 packet-ins and 3 drops", st)
+	}
+	b.clock.Advance(3 * time.Second)
+	expect[*openflow.EchoRequest](p) // the new probe
+	p.send(&openflow.EchoReply{})
+	p.barrier()
+
+	// Without a connection, a pause that is now too long is cut short.
+	p.nc.Close()
+	waitFor(t, "the pause", func() bool { return b.sw.Controllers()[0].State == stateBackoff })
+	for range 3 { // 1 s, 2 s, and no more than the new longest
+		b.clock.Advance(2 * time.Second)
+		d.next(t).Close()
+		waitFor(t, "the pause", func() bool { return b.sw.Controllers()[0].State == stateBackoff })
+	}
+	cfg = b.sw.Config()
+	cfg.Controllers = slices.Clone(cfg.Controllers)
+	cfg.Controllers[0].MinBackoff, cfg.Controllers[0].MaxBackoff = 100*time.Millisecond, 100*time.Millisecond
+	if err := b.sw.Apply(cfg); err != nil {
+		t.Fatal(err)
+	}
+	b.clock.Advance(100 * time.Millisecond)
+	d.accept(t).features()
 }

@@ -31,16 +31,17 @@ var (
 // Channel is one connection to a controller or to a tool. A goroutine reads and handles messages in
 // their order, another one writes; whatever others have to say goes through the outbox.
 type Channel struct {
-	sw    *Switch
-	log   *Logger
-	nc    net.Conn
-	conn  *openflow.Conn
-	out   *outbox
-	peer  string
-	tool  bool          // accepted by a listener: quiet until it asks (CONTRACT of service connections)
-	probe time.Duration // silence before an ECHO_REQUEST; 0 = never
-	onUp  func()        // called once the versions are agreed; may be nil
-	ended chan struct{} // closed when run has returned
+	sw         *Switch
+	log        *Logger
+	nc         net.Conn
+	conn       *openflow.Conn
+	out        *outbox
+	peer       string
+	tool       bool          // accepted by a listener: quiet until it asks (CONTRACT of service connections)
+	onUp       func()        // called once the versions are agreed; may be nil
+	onFeatures func()        // called once the first FEATURES_REPLY is on its way; may be nil
+	limit      *packetLimit  // of the whole channel
+	ended      chan struct{} // closed when run has returned
 
 	// Which reasons of each asynchronous message the peer wants now. Written under Switch.mu, read
 	// by workers.
@@ -48,6 +49,7 @@ type Channel struct {
 	wantPortStatus  atomic.Uint32
 	wantFlowRemoved atomic.Uint32
 
+	probe    atomic.Int64 // time.Duration of silence before an ECHO_REQUEST; 0 = never
 	up       atomic.Bool  // the versions are agreed
 	busy     atomic.Bool  // a message is being handled
 	heard    atomic.Int64 // clock when bytes last came in
@@ -57,11 +59,22 @@ type Channel struct {
 	missLen  atomic.Uint32 // miss_send_len of SET_CONFIG
 
 	// guarded by Switch.mu
-	role  openflow.Role
-	async openflow.AsyncConfig
-	awake bool // asynchronous messages may be sent
-	since time.Duration
-	timer Timer
+	role       openflow.Role
+	async      openflow.AsyncConfig
+	awake      bool       // asynchronous messages may be sent
+	introduced bool       // has answered FEATURES_REQUEST
+	left       bool       // no longer one of the switch's connections
+	attached   []*Channel // auxiliary connections; see auxiliary.go
+	since      time.Duration
+	timer      Timer
+
+	// Of an auxiliary connection: set before it runs.
+	main  *Channel
+	auxID uint8
+	// Of a main connection: the auxiliary ones that take packet-ins; nil: none.
+	auxiliaries atomic.Pointer[[]*Channel]
+
+	parts gatherer // of multipart requests; the reader's own
 
 	why     error // why it ended; guarded by endOnce
 	endOnce sync.Once
@@ -69,12 +82,22 @@ type Channel struct {
 
 // newChannel wraps a connection. settings has the limits of a controller; a tool gets the defaults.
 func (s *Switch) newChannel(nc net.Conn, peer string, tool bool, settings ControllerConfig) *Channel {
+	return s.makeChannel(nc, peer, tool, settings, newPacketLimit(s.clock, &settings))
+}
+
+// newChannelLike wraps a connection that is to be an auxiliary one of main.
+func (s *Switch) newChannelLike(main *Channel, nc net.Conn, peer string, settings ControllerConfig) *Channel {
+	return s.makeChannel(nc, peer, false, settings, main.limit)
+}
+
+func (s *Switch) makeChannel(nc net.Conn, peer string, tool bool, settings ControllerConfig, limit *packetLimit) *Channel {
 	c := &Channel{
-		sw: s, nc: nc, conn: openflow.NewConn(nc), peer: peer, tool: tool, probe: settings.InactivityProbe,
+		sw: s, nc: nc, conn: openflow.NewConn(nc), peer: peer, tool: tool, limit: limit,
 		log:   s.env.Log.Part("channel").With("bridge", s.name).With("controller", peer),
-		out:   newOutbox(s.clock, s.packetInQueue(), settings.PacketInRate, settings.PacketInBurst),
+		out:   newOutbox(s.packetInQueue(), limit),
 		ended: make(chan struct{}), role: openflow.RoleEqual, async: defaultAsync, since: s.clock.Now(),
 	}
+	c.probe.Store(int64(settings.InactivityProbe))
 	c.missLen.Store(defaultMissLen)
 	c.heard.Store(int64(c.since))
 	return c
@@ -187,8 +210,19 @@ func (c *Channel) greet() error {
 	if c.onUp != nil {
 		c.onUp()
 	}
-	c.arm(c.probe)
+	c.arm(c.silence())
 	return nil
+}
+
+func (c *Channel) silence() time.Duration { return time.Duration(c.probe.Load()) }
+
+// renew applies other limits to a connection that is there.
+func (c *Channel) renew(cfg ControllerConfig) {
+	c.limit.set(&cfg)
+	if was := c.probe.Swap(int64(cfg.InactivityProbe)); was != int64(cfg.InactivityProbe) && c.up.Load() {
+		c.probed.Store(false)
+		c.arm(cfg.InactivityProbe)
+	}
 }
 
 func (c *Channel) refuse(xid uint32, err error) {
@@ -216,6 +250,9 @@ func (c *Channel) handle(raw []byte) error {
 		return nil // never answer an error with an error
 	}
 	c.log.Debugf("refused %s: %v", openflow.ReadHeader(raw).Type, refused)
+	if err := c.parts.refuse(raw); err != nil {
+		return err
+	}
 	return c.reply(xid, refused.For(raw))
 }
 
@@ -267,17 +304,19 @@ func (c *Channel) check() {
 	if c.busy.Load() {
 		last = max(last, c.wrote.Load())
 	}
-	idle := c.sw.clock.Now() - time.Duration(last)
+	idle, probe := c.sw.clock.Now()-time.Duration(last), c.silence()
 	switch {
-	case idle < c.probe:
-		c.arm(c.probe - idle)
+	case probe == 0:
+		return
+	case idle < probe:
+		c.arm(probe - idle)
 		return
 	case c.probed.Swap(true):
 		c.end(errSilent)
 		return
 	}
 	c.out.notify(func(b []byte) []byte { return openflow.Append(b, 0, &openflow.EchoRequest{}) })
-	c.arm(c.probe)
+	c.arm(probe)
 }
 
 // enter makes an agreed connection one of those that asynchronous messages go to.
@@ -285,6 +324,9 @@ func (s *Switch) enter(c *Channel) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c.since = s.clock.Now()
+	if c.main != nil {
+		return // its main connection is there already
+	}
 	list := append(append([]*Channel(nil), *s.channels.Load()...), c)
 	s.channels.Store(&list)
 }
@@ -295,6 +337,14 @@ func (s *Switch) leave(c *Channel) {
 	defer s.mu.Unlock()
 	if c.timer != nil {
 		c.timer.Stop()
+	}
+	c.left = true
+	if c.main != nil {
+		c.detach()
+		return
+	}
+	for _, a := range c.attached {
+		go a.end(errMainGone) // at once, lest the controller takes them for another switch's
 	}
 	var list []*Channel
 	for _, o := range *s.channels.Load() {

@@ -59,13 +59,16 @@ type BridgeConfig struct {
 	MaxFlows      int // entries in each table
 	Protocols     []string
 	DatapathDesc  string // dp_desc of the description reply; Name when empty
+	Desc          DescConfig
 	Controllers   []ControllerConfig
 	Listen        []Target // passive targets: ptcp, pssl, punix
+	ListenAux     []Target // the same, for auxiliary connections
 	TLS           TLSConfig
 	Internal      *InternalConfig // nil: the bridge has no LOCAL port on this host
 	MACTable      MACTableConfig
 	ForwardBPDU   bool // forward 01:80:c2:00:00:0x under NORMAL
 	PacketInQueue int  // packet-ins that may wait for one controller; more are dropped and counted
+	Buffers       BufferConfig
 	Ports         []PortConfig
 }
 
@@ -75,8 +78,32 @@ type ControllerConfig struct {
 	MinBackoff      time.Duration // pause before the first reconnection
 	MaxBackoff      time.Duration // the pause doubles up to this
 	InactivityProbe time.Duration // silence after which an ECHO_REQUEST is sent; 0: never
-	PacketInRate    int           // PACKET_INs a second; 0: unlimited
-	PacketInBurst   int           // PACKET_INs that may pass at once when a rate is set
+	PacketInRate    int           // PACKET_INs a second for each reason; 0: unlimited
+	PacketInRates   ReasonRates   // other rates for single reasons
+	PacketInBurst   int           // PACKET_INs of a reason that may pass at once when a rate is set
+	Auxiliary       int           // auxiliary connections beside the main one (section 6.3.6)
+}
+
+// ReasonRates are PACKET_INs a second by reason (openflow.ReasonNoMatch and so on). Zero: as
+// PacketInRate says; below zero: unlimited.
+type ReasonRates [numReasons]int
+
+// numReasons is the number of reasons that a PACKET_IN of OpenFlow 1.3 can have.
+const numReasons = 3
+
+// BufferConfig bounds the frames that are kept while a controller looks at their first bytes.
+type BufferConfig struct {
+	Number int           // n_buffers; 0: none are kept, PACKET_INs carry whole frames
+	Age    time.Duration // after which a frame that nobody asked for is forgotten
+}
+
+// DescConfig is what the description reply says (section 7.3.5.1). Controllers choose drivers by it.
+// What is empty has weir's own words.
+type DescConfig struct {
+	Manufacturer string
+	Hardware     string
+	Software     string
+	Serial       string
 }
 
 // TLSConfig names the PEM files that ssl: and pssl: targets use. All empty: no TLS.

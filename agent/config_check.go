@@ -19,6 +19,7 @@ const (
 	defaultMaxBackoff    = 8 * second
 	defaultProbe         = 5 * second
 	defaultPacketInBurst = 100
+	defaultBufferAge     = 5 * second
 )
 
 // finish completes and checks what was read.
@@ -50,6 +51,9 @@ func (b *bridgeDraft) complete() {
 	if b.MACTable.Age == 0 {
 		b.MACTable.Age = defaultMACTableAge
 	}
+	if b.Buffers.Age == 0 {
+		b.Buffers.Age = defaultBufferAge
+	}
 	if len(b.Protocols) == 0 {
 		b.Protocols = []string{"OpenFlow13"}
 	}
@@ -67,8 +71,22 @@ func (c *controllerDraft) complete(bridge *controllerDraft) ControllerConfig {
 		MaxBackoff:      firstGiven(c.defaultMax(bridge), c.maxBackoff, bridge.maxBackoff),
 		InactivityProbe: firstGiven(defaultProbe, c.inactivityProbe, bridge.inactivityProbe),
 		PacketInRate:    firstGiven(0, c.packetInRate, bridge.packetInRate),
+		PacketInRates:   c.rates(bridge),
 		PacketInBurst:   firstGiven(defaultPacketInBurst, c.packetIns, bridge.packetIns),
+		Auxiliary:       firstGiven(0, c.auxiliary, bridge.auxiliary),
 	}
+}
+
+// rates joins the controller's rates by reason with the bridge's. A controller's own packet-in-rate
+// comes before the bridge's rates: what is said nearer counts.
+func (c *controllerDraft) rates(bridge *controllerDraft) ReasonRates {
+	rates := c.packetInRates
+	for i, r := range bridge.packetInRates {
+		if rates[i] == 0 && c.packetInRate == nil {
+			rates[i] = r
+		}
+	}
+	return rates
 }
 
 // defaultMax keeps a longer min-backoff alone from clashing with the default of max-backoff.
@@ -147,6 +165,9 @@ func (r *reader) checkBridge(b *bridgeDraft, seen *clashes) {
 	}
 	for i, t := range b.Listen {
 		r.checkListener(b, t, b.listenPaths[i], seen)
+	}
+	for i, t := range b.ListenAux {
+		r.checkListener(b, t, b.auxPaths[i], seen)
 	}
 	targets := newClashes(r)
 	for i, c := range b.Controllers {

@@ -111,6 +111,25 @@ func (c *controllerDraft) setTarget(s string) error {
 
 // addListener takes a target that waits for connections.
 func (b *bridgeDraft) addListener(s string) error {
+	path := fmt.Sprintf("%s.listen[%d]", b.at, len(b.Listen))
+	if err := addPassive(&b.Listen, s); err != nil {
+		return err
+	}
+	b.listenPaths = append(b.listenPaths, path)
+	return nil
+}
+
+// addAuxListener takes one that waits for auxiliary connections.
+func (b *bridgeDraft) addAuxListener(s string) error {
+	path := fmt.Sprintf("%s.listen-auxiliary[%d]", b.at, len(b.ListenAux))
+	if err := addPassive(&b.ListenAux, s); err != nil {
+		return err
+	}
+	b.auxPaths = append(b.auxPaths, path)
+	return nil
+}
+
+func addPassive(list *[]Target, s string) error {
 	t, err := ParseTarget(s)
 	if err != nil {
 		return err
@@ -118,13 +137,12 @@ func (b *bridgeDraft) addListener(s string) error {
 	if !t.Passive() {
 		return fmt.Errorf("target %q calls somebody: put it under controllers, or write p%s:... to listen", s, t.Scheme)
 	}
-	for _, have := range b.Listen {
+	for _, have := range *list {
 		if have == t {
 			return fmt.Errorf("%s is listed twice: keep one", t)
 		}
 	}
-	b.listenPaths = append(b.listenPaths, fmt.Sprintf("%s.listen[%d]", b.at, len(b.Listen)))
-	b.Listen = append(b.Listen, t)
+	*list = append(*list, t)
 	return nil
 }
 

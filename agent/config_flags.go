@@ -68,6 +68,8 @@ func (b *bridgeDraft) pathOf(key string) string {
 		return fmt.Sprintf("controllers[%d]", len(b.controllers))
 	case "listen":
 		return fmt.Sprintf("listen[%d]", len(b.Listen))
+	case "listen-auxiliary":
+		return fmt.Sprintf("listen-auxiliary[%d]", len(b.ListenAux))
 	}
 	return key
 }

@@ -46,6 +46,7 @@ type bridgeDraft struct {
 	controllers []*controllerDraft
 	portPaths   []string // where each of BridgeConfig.Ports was written
 	listenPaths []string
+	auxPaths    []string
 }
 
 // controllerDraft is a ControllerConfig in the making; nil means not given.
@@ -55,6 +56,8 @@ type controllerDraft struct {
 	minBackoff, maxBackoff  *duration
 	inactivityProbe         *duration
 	packetInRate, packetIns *int
+	packetInRates           ReasonRates
+	auxiliary               *int
 }
 
 // processSettings is the top level of the file.
@@ -100,10 +103,24 @@ func bridgeSettings() []setting[bridgeDraft] {
 			set: func(b *bridgeDraft, s string) error { return setProtocol(&b.Protocols, s) }},
 		{key: "dp-desc", flag: "dp-desc", arg: "TEXT", help: "text that names the switch to controllers",
 			set: func(b *bridgeDraft, s string) error { return setText(&b.DatapathDesc, s, 255) }},
+		{key: "mfr-desc", flag: "mfr-desc", arg: "TEXT", help: "manufacturer in a description reply: controllers choose drivers by it",
+			set: func(b *bridgeDraft, s string) error { return setText(&b.Desc.Manufacturer, s, 255) }},
+		{key: "hw-desc", flag: "hw-desc", arg: "TEXT", help: "hardware in a description reply",
+			set: func(b *bridgeDraft, s string) error { return setText(&b.Desc.Hardware, s, 255) }},
+		{key: "sw-desc", flag: "sw-desc", arg: "TEXT", help: "software in a description reply",
+			set: func(b *bridgeDraft, s string) error { return setText(&b.Desc.Software, s, 255) }},
+		{key: "serial-desc", flag: "serial-desc", arg: "TEXT", help: "serial number in a description reply",
+			set: func(b *bridgeDraft, s string) error { return setText(&b.Desc.Serial, s, 31) }},
 		{key: "forward-bpdu", flag: "forward-bpdu", arg: "BOOL", help: "NORMAL forwards 01:80:c2:00:00:0x too",
 			set: func(b *bridgeDraft, s string) error { return setBool(&b.ForwardBPDU, s) }},
 		{key: "packet-in-queue", flag: "packet-in-queue", arg: "N", help: "packet-ins that may wait for one controller",
 			set: func(b *bridgeDraft, s string) error { return setInt(&b.PacketInQueue, s, 1, 1<<20) }},
+		{key: "buffers.number", flag: "buffers", arg: "N", help: "frames kept while a controller decides, 0 for none",
+			set: func(b *bridgeDraft, s string) error { return setInt(&b.Buffers.Number, s, 0, 65535) }},
+		{key: "buffers.age", flag: "buffer-age", arg: "TIME", help: "after which a kept frame is forgotten",
+			set: func(b *bridgeDraft, s string) error {
+				return setDuration(&b.Buffers.Age, s, 10*millisecond, hour)
+			}},
 		{key: "mac-table.size", flag: "mac-table-size", arg: "N", help: "most addresses that NORMAL learns",
 			set: func(b *bridgeDraft, s string) error { return setInt(&b.MACTable.Size, s, 1, 1<<24) }},
 		{key: "mac-table.age", flag: "mac-table-age", arg: "TIME", help: "silence after which an address is forgotten",
@@ -116,6 +133,8 @@ func bridgeSettings() []setting[bridgeDraft] {
 			set: func(b *bridgeDraft, s string) error { return setInt(&b.internal().MTU, s, 68, 65535) }},
 		{key: "listen", flag: "listen", arg: "TARGET", shape: shapeList, help: "where tools and controllers connect: ptcp:[PORT][:HOST], pssl:, punix:PATH",
 			set: func(b *bridgeDraft, s string) error { return b.addListener(s) }},
+		{key: "listen-auxiliary", flag: "listen-auxiliary", arg: "TARGET", shape: shapeList, help: "where controllers that are connected open auxiliary connections",
+			set: func(b *bridgeDraft, s string) error { return b.addAuxListener(s) }},
 		{key: "tls.private-key", flag: "private-key", arg: "FILE", help: "PEM key of ssl: and pssl: connections",
 			set: func(b *bridgeDraft, s string) error { return setPath(&b.TLS.PrivateKey, s) }},
 		{key: "tls.certificate", flag: "certificate", arg: "FILE", help: "PEM certificate for that key",
@@ -146,10 +165,14 @@ func controllerSettings() []setting[controllerDraft] {
 			}},
 		{key: "inactivity-probe", arg: "TIME", help: "silence after which a controller is probed, 0s for never",
 			set: func(c *controllerDraft, s string) error { return setOptDuration(&c.inactivityProbe, s, 0, 24*hour) }},
-		{key: "packet-in-rate", arg: "N", help: "packet-ins a second, 0 for no limit",
+		{key: "packet-in-rate", arg: "N", help: "packet-ins a second for each reason, 0 for no limit",
 			set: func(c *controllerDraft, s string) error { return setOptInt(&c.packetInRate, s, 0, 1<<30) }},
+		{key: "packet-in-rates", arg: "REASON=N", shape: shapeMap, help: "another rate for one reason: " + strings.Join(reasonWords[:], ", "),
+			set: func(c *controllerDraft, s string) error { return c.packetInRates.set(s) }},
 		{key: "packet-in-burst", arg: "N", help: "packet-ins at once under that limit",
 			set: func(c *controllerDraft, s string) error { return setOptInt(&c.packetIns, s, 1, 1<<30) }},
+		{key: "auxiliary", arg: "N", help: "auxiliary connections beside the main one, over which packet-ins are spread",
+			set: func(c *controllerDraft, s string) error { return setOptInt(&c.auxiliary, s, 0, maxAuxiliary) }},
 	}
 }
 
@@ -158,7 +181,7 @@ func controllerSettings() []setting[controllerDraft] {
 func controllerDefaults() []setting[bridgeDraft] {
 	var out []setting[bridgeDraft]
 	for _, s := range controllerSettings()[1:] {
-		out = append(out, setting[bridgeDraft]{key: s.key, flag: s.key, arg: s.arg, help: s.help,
+		out = append(out, setting[bridgeDraft]{key: s.key, flag: s.key, arg: s.arg, shape: s.shape, help: s.help,
 			set: func(b *bridgeDraft, text string) error { return s.set(&b.defaults, text) }})
 	}
 	return out

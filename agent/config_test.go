@@ -72,6 +72,9 @@ func TestConfigErrors(t *testing.T) {
 		{"duration without unit", br0 + "  mac-table: {age: 300}\n", `w.yaml:3: bridges[0].mac-table.age: "300" is not a time: the unit is missing, write 300s for seconds`},
 		{"bad duration", br0 + "  max-backoff: soon\n", `w.yaml:3: bridges[0].max-backoff: "soon" is not a time: expected a number with its unit, like 500ms, 5s or 2m`},
 		{"negative duration", br0 + "  max-backoff: -1s\n", `w.yaml:3: bridges[0].max-backoff: -1s is out of range: expected 10ms to 1h0m0s`},
+		{"reason", br0 + "  packet-in-rates: {no_match: 5}\n", `w.yaml:3: bridges[0].packet-in-rates.no_match: "no_match" is not known, did you mean "no-match"? (expected no-match, action or invalid-ttl)`},
+		{"auxiliaries", br0 + "  auxiliary: 9\n", `w.yaml:3: bridges[0].auxiliary: 9 is out of range: expected 0 to 8`},
+		{"auxiliary listener", "bridges:\n- {name: a, listen: [\"ptcp:7\"]}\n- name: b\n  listen-auxiliary: [\"ptcp:7\"]\n", `w.yaml:4: bridges[1].listen-auxiliary[0]: :7 is already listened on, see line 2: choose another port or path`},
 		{"backoffs", br0 + "  controllers:\n  - {target: \"tcp:a\", min-backoff: 9s, max-backoff: 2s}\n", `w.yaml:4: bridges[0].controllers[0]: min-backoff 9s is longer than max-backoff 2s: make it at most that`},
 		{"target without scheme", br0 + "  controllers: [localhost]\n", `w.yaml:3: bridges[0].controllers[0]: target "localhost": expected a scheme and a colon: write tcp:HOST[:PORT], ssl:HOST[:PORT] or unix:PATH to dial, ptcp:[PORT][:HOST], pssl:[PORT][:HOST] or punix:PATH to listen`},
 		{"passive controller", br0 + "  controllers: [\"ptcp:6653\"]\n", `w.yaml:3: bridges[0].controllers[0]: target "ptcp:6653" waits for connections: put it under listen, or write tcp:... to call a controller`},
@@ -158,7 +161,7 @@ func TestDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := BridgeConfig{Name: "br0", FailMode: FailStandalone, TableMiss: MissNormal, Tables: 254, MaxFlows: 1_000_000,
-		Protocols: []string{"OpenFlow13"}, DatapathDesc: "br0", PacketInQueue: 512,
+		Protocols: []string{"OpenFlow13"}, DatapathDesc: "br0", PacketInQueue: 512, Buffers: BufferConfig{Age: 5 * second},
 		MACTable: MACTableConfig{Size: 8192, Age: 300 * second},
 		Controllers: []ControllerConfig{{Target: Target{Scheme: "tcp", Host: "10.0.0.1", Port: 6653},
 			MinBackoff: second, MaxBackoff: 8 * second, InactivityProbe: 5 * second, PacketInBurst: 100}}}
@@ -179,6 +182,9 @@ func TestControllerTakesTheBridgesSettings(t *testing.T) {
 	a, b := c.Bridges[0].Controllers[0], c.Bridges[0].Controllers[1]
 	if a.MaxBackoff != 2*second || a.InactivityProbe != 0 || a.PacketInRate != 9 {
 		t.Errorf("own setting lost: %+v", a)
+	}
+	if a.PacketInRates != (ReasonRates{}) || b.PacketInRates != (ReasonRates{}) {
+		t.Errorf("rates by reason: %+v, %+v", a, b)
 	}
 	if b.MaxBackoff != 3*second || b.InactivityProbe != 5*second || b.PacketInRate != 9 {
 		t.Errorf("bridge's setting lost: %+v", b)
@@ -277,7 +283,8 @@ func TestEachKeyHasItsFlag(t *testing.T) {
 			t.Errorf("%s has no help", s.key)
 		}
 	}
-	values := map[string]string{"min-backoff": "1s", "max-backoff": "2s", "inactivity-probe": "3s", "packet-in-rate": "4", "packet-in-burst": "5"}
+	values := map[string]string{"min-backoff": "1s", "max-backoff": "2s", "inactivity-probe": "3s", "packet-in-rate": "4", "packet-in-burst": "5",
+		"packet-in-rates": "no-match=6", "auxiliary": "2"}
 	for _, s := range controllerSettings()[1:] {
 		b := &bridgeDraft{}
 		if err := b.addController("tcp:a," + s.key + "=" + values[s.key]); err != nil {
@@ -341,20 +348,29 @@ bridges:
   max-flows: 1000
   protocols: [OpenFlow13]
   dp-desc: seven
+  mfr-desc: Weir Works
+  hw-desc: board 7
+  sw-desc: "1.2"
+  serial-desc: S7
   forward-bpdu: true
   packet-in-queue: 77
+  buffers: {number: 256, age: 2s}
   mac-table: {size: 99, age: 30s}
   internal: {addresses: [10.0.0.1/24, "fd00::1/64"], mtu: 1400}
   listen: ["ptcp:6654:127.0.0.1", "punix:/run/x.sock", "pssl:[::1]"]
+  listen-auxiliary: ["ptcp:6655", "pssl:6656"]
   tls: {private-key: /k, certificate: /c, ca-cert: /a}
   controllers:
-  - {target: "tcp:[::1]:6653", min-backoff: 2s, max-backoff: 4s, inactivity-probe: 1s, packet-in-rate: 5, packet-in-burst: 6}
+  - {target: "tcp:[::1]:6653", min-backoff: 2s, max-backoff: 4s, inactivity-probe: 1s, packet-in-rate: 5, packet-in-burst: 6,
+     packet-in-rates: {no-match: 7, action: 0}, auxiliary: 3}
   - ssl:example.net
   min-backoff: 100ms
   max-backoff: 3s
   inactivity-probe: 7s
   packet-in-rate: 50
   packet-in-burst: 60
+  packet-in-rates: {invalid-ttl: 8}
+  auxiliary: 1
   ports:
   - {port: "1:eth1", name: one, mtu: 1400, tag: 10, vlan-mode: access, flood: no, offload: no}
   - {port: "2:eth2", trunks: [1, 5-7]}
@@ -379,11 +395,13 @@ bridges:
 	byFlags, err := loadFlags("--rundir", dir, "--log-level", "debug", "--log-format=json", "--log-file", "/var/log/weir.log", "--log-levels", "channel=warn,port=error",
 		"--name", "br7", "--dpid", "ab", "--mac", "02:00:00:00:00:07", "--fail-mode", "secure", "--table-miss", "drop",
 		"--tables", "9", "--max-flows", "1000", "--protocols", "OpenFlow13", "--dp-desc", "seven", "--forward-bpdu",
+		"--mfr-desc", "Weir Works", "--hw-desc", "board 7", "--sw-desc", "1.2", "--serial-desc", "S7", "--buffers", "256", "--buffer-age", "2s",
+		"--listen-auxiliary", "ptcp:6655", "--listen-auxiliary", "pssl:6656", "--packet-in-rates", "invalid-ttl=8", "--auxiliary", "1",
 		"--packet-in-queue", "77", "--mac-table-size", "99", "--mac-table-age", "30s",
 		"--internal", "--internal-address", "10.0.0.1/24", "--internal-address", "fd00::1/64", "--internal-mtu", "1400",
 		"--listen", "ptcp:6654:127.0.0.1", "--listen", "punix:/run/x.sock", "--listen", "pssl:6640:[::1]",
 		"--private-key", "/k", "--certificate", "/c", "--ca-cert", "/a",
-		"--controller", "tcp:[::1],min-backoff=2s,max-backoff=4s,inactivity-probe=1s,packet-in-rate=5,packet-in-burst=6",
+		"--controller", "tcp:[::1],min-backoff=2s,max-backoff=4s,inactivity-probe=1s,packet-in-rate=5,packet-in-burst=6,packet-in-rates=no-match=7,packet-in-rates=action=0,auxiliary=3",
 		"--controller", "ssl:example.net:6653", "--min-backoff", "100ms", "--max-backoff", "3s", "--inactivity-probe", "7s",
 		"--packet-in-rate", "50", "--packet-in-burst", "60",
 		"--port", "1:eth1,name=one,mtu=1400,tag=10,vlan_mode=access,flood=no,offload=no", "--port", "2:eth2,trunks=1;5-7",

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -205,6 +206,31 @@ func (d *draft) setLogLevel(s string) error {
 			d.Log.Levels = map[string]string{}
 		}
 		d.Log.Levels[part] = level
+	}
+	return nil
+}
+
+// reasonWords are the reasons of a PACKET_IN, by number.
+var reasonWords = [numReasons]string{"no-match", "action", "invalid-ttl"}
+
+// set takes REASON=N, or several with commas; 0 means no limit for the reason.
+func (r *ReasonRates) set(s string) error {
+	for _, one := range strings.Split(s, ",") {
+		reason, rate, ok := strings.Cut(one, "=")
+		if !ok {
+			return fmt.Errorf("%q is not REASON=N, like no-match=100", clip(one, 40))
+		}
+		if err := setWord(&reason, reason, reasonWords[:]); err != nil {
+			return err
+		}
+		var n int
+		if err := setInt(&n, rate, 0, 1<<30); err != nil {
+			return err
+		}
+		if n == 0 {
+			n = -1
+		}
+		r[slices.Index(reasonWords[:], reason)] = n
 	}
 	return nil
 }

@@ -4,13 +4,12 @@ package agent
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -30,25 +29,30 @@ const (
 
 // controller keeps one configured controller connected.
 type controller struct {
-	sw   *Switch
-	cfg  ControllerConfig
-	log  *Logger
-	ctx  context.Context
-	stop context.CancelFunc
-	done chan struct{}
+	sw       *Switch
+	target   Target
+	log      *Logger
+	ctx      context.Context
+	stop     context.CancelFunc
+	done     chan struct{}
+	auxGroup sync.WaitGroup
+	renewed  chan struct{} // has a token when cfg changed: a pause under way is measured anew
 
 	// guarded by Switch.mu
-	channel  *Channel // nil while there is none
-	state    string
-	since    time.Duration
-	attempts int
-	last     error // why the last attempt or connection ended
-	served   bool  // counted in Switch.connected
+	cfg         ControllerConfig
+	channel     *Channel // nil while there is none
+	auxiliaries map[uint8]context.CancelFunc
+	state       string
+	since       time.Duration
+	attempts    int
+	last        error // why the last attempt or connection ended
+	served      bool  // counted in Switch.connected
 }
 
 func (s *Switch) addController(cfg ControllerConfig) {
 	c := &controller{
-		sw: s, cfg: cfg, done: make(chan struct{}), state: stateConnecting, since: s.clock.Now(),
+		sw: s, target: cfg.Target, cfg: cfg, done: make(chan struct{}), renewed: make(chan struct{}, 1),
+		state: stateConnecting, since: s.clock.Now(),
 		log: s.env.Log.Part("channel").With("bridge", s.name).With("controller", cfg.Target.String()),
 	}
 	c.ctx, c.stop = context.WithCancel(s.running)
@@ -73,14 +77,14 @@ func (c *controller) close() {
 // run connects, speaks, and after each end waits a little longer before it tries again.
 func (c *controller) run() {
 	defer close(c.done)
-	backoff := c.minBackoff()
+	backoff := time.Duration(0)
 	for c.ctx.Err() == nil {
 		c.enter(stateConnecting, nil)
 		ch, err := c.connect()
 		if err == nil {
 			err = c.speak(ch)
 			if ch.up.Load() {
-				backoff = c.minBackoff()
+				backoff = 0
 			}
 		}
 		if c.ctx.Err() != nil {
@@ -89,18 +93,49 @@ func (c *controller) run() {
 		if err == nil {
 			err = errors.New("closed by the controller")
 		}
+		least, most := c.backoffs()
+		backoff = min(max(backoff, least), most)
 		c.report(err, backoff)
 		c.enter(stateBackoff, err)
 		c.wait(backoff)
-		backoff = min(2*backoff, max(c.cfg.MaxBackoff, c.minBackoff()))
+		backoff *= 2
 	}
 }
 
-func (c *controller) minBackoff() time.Duration {
-	if c.cfg.MinBackoff > 0 {
-		return c.cfg.MinBackoff
+// settings is the configuration as it is now: all but the target may change under a connection.
+func (c *controller) settings() ControllerConfig {
+	c.sw.mu.Lock()
+	defer c.sw.mu.Unlock()
+	return c.cfg
+}
+
+// backoffs are the shortest and the longest pause before the next attempt.
+func (c *controller) backoffs() (least, most time.Duration) {
+	cfg := c.settings()
+	if least = cfg.MinBackoff; least <= 0 {
+		least = time.Second
 	}
-	return time.Second
+	return least, max(cfg.MaxBackoff, least)
+}
+
+// renew applies other settings for the same target. A session goes on under them; a pause that is
+// now too long is cut short.
+func (c *controller) renew(cfg ControllerConfig) {
+	c.sw.mu.Lock()
+	c.cfg = cfg
+	var open []*Channel
+	if c.channel != nil {
+		open = append(slices.Clone(c.channel.attached), c.channel)
+	}
+	c.sw.mu.Unlock()
+	for _, ch := range open {
+		ch.renew(cfg)
+	}
+	c.adjustAuxiliaries()
+	select {
+	case c.renewed <- struct{}{}:
+	default:
+	}
 }
 
 // report logs the first failure as a warning; those that follow say nothing new.
@@ -127,25 +162,29 @@ func (c *controller) enter(state string, err error) {
 	}
 }
 
-// connect makes the connection, with TLS if the target asks for it.
+// connect makes the main connection.
 func (c *controller) connect() (*Channel, error) {
-	ctx, cancel := context.WithTimeout(c.ctx, dialTime)
+	nc, err := c.open(c.ctx)
+	if err != nil {
+		return nil, err
+	}
+	return c.sw.newChannel(nc, c.target.String(), false, c.settings()), nil
+}
+
+// open connects to the target, with TLS if it asks for that.
+func (c *controller) open(ctx context.Context) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, dialTime)
 	defer cancel()
 	dial := c.sw.env.Dial
 	if dial == nil {
 		dial = (&net.Dialer{}).DialContext
 	}
-	t := c.cfg.Target
+	t := c.target
 	nc, err := dial(ctx, t.Network(), t.Address())
-	if err != nil {
-		return nil, err
+	if err != nil || !t.TLS() {
+		return nc, err
 	}
-	if t.TLS() {
-		if nc, err = c.sw.clientTLS(ctx, nc, t.Host); err != nil {
-			return nil, err
-		}
-	}
-	return c.sw.newChannel(nc, t.String(), false, c.cfg), nil
+	return c.sw.clientTLS(ctx, nc, t.Host)
 }
 
 // speak runs the connection; the switch has a controller from the agreed HELLO to the end.
@@ -158,8 +197,10 @@ func (c *controller) speak(ch *Channel) error {
 	if closing {
 		ch.end(errClosing)
 	}
-	ch.onUp = c.up
+	ch.onUp, ch.onFeatures = c.up, c.adjustAuxiliaries
 	err := ch.run()
+	c.adjustAuxiliaries() // the main connection has left: none stays
+	c.auxGroup.Wait()
 	c.down()
 	return err
 }
@@ -204,14 +245,29 @@ func (s *Switch) loseController() {
 	}
 }
 
-// wait sleeps by the switch's clock.
+// wait sleeps by the switch's clock, no longer than the settings of the moment allow.
 func (c *controller) wait(d time.Duration) {
-	woken := make(chan struct{})
-	t := c.sw.clock.AfterFunc(d, func() { close(woken) })
-	defer t.Stop()
-	select {
-	case <-woken:
-	case <-c.ctx.Done():
+	c.sw.mu.Lock()
+	began := c.since // when the pause was announced
+	c.sw.mu.Unlock()
+	for {
+		left := began + d - c.sw.clock.Now()
+		if left <= 0 {
+			return
+		}
+		woken := make(chan struct{})
+		t := c.sw.clock.AfterFunc(left, func() { close(woken) })
+		select {
+		case <-woken:
+			return
+		case <-c.ctx.Done():
+			t.Stop()
+			return
+		case <-c.renewed:
+			t.Stop()
+			_, most := c.backoffs()
+			d = min(d, most)
+		}
 	}
 }
 
@@ -224,6 +280,7 @@ type listener struct {
 	ln         net.Listener
 	name       string
 	target     Target
+	auxiliary  bool   // for auxiliary connections
 	management bool   // NAME.mgmt
 	path       string // socket to unlink, or empty
 	secure     bool
@@ -236,26 +293,39 @@ type listener struct {
 // listenAll opens NAME.mgmt and the configured listeners. ops is held.
 func (s *Switch) listenAll(cfg BridgeConfig) error {
 	if s.env.RunDir != "" {
-		if err := s.listen(Target{Scheme: "punix", Path: s.managementPath()}); err != nil {
+		if err := s.listen(Target{Scheme: "punix", Path: s.managementPath()}, forMain); err != nil {
 			return err
 		}
 	}
 	for _, t := range cfg.Listen {
-		if err := s.listen(t); err != nil {
+		if err := s.listen(t, forMain); err != nil {
+			return err
+		}
+	}
+	for _, t := range cfg.ListenAux {
+		if err := s.listen(t, forAuxiliaries); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// purpose is what a listener accepts.
+type purpose bool
+
+const (
+	forMain        purpose = false
+	forAuxiliaries purpose = true
+)
+
 // managementPath is where ovs-ofctl looks for a bridge by its bare name.
 func (s *Switch) managementPath() string {
 	return filepath.Join(s.env.RunDir, s.name+".mgmt")
 }
 
-func (s *Switch) listen(t Target) error {
+func (s *Switch) listen(t Target, what purpose) error {
 	name := t.String()
-	l := &listener{sw: s, name: name, target: t, secure: t.TLS(), slots: make(chan struct{}, maxTools)}
+	l := &listener{sw: s, name: name, target: t, auxiliary: what == forAuxiliaries, secure: t.TLS(), slots: make(chan struct{}, maxTools)}
 	l.ctx, l.stop = context.WithCancel(s.running)
 	if t.TLS() { // a missing file shows now, not at the first connection
 		if _, err := s.tlsConfig(); err != nil {
@@ -350,7 +420,13 @@ func (l *listener) serve(nc net.Conn) {
 			return
 		}
 	}
-	l.sw.serveTool(l.ctx, nc, peer)
+	if !l.auxiliary {
+		l.sw.serveTool(l.ctx, nc, peer)
+		return
+	}
+	if err := l.sw.serveAuxiliary(l.ctx, nc, peer); err != nil {
+		l.sw.log.Infof("listener %s: auxiliary connection from %s: %v", l.name, peer, err)
+	}
 }
 
 // serveTool speaks with a tool until it goes or ctx ends.
@@ -397,72 +473,4 @@ func (l *listener) close() error {
 		return fmt.Errorf("listener %s: %w", l.name, err)
 	}
 	return nil
-}
-
-// tlsConfig reads the files anew each time, so that renewed certificates need no restart. Both sides
-// show a certificate that the CA has signed.
-func (s *Switch) tlsConfig() (*tls.Config, error) {
-	s.mu.Lock()
-	files := s.cfg.TLS
-	s.mu.Unlock()
-	if files.PrivateKey == "" || files.Certificate == "" || files.CACert == "" {
-		return nil, errors.New("ssl: and pssl: need the files of tls: private-key, certificate and ca-cert")
-	}
-	cert, err := tls.LoadX509KeyPair(files.Certificate, files.PrivateKey)
-	if err != nil {
-		return nil, fmt.Errorf("tls: %w", err)
-	}
-	pem, err := os.ReadFile(files.CACert)
-	if err != nil {
-		return nil, fmt.Errorf("tls: %w", err)
-	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("tls: %s holds no certificate in PEM form", files.CACert)
-	}
-	return &tls.Config{Certificates: []tls.Certificate{cert}, RootCAs: pool, ClientCAs: pool, MinVersion: tls.VersionTLS12}, nil
-}
-
-// clientTLS checks the controller's certificate by the CA alone: those that switches meet rarely
-// carry the address that they are reached at.
-func (s *Switch) clientTLS(ctx context.Context, nc net.Conn, host string) (net.Conn, error) {
-	cfg, err := s.tlsConfig()
-	if err != nil {
-		nc.Close()
-		return nil, err
-	}
-	cfg.ServerName = host
-	cfg.InsecureSkipVerify = true // the name only: VerifyConnection checks the chain
-	roots := cfg.RootCAs
-	cfg.VerifyConnection = func(st tls.ConnectionState) error {
-		opts := x509.VerifyOptions{Roots: roots, Intermediates: x509.NewCertPool(), KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}}
-		for _, c := range st.PeerCertificates[1:] {
-			opts.Intermediates.AddCert(c)
-		}
-		_, err := st.PeerCertificates[0].Verify(opts)
-		return err
-	}
-	tc := tls.Client(nc, cfg)
-	if err := tc.HandshakeContext(ctx); err != nil {
-		nc.Close()
-		return nil, fmt.Errorf("tls: %w", err)
-	}
-	return tc, nil
-}
-
-func (s *Switch) serverTLS(nc net.Conn) (net.Conn, error) {
-	cfg, err := s.tlsConfig()
-	if err != nil {
-		nc.Close()
-		return nil, err
-	}
-	cfg.ClientAuth = tls.RequireAndVerifyClientCert
-	ctx, cancel := context.WithTimeout(s.running, dialTime)
-	defer cancel()
-	tc := tls.Server(nc, cfg)
-	if err := tc.HandshakeContext(ctx); err != nil {
-		nc.Close()
-		return nil, fmt.Errorf("tls: %w", err)
-	}
-	return tc, nil
 }

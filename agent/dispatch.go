@@ -26,7 +26,7 @@ func (c *Channel) dispatch(m openflow.Message, xid uint32, raw []byte) error {
 	case *openflow.BarrierRequest:
 		return c.reply(xid, &openflow.BarrierReply{}) // all before it is done: messages are handled in order
 	case *openflow.Experimenter:
-		return openflow.Errorf(openflow.ErrBadRequest, openflow.BRCBadExperimenter, "no messages of experimenter 0x%08x", m.Experimenter)
+		return unknownExperimenter("message", m.Experimenter, m.ExpType)
 
 	// Sections 7.3.1 and 7.3.2: the switch
 	case *openflow.FeaturesRequest:
@@ -52,7 +52,7 @@ func (c *Channel) dispatch(m openflow.Message, xid uint32, raw []byte) error {
 
 	// Sections 7.3.5 to 7.3.7: what it knows
 	case *openflow.MultipartRequest:
-		return c.handleMultipart(m, xid)
+		return c.handleMultipart(m, xid, len(raw))
 	case *openflow.QueueGetConfigRequest:
 		return c.handleQueueGetConfig(m, xid)
 
@@ -65,6 +65,16 @@ func (c *Channel) dispatch(m openflow.Message, xid uint32, raw []byte) error {
 		return c.handleSetAsync(m)
 	}
 	return openflow.Errorf(openflow.ErrBadRequest, openflow.BRCBadType, "%s is for a switch to send, not to receive", m.MsgType())
+}
+
+// unknownExperimenter refuses what others defined. Nicira's and the ONF's numbers are known, as fields
+// and actions of theirs are; what is unknown then is the type.
+func unknownExperimenter(what string, who, kind uint32) error {
+	code := openflow.BRCBadExperimenter
+	if who == openflow.ExperimenterNicira || who == openflow.ExperimenterONF {
+		code = openflow.BRCBadExpType
+	}
+	return openflow.Errorf(openflow.ErrBadRequest, code, "no %s %d of experimenter 0x%08x", what, kind, who)
 }
 
 // changesSwitch marks what a slave may not ask (section 6.3.5).

@@ -14,6 +14,10 @@
 //	  | PacketIn
 //	packet.go -> outbox.go of every connection that wants it
 //
+// auxiliary.go adds connections to a controller's channel, limit.go and buffer.go bound what packet-ins
+// cost, parts.go gathers requests that come in several messages, tls.go and tlsinit.go are about
+// certificates.
+//
 // switch.go has the birth and death of a Switch, port.go its ports, dial.go the way to controllers and
 // from tools, apply.go the difference between two configurations, status.go what it says of itself.
 // config*.go, agent.go, control*.go and log.go belong to the process around it: files, flags, several

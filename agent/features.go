@@ -14,32 +14,49 @@ const defaultMissLen = 128
 // one of the known controllers hangs up on a PORT_STATUS before this reply.
 func (c *Channel) handleFeatures(xid uint32) error {
 	err := c.reply(xid, &openflow.FeaturesReply{
-		DatapathID: c.sw.dpid, NTables: uint8(c.sw.pipe.Features().Tables),
+		DatapathID: c.sw.dpid, NBuffers: uint32(len(c.sw.kept.places)), AuxiliaryID: c.auxID, NTables: uint8(c.sw.pipe.Features().Tables),
 		Capabilities: openflow.CapFlowStats | openflow.CapTableStats | openflow.CapPortStats | openflow.CapGroupStats |
 			openflow.CapQueueStats,
 	})
-	if !c.tool {
+	switch {
+	case c.main != nil:
+		c.ready()
+	case !c.tool:
 		c.wake()
+	}
+	c.sw.mu.Lock()
+	first := !c.introduced
+	c.introduced = true
+	c.sw.mu.Unlock()
+	if first && c.onFeatures != nil {
+		c.onFeatures()
 	}
 	return err
 }
 
 func (c *Channel) handleGetConfig(xid uint32) error {
 	c.sw.mu.Lock()
-	m := &openflow.GetConfigReply{SwitchConfig: openflow.SwitchConfig{Flags: c.sw.fragments, MissSendLen: uint16(c.missLen.Load())}}
+	m := &openflow.GetConfigReply{SwitchConfig: openflow.SwitchConfig{Flags: c.sw.fragments, MissSendLen: uint16(c.lead().missLen.Load())}}
 	c.sw.mu.Unlock()
 	return c.reply(xid, m)
 }
 
-// handleSetConfig takes miss_send_len, which is this connection's own, and the treatment of
-// fragments, of which only "normal" is there yet. A tool that sets a length wants packet-ins.
+// handleSetConfig takes miss_send_len, which is this controller's own, and the treatment of
+// fragments, which is the switch's. weir does not put fragments together: FEATURES_REPLY lacks
+// OFPC_IP_REASM, without which the flag is not allowed. A tool that sets a length wants packet-ins.
 func (c *Channel) handleSetConfig(m *openflow.SetConfig) error {
-	if m.Flags != openflow.FragNormal {
-		return openflow.Errorf(openflow.ErrSwitchConfigFailed, openflow.SCFCBadFlags, "fragments: %s is not supported, only normal", m.Flags)
+	s := c.sw
+	if m.Flags != openflow.FragNormal && m.Flags != openflow.FragDrop {
+		return openflow.Errorf(openflow.ErrSwitchConfigFailed, openflow.SCFCBadFlags, "fragments: %s is not supported, only normal and drop", m.Flags)
 	}
-	c.missLen.Store(uint32(m.MissSendLen))
-	if c.tool && m.MissSendLen != 0 {
-		c.wake()
+	s.mu.Lock()
+	s.fragments = m.Flags
+	s.pipe.DropFragments(m.Flags == openflow.FragDrop)
+	s.mu.Unlock()
+	main := c.lead()
+	main.missLen.Store(uint32(m.MissSendLen))
+	if main.tool && m.MissSendLen != 0 {
+		main.wake()
 	}
 	return nil
 }
@@ -48,9 +65,12 @@ func (c *Channel) handleSetConfig(m *openflow.SetConfig) error {
 func (s *Switch) describeSwitch() *openflow.Desc {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	d := &openflow.Desc{Manufacturer: "weir", Hardware: "software switch", Software: "weir", Serial: "None", Datapath: s.cfg.DatapathDesc}
-	if d.Datapath == "" {
-		d.Datapath = s.name
-	}
+	c := &s.cfg.Desc
+	d := &openflow.Desc{Manufacturer: c.Manufacturer, Hardware: c.Hardware, Software: c.Software, Serial: c.Serial, Datapath: s.cfg.DatapathDesc}
+	orWord(&d.Manufacturer, "weir")
+	orWord(&d.Hardware, "software switch")
+	orWord(&d.Software, "weir")
+	orWord(&d.Serial, "None")
+	orWord(&d.Datapath, s.name)
 	return d
 }

@@ -10,12 +10,31 @@ import (
 )
 
 // handleFlowMod edits the draft tables. The change becomes visible when the connection's input runs
-// dry or anything is answered, so a burst shares one publication.
+// dry or anything is answered, so a burst shares one publication. A frame that is named by buffer_id
+// then goes through the tables from the first one on (section 6.4).
 func (c *Channel) handleFlowMod(m *openflow.FlowMod) error {
 	s := c.sw
-	if m.BufferID != openflow.NoBuffer && m.Command < openflow.FlowDelete {
-		return noBuffer(m.BufferID)
+	if m.BufferID == openflow.NoBuffer || m.Command >= openflow.FlowDelete {
+		return c.flowMod(m)
 	}
+	toTables, err := s.pipe.CompileActions(openflow.NewActions(openflow.Output(openflow.PortTable)))
+	if err != nil {
+		return err
+	}
+	kept, err := s.kept.take(m.BufferID)
+	if err != nil {
+		return err
+	}
+	if err := c.flowMod(m); err != nil {
+		s.kept.putBack(kept)
+		return err
+	}
+	s.inject(kept.frame, kept.in, toTables)
+	return nil
+}
+
+func (c *Channel) flowMod(m *openflow.FlowMod) error {
+	s := c.sw
 	now := s.clock.Now()
 	removed, err := s.pipe.FlowMod(now, m)
 	if len(removed) > 0 {

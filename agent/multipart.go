@@ -9,9 +9,10 @@ import (
 
 // handleMultipart answers one request (section 7.3.5). The parts go out as they are made, so a dump
 // of a million entries needs no more memory than the connection's outbox.
-func (c *Channel) handleMultipart(m *openflow.MultipartRequest, xid uint32) error {
-	if m.More && m.Type != openflow.MultipartTableFeatures {
-		return openflow.Errorf(openflow.ErrBadRequest, openflow.BRCMultipartBufferOverflow, "%s in several parts: one is all it can need", m.Type)
+func (c *Channel) handleMultipart(m *openflow.MultipartRequest, xid uint32, size int) error {
+	m, err := c.parts.add(xid, m, size)
+	if m == nil || err != nil {
+		return err
 	}
 	c.sw.pipe.Publish()
 	w := openflow.NewReplyWriter(m.Type, xid, nil, func(msg []byte) error {
@@ -54,7 +55,8 @@ func (s *Switch) answer(m *openflow.MultipartRequest, w *openflow.ReplyWriter) e
 	case openflow.MultipartMeterFeatures:
 		return s.answerMeterFeatures(w)
 	case openflow.MultipartExperimenter:
-		return openflow.Errorf(openflow.ErrBadRequest, openflow.BRCBadExperimenter, "no multipart messages of experimenters")
+		r := m.Records[0].(*openflow.ExperimenterRecord)
+		return unknownExperimenter("multipart message", r.Experimenter, r.ExpType)
 	}
 	return openflow.Errorf(openflow.ErrBadRequest, openflow.BRCBadMultipart, "no multipart type %d", m.Type)
 }

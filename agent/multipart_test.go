@@ -103,30 +103,6 @@ func TestTableFeatures(t *testing.T) {
 			t.Errorf("table %d: instructions %v", i, ins.Instructions)
 		}
 	}
-	p.send(&openflow.MultipartRequest{Type: openflow.MultipartTableFeatures, Records: []openflow.Record{&openflow.TableFeatures{}}})
-	if e := expect[*openflow.Error](p).m; !errors.Is(e, &openflow.Error{Type: openflow.ErrTableFeaturesFailed, Code: openflow.TFFCEPERM}) {
-		t.Errorf("reshape: %v", e)
-	}
-}
-
-// TestWhatTheFeaturesSayWorks installs one entry for each field and action that TABLE_FEATURES lists.
-func TestWhatTheFeaturesSayWorks(t *testing.T) {
-	b := newBench(t, 1)
-	p := b.connect()
-	f := p.ask(openflow.MultipartTableFeatures)[0].(*openflow.TableFeatures)
-	fields, _ := f.Property(openflow.PropMatch)
-	for _, fl := range fields.Fields {
-		p.send(add(1, withPrereqs(fl.ID), openflow.Output(1)))
-	}
-	set, _ := f.Property(openflow.PropApplySetField)
-	for _, fl := range set.Fields {
-		v := uint64(1)
-		if fl.ID == openflow.VLANVID {
-			v |= openflow.VIDPresent
-		}
-		p.send(add(2, withPrereqs(fl.ID), openflow.SetField(fl.ID, v)))
-	}
-	none[*openflow.Error](p)
 }
 
 // withPrereqs is a match on the field with whatever must be there for it.

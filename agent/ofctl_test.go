@@ -62,7 +62,7 @@ func (o *ovsOfctl) bench(n int) *bench {
 }
 
 // refusedFlows are those of the corpus that need extensions weir does not have.
-var refusedFlows = []string{"ct_state=", "ct(", "learn(", "pop_queue", "enqueue:", "->metadata",
+var refusedFlows = []string{"ct_state=", "ct(", "learn(", "->metadata",
 	",TABLE", // section 4.5: in a PACKET_OUT only
 }
 
@@ -351,5 +351,27 @@ func TestOvsOfctlGroupErrors(t *testing.T) {
 		if err == nil || !strings.Contains(out, "OFPT_ERROR (OF1.3)") || !strings.Contains(out, c[2]) {
 			t.Errorf("%s %s: %v\n%s", c[0], c[1], err, out)
 		}
+	}
+}
+
+// TestOvsOfctlResubmit types resubmit and enqueue as users do and sends a frame through.
+func TestOvsOfctlResubmit(t *testing.T) {
+	o := newOvsOfctl(t)
+	b := o.bench(3)
+	o.run("add-flow", "br0", "priority=9,in_port=1,actions=enqueue:2:7,resubmit(,4),resubmit(9,4)")
+	o.run("add-flow", "br0", "table=4,in_port=9,actions=output:3")
+	out := o.run("dump-flows", "br0")
+	if !strings.Contains(out, "actions=set_queue:7,output:2,pop_queue,resubmit(,4),resubmit(9,4)") {
+		t.Error(out)
+	}
+	if flows := b.sw.Flows(0); flows[0].Actions != "set_queue:7,output:2,pop_queue,resubmit(,4),resubmit(9,4)" {
+		t.Errorf("weir prints %s", flows[0].Actions)
+	}
+	f := frame(1, 2, "again")
+	b.send(1, f)
+	b.expect(f, 2, 3)
+	b.silent(1, 2, 3)
+	if out, err := o.try("add-flow", "br0", "actions=write_actions(resubmit(,4))"); err == nil {
+		t.Errorf("a resubmit in an action set: %s", out)
 	}
 }

@@ -6,7 +6,8 @@ import (
 	"errors"
 	"io"
 	"sync"
-	"time"
+
+	"github.com/weirswitch/weir/openflow"
 )
 
 const (
@@ -27,32 +28,32 @@ var errOutboxFull = errors.New("the peer does not read: too much is waiting to b
 // connection's writer. Replies, errors and status messages keep their order among each other;
 // packet-ins have a queue of their own, so that a flood of them delays no reply.
 type outbox struct {
-	clock Clock
-	limit int     // packet-ins that may wait
-	rate  float64 // packet-ins a second, 0 = unlimited
-	burst float64
+	limit *packetLimit
 
-	mu        sync.Mutex
-	work      sync.Cond // something to send, or closed
-	room      sync.Cond // something was taken, or closed
-	replies   []byte
-	packets   []byte
-	waiting   int // packet-ins in packets
-	tokens    float64
-	refilled  time.Duration
-	closed    error
-	drain     bool // closed, but send what is there first
-	sent      uint64
-	packetIns uint64
-	dropped   uint64 // packet-ins
-	lost      uint64 // other asynchronous messages
+	mu      sync.Mutex
+	queue   int       // packet-ins that may wait
+	work    sync.Cond // something to send, or closed
+	room    sync.Cond // something was taken, or closed
+	replies []byte
+	packets []byte
+	waiting int // packet-ins in packets
+	closed  error
+	drain   bool   // closed, but send what is there first
+	sent    uint64 // messages
+	lost    uint64 // asynchronous messages that are not packet-ins
 }
 
-func newOutbox(clock Clock, limit int, rate, burst int) *outbox {
-	o := &outbox{clock: clock, limit: limit, rate: float64(rate), burst: float64(max(burst, 1)), refilled: clock.Now()}
-	o.tokens = o.burst
+func newOutbox(queue int, limit *packetLimit) *outbox {
+	o := &outbox{queue: queue, limit: limit}
 	o.work.L, o.room.L = &o.mu, &o.mu
 	return o
+}
+
+// resize changes how many packet-ins may wait.
+func (o *outbox) resize(queue int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.queue = queue
 }
 
 // reply queues a message by calling fill with the bytes so far. It waits while too much is unsent:
@@ -88,45 +89,33 @@ func (o *outbox) put(fill func([]byte) []byte) error {
 	return nil
 }
 
-// packetIn queues an encoded PACKET_IN, or counts it as dropped.
-func (o *outbox) packetIn(msg []byte) {
+// packetIn queues an encoded PACKET_IN, or counts it as dropped and says no.
+func (o *outbox) packetIn(reason openflow.PacketInReason, msg []byte) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.closed != nil || o.waiting >= o.limit || len(o.packets)+len(msg) > packetRoom || !o.takeToken() {
-		o.dropped++
-		return
+	if o.closed != nil || o.waiting >= o.queue || len(o.packets)+len(msg) > packetRoom {
+		o.limit.noRoom(reason)
+		return false
+	}
+	if !o.limit.take(reason) {
+		return false
 	}
 	o.packets = append(o.packets, msg...)
 	o.waiting++
-	o.packetIns++
 	o.sent++
 	o.work.Signal()
-}
-
-// takeToken asks the configured packet-in rate for one more. mu is held.
-func (o *outbox) takeToken() bool {
-	if o.rate == 0 {
-		return true
-	}
-	now := o.clock.Now()
-	o.tokens = min(o.burst, o.tokens+o.rate*(now-o.refilled).Seconds())
-	o.refilled = now
-	if o.tokens < 1 {
-		return false
-	}
-	o.tokens--
 	return true
 }
 
 // full says whether a packet-in would be dropped anyway, so that nobody encodes it in vain. It
 // counts the drop in that case.
-func (o *outbox) full() bool {
+func (o *outbox) full(reason openflow.PacketInReason) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.closed == nil && o.waiting < o.limit && len(o.packets) < packetRoom {
+	if o.closed == nil && o.waiting < o.queue && len(o.packets) < packetRoom {
 		return false
 	}
-	o.dropped++
+	o.limit.noRoom(reason)
 	return true
 }
 
@@ -193,9 +182,9 @@ func (o *outbox) take(replies, packets []byte) ([]byte, []byte, error) {
 	return replies, packets, nil
 }
 
-// stats are the counters for ControllerStatus.
-func (o *outbox) stats() (sent, packetIns, dropped, lost uint64) {
+// stats are the counters for ControllerStatus; packetLimit has those of packet-ins.
+func (o *outbox) stats() (sent, lost uint64) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.sent, o.packetIns, o.dropped, o.lost
+	return o.sent, o.lost
 }

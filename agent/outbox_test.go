@@ -10,6 +10,8 @@ import (
 	"time"
 )
 
+func unlimited() *packetLimit { return newPacketLimit(NewClock(), &ControllerConfig{}) }
+
 func msg(s string) func([]byte) []byte {
 	return func(b []byte) []byte { return append(b, s...) }
 }
@@ -34,8 +36,8 @@ func (l *lockedBuffer) String() string {
 
 func TestOutboxKeepsOrderAndDrains(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		o := newOutbox(NewClock(), 4, 0, 0)
-		o.packetIn([]byte("P"))
+		o := newOutbox(4, unlimited())
+		o.packetIn(0, []byte("P"))
 		o.reply(msg("a"))
 		o.notify(msg("b"))
 		o.reply(msg("c"))
@@ -55,14 +57,18 @@ func TestOutboxKeepsOrderAndDrains(t *testing.T) {
 }
 
 func TestOutboxBoundsPacketIns(t *testing.T) {
-	o := newOutbox(NewClock(), 3, 0, 0)
+	o := newOutbox(3, unlimited())
 	for range 5 {
-		o.packetIn([]byte("P"))
+		o.packetIn(0, []byte("P"))
 	}
-	if !o.full() {
+	if !o.full(0) {
 		t.Error("three waiting packet-ins must fill a queue of three")
 	}
-	sent, in, dropped, lost := o.stats()
+	sent, lost := o.stats()
+	in, dropped, by := o.limit.stats()
+	if by["no-match-queue"] != 3 {
+		t.Errorf("drops by reason and cause: %v", by)
+	}
 	if sent != 3 || in != 3 || dropped != 3 || lost != 0 {
 		t.Errorf("stats %d %d %d %d", sent, in, dropped, lost)
 	}
@@ -70,18 +76,18 @@ func TestOutboxBoundsPacketIns(t *testing.T) {
 
 func TestOutboxRateLimit(t *testing.T) {
 	var c ManualClock
-	o := newOutbox(&c, 1000, 10, 5)
+	o := newOutbox(1000, newPacketLimit(&c, &ControllerConfig{PacketInRate: 10, PacketInBurst: 5}))
 	for range 100 {
-		o.packetIn([]byte("P"))
+		o.packetIn(0, []byte("P"))
 	}
-	if _, in, _, _ := o.stats(); in != 5 {
+	if in, _, _ := o.limit.stats(); in != 5 {
 		t.Errorf("%d passed at once, want the burst of 5", in)
 	}
 	c.Advance(300 * time.Millisecond)
 	for range 100 {
-		o.packetIn([]byte("P"))
+		o.packetIn(0, []byte("P"))
 	}
-	if _, in, _, _ := o.stats(); in != 8 {
+	if in, _, _ := o.limit.stats(); in != 8 {
 		t.Errorf("%d passed after 0.3 s at 10/s, want 8", in)
 	}
 }
@@ -98,7 +104,7 @@ func (s stuckWriter) Write(p []byte) (int, error) {
 
 func TestOutboxSlowPeer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		o := newOutbox(NewClock(), 10, 0, 0)
+		o := newOutbox(10, unlimited())
 		w := stuckWriter{make(chan struct{})}
 		done := make(chan error)
 		go func() { done <- o.run(w, func() {}) }()

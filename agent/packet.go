@@ -13,6 +13,7 @@ import (
 type packetInBuf struct {
 	fin ports.Finisher
 	msg []byte
+	ids []uint32 // buffers of the frame at hand, one a segment
 }
 
 // PacketIn sends the frame to every connection that wants packet-ins of this reason. It implements
@@ -20,39 +21,66 @@ type packetInBuf struct {
 // several packet-ins: controllers read what a wire would carry.
 func (w *worker) PacketIn(in flowtable.PacketIn) {
 	w.sw.packetIns.Add(1)
+	w.in.ids = w.in.ids[:0]
 	taken := false
 	for _, c := range *w.sw.channels.Load() {
-		if c.wantPacketIn.Load()&(1<<in.Reason) == 0 || c.out.full() {
+		if c.wantPacketIn.Load()&(1<<in.Reason) == 0 {
 			continue
 		}
-		w.sendPacketIn(c, &in)
-		taken = true
+		if to := c.carrier(in.Frame); !to.out.full(in.Reason) && w.sendPacketIn(to, &in) {
+			taken = true
+		}
 	}
-	if !taken {
-		w.sw.packetDrops.Add(1)
+	if taken {
+		return
+	}
+	for _, id := range w.in.ids { // nobody has heard of them
+		w.sw.kept.take(id)
 	}
 }
 
-func (w *worker) sendPacketIn(c *Channel, in *flowtable.PacketIn) {
+// sendPacketIn reports whether the controller gets at least a part of the frame.
+func (w *worker) sendPacketIn(c *Channel, in *flowtable.PacketIn) (taken bool) {
 	maxLen := in.MaxLen
 	if in.Reason == openflow.ReasonInvalidTTL {
-		maxLen = uint16(c.missLen.Load()) // section 7.3.2: no action's max_len applies
+		maxLen = uint16(c.lead().missLen.Load()) // section 7.3.2: no action's max_len applies
 	}
 	if _, ok := w.in.fin.Begin(in.Frame, 0); !ok {
 		w.sw.packetDrops.Add(1)
-		return
+		return false
 	}
 	match := packetInMatch(in.Frame)
-	for b := w.in.fin.Next(); b != nil; b = w.in.fin.Next() {
+	for i, b := 0, w.in.fin.Next(); b != nil; i, b = i+1, w.in.fin.Next() {
+		id, data := w.buffer(i, b, in.Frame.InPort, maxLen)
 		w.in.msg = openflow.Append(w.in.msg[:0], 0, &openflow.PacketIn{
-			BufferID: openflow.NoBuffer, TotalLen: uint16(min(len(b), 0xffff)), Reason: in.Reason,
-			TableID: in.Table, Cookie: in.Cookie, Match: match, Data: cut(b, maxLen),
+			BufferID: id, TotalLen: uint16(min(len(b), 0xffff)), Reason: in.Reason,
+			TableID: in.Table, Cookie: in.Cookie, Match: match, Data: data,
 		})
-		c.out.packetIn(w.in.msg)
+		taken = c.out.packetIn(in.Reason, w.in.msg) || taken
 	}
+	return taken
 }
 
-// cut shortens a frame to max_len. As nothing is buffered, 0xffff (OFPCML_NO_BUFFER) and what is
+// buffer keeps the i-th segment of the frame at hand, once for all controllers, if the switch keeps
+// frames and the action does not say OFPCML_NO_BUFFER. A frame for which there is no place goes whole
+// (section 7.4.1). A switch that keeps none at all cuts nevertheless, as Open vSwitch does: an
+// application that asks for 96 bytes is not sent nine thousand.
+func (w *worker) buffer(i int, b []byte, in uint32, maxLen uint16) (id uint32, data []byte) {
+	pool := w.sw.kept
+	if len(pool.places) == 0 || maxLen == openflow.ControllerNoBuffer {
+		return openflow.NoBuffer, cut(b, maxLen)
+	}
+	for len(w.in.ids) <= i {
+		id, _ := pool.keep(b, in)
+		w.in.ids = append(w.in.ids, id)
+	}
+	if id = w.in.ids[i]; id == openflow.NoBuffer {
+		return id, b
+	}
+	return id, cut(b, maxLen)
+}
+
+// cut shortens a frame to max_len. 0xffff (OFPCML_NO_BUFFER) and what is
 // longer than the frame mean all of it.
 func cut(b []byte, maxLen uint16) []byte {
 	if maxLen >= openflow.ControllerNoBuffer || int(maxLen) >= len(b) {
@@ -81,28 +109,32 @@ func packetInMatch(f *packet.Frame) openflow.Match {
 // handlePacketOut runs the actions on the frame (section 7.3.6). It meets everything that this
 // connection asked for before.
 func (c *Channel) handlePacketOut(m *openflow.PacketOut) error {
-	s := c.sw
-	if m.BufferID != openflow.NoBuffer {
-		return noBuffer(m.BufferID)
-	}
-	if len(m.Data) < 14 {
-		return openflow.Errorf(openflow.ErrBadRequest, openflow.BRCBadPacket, "a frame of %d bytes: an Ethernet header has 14", len(m.Data))
-	}
+	s, data := c.sw, m.Data
 	prog, err := s.pipe.CompileActions(m.Actions)
 	if err != nil {
 		return err
 	}
-	s.pipe.Publish()
-	w := <-s.workers
-	f := w.frames[0]
-	f.SetBytes(m.Data)
-	f.InPort = uint32(m.InPort)
-	w.inject(f, prog)
-	s.workers <- w
+	if m.BufferID != openflow.NoBuffer {
+		kept, err := s.kept.take(m.BufferID)
+		if err != nil {
+			return err
+		}
+		data = kept.frame
+	}
+	if len(data) < 14 {
+		return openflow.Errorf(openflow.ErrBadRequest, openflow.BRCBadPacket, "a frame of %d bytes: an Ethernet header has 14", len(data))
+	}
+	s.inject(data, uint32(m.InPort), prog)
 	return nil
 }
 
-func noBuffer(id uint32) error {
-	return openflow.Errorf(openflow.ErrBadRequest, openflow.BRCBufferUnknown,
-		"buffer %d: this switch keeps no frames (n_buffers is 0); send the frame itself and buffer_id 0xffffffff", id)
+// inject runs a frame through a program, after everything that was asked for before.
+func (s *Switch) inject(frame []byte, in uint32, prog *flowtable.Program) {
+	s.pipe.Publish()
+	w := <-s.workers
+	f := w.frames[0]
+	f.SetBytes(frame)
+	f.InPort = in
+	w.inject(f, prog)
+	s.workers <- w
 }

@@ -380,6 +380,9 @@ func (s *Switch) handlePortMod(m *openflow.PortMod) error {
 	if m.HWAddr != p.told.HWAddr {
 		return openflow.Errorf(openflow.ErrPortModFailed, openflow.PMFCBadHWAddr, "port %s has the address %s, not %s", m.Port, p.told.HWAddr, m.HWAddr)
 	}
+	if m.Advertise != 0 {
+		return openflow.Errorf(openflow.ErrPortModFailed, openflow.PMFCBadAdvertise, "port %s: what its device advertises is not ours to change; leave advertise zero", m.Port)
+	}
 	config := p.config&^m.Mask | m.Config&m.Mask
 	if (config^p.config)&openflow.PortDown != 0 {
 		if dev, ok := p.dev.(ports.AdminSetter); ok {

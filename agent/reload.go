@@ -237,6 +237,7 @@ func diffBridges(from, to *BridgeConfig) (d bridgeDiff) {
 	}{
 		{"dpid", from.DPID, to.DPID}, {"mac", from.MAC, to.MAC},
 		{"tables", from.Tables, to.Tables}, {"max-flows", from.MaxFlows, to.MaxFlows},
+		{"buffers", from.Buffers, to.Buffers},
 	} {
 		if s.from != s.to && d.restart == "" {
 			d.restart = s.name
@@ -248,7 +249,7 @@ func diffBridges(from, to *BridgeConfig) (d bridgeDiff) {
 	}{
 		{"fail-mode", from.FailMode, to.FailMode}, {"table-miss", from.TableMiss, to.TableMiss},
 		{"protocols", from.Protocols, to.Protocols}, {"dp-desc", from.DatapathDesc, to.DatapathDesc},
-		{"packet-in-queue", from.PacketInQueue, to.PacketInQueue},
+		{"packet-in-queue", from.PacketInQueue, to.PacketInQueue}, {"description", from.Desc, to.Desc},
 		{"tls", from.TLS, to.TLS},
 		{"mac-table", from.MACTable, to.MACTable}, {"forward-bpdu", from.ForwardBPDU, to.ForwardBPDU},
 	} {
@@ -265,6 +266,7 @@ func diffBridges(from, to *BridgeConfig) (d bridgeDiff) {
 		say("internal device changed")
 	}
 	diffByKey(from.Listen, to.Listen, Target.String, say, "listener")
+	diffByKey(from.ListenAux, to.ListenAux, Target.String, say, "auxiliary listener")
 	diffByKey(from.Controllers, to.Controllers, func(c ControllerConfig) string { return c.Target.String() }, say, "controller")
 	diffByKey(from.Ports, to.Ports, func(p PortConfig) string { return p.Name }, say, "port")
 	return d

@@ -33,7 +33,7 @@ func (c *Channel) handleRole(m *openflow.RoleRequest, xid uint32) error {
 }
 
 func (c *Channel) changeRole(m *openflow.RoleRequest) (*openflow.RoleReply, error) {
-	s := c.sw
+	s, c := c.sw, c.lead()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if m.Role == openflow.RoleMaster || m.Role == openflow.RoleSlave {
@@ -89,6 +89,7 @@ func (c *Channel) wake() {
 
 // handleSetAsync takes the peer's own choice, which also wakes a tool (section 7.3.10).
 func (c *Channel) handleSetAsync(m *openflow.SetAsync) error {
+	c = c.lead()
 	c.sw.mu.Lock()
 	defer c.sw.mu.Unlock()
 	c.async = m.AsyncConfig
@@ -99,7 +100,7 @@ func (c *Channel) handleSetAsync(m *openflow.SetAsync) error {
 
 func (c *Channel) handleGetAsync(xid uint32) error {
 	c.sw.mu.Lock()
-	m := &openflow.GetAsyncReply{AsyncConfig: c.async}
+	m := &openflow.GetAsyncReply{AsyncConfig: c.lead().async}
 	c.sw.mu.Unlock()
 	return c.reply(xid, m)
 }
@@ -108,7 +109,7 @@ func (c *Channel) handleGetAsync(xid uint32) error {
 func (c *Channel) slaveRefused() error {
 	c.sw.mu.Lock()
 	defer c.sw.mu.Unlock()
-	if c.role != openflow.RoleSlave {
+	if c.lead().role != openflow.RoleSlave {
 		return nil
 	}
 	return openflow.Errorf(openflow.ErrBadRequest, openflow.BRCIsSlave, "a slave may not change the switch: ask for the role MASTER or EQUAL first")

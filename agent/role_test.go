@@ -3,6 +3,7 @@ package agent
 import (
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/weirswitch/weir/openflow"
 )
@@ -167,4 +168,112 @@ func TestToolIsLeftAlone(t *testing.T) {
 	if c := expect[*openflow.GetConfigReply](p).m; c.MissSendLen != 65534 || c.Flags != openflow.FragNormal {
 		t.Errorf("%v", c)
 	}
+}
+
+// TestAsyncMasks turns on one reason of one message for one role at a time and provokes each of
+// them: exactly that one comes.
+func TestAsyncMasks(t *testing.T) {
+	type event struct {
+		name   string
+		choose func(*openflow.AsyncConfig) *[2]uint32
+		reason uint8
+	}
+	packetIn := func(a *openflow.AsyncConfig) *[2]uint32 { return &a.PacketIn }
+	portStatus := func(a *openflow.AsyncConfig) *[2]uint32 { return &a.PortStatus }
+	removed := func(a *openflow.AsyncConfig) *[2]uint32 { return &a.FlowRemoved }
+	events := []event{
+		{"miss", packetIn, uint8(openflow.ReasonNoMatch)}, {"action", packetIn, uint8(openflow.ReasonAction)}, {"ttl", packetIn, uint8(openflow.ReasonInvalidTTL)},
+		{"add", portStatus, uint8(openflow.PortAdded)}, {"delete", portStatus, uint8(openflow.PortDeleted)}, {"modify", portStatus, uint8(openflow.PortModified)},
+		{"idle", removed, uint8(openflow.RemovedIdleTimeout)}, {"hard", removed, uint8(openflow.RemovedHardTimeout)}, {"deleted", removed, uint8(openflow.RemovedDelete)},
+	}
+	b := newBench(t, 3)
+	boss, p := b.connect(), b.connect() // boss makes things happen and hears nothing
+	boss.features()
+	p.features()
+	boss.send(&openflow.SetAsync{})
+	boss.send(deleteAll())
+	boss.send(add(0, openflow.Match{}, controllerOutput(64)))
+	boss.send(add(5, inPort(2), controllerOutput(64)))
+	ttl := add(6, openflow.NewMatch(openflow.Exact(openflow.InPort, 3), openflow.Exact(openflow.EthType, 0x0800)), openflow.Action{Type: openflow.ActionDecNwTTL})
+	boss.send(ttl)
+	boss.barrier()
+	spent := tcpFrame(t, nil)
+	spent[22] = 1 // TTL
+	for _, role := range []openflow.Role{openflow.RoleEqual, openflow.RoleMaster, openflow.RoleSlave} {
+		generation := uint64(role)
+		p.role(role, generation)
+		for i, want := range events {
+			var a openflow.AsyncConfig
+			index := 0
+			if role == openflow.RoleSlave {
+				index = 1
+			}
+			want.choose(&a)[index] = 1 << want.reason
+			want.choose(&a)[1-index] = 0
+			if i%2 == 0 { // what holds for the other role does not matter
+				want.choose(&a)[1-index] = 0xff &^ (1 << want.reason)
+			}
+			p.send(&openflow.SetAsync{AsyncConfig: a})
+			p.barrier()
+			boss.role(openflow.RoleEqual, 0)
+			b.provokeAll(boss, spent)
+			p.barrier()
+			got := asyncNames(p)
+			if len(got) != 1 || got[0] != want.name {
+				t.Errorf("%s, only %s wanted: got %v", role, want.name, got)
+			}
+		}
+	}
+}
+
+// provokeAll makes every asynchronous message happen once.
+func (b *bench) provokeAll(boss *peer, spent []byte) {
+	b.t.Helper()
+	b.send(1, frame(1, 2, ""))
+	b.settle()
+	b.send(2, frame(1, 2, ""))
+	b.settle()
+	b.send(3, spent)
+	b.settle()
+	b.plug(5, PortConfig{})
+	boss.send(&openflow.PortMod{Port: 5, HWAddr: b.sw.portDescs()[3].HWAddr, Config: openflow.PortNoFwd, Mask: openflow.PortNoFwd})
+	for i, change := range []func(*openflow.FlowMod){func(m *openflow.FlowMod) { m.IdleTimeout = 1 }, func(m *openflow.FlowMod) { m.HardTimeout = 1 }, func(*openflow.FlowMod) {}} {
+		m := add(uint16(100+i), inPort(77))
+		m.Flags, m.TableID = openflow.FlowSendRemoved, 1
+		change(m)
+		boss.send(m)
+	}
+	gone := add(102, inPort(77))
+	gone.Command, gone.TableID, gone.OutPort, gone.OutGroup = openflow.FlowDeleteStrict, 1, openflow.PortAny, openflow.GroupAny
+	boss.send(gone)
+	boss.barrier()
+	b.clock.Advance(1200 * time.Millisecond)
+	if err := b.sw.RemovePort("p5"); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// asyncNames takes what came and names it.
+func asyncNames(p *peer) (names []string) {
+	for {
+		select {
+		case r := <-p.got:
+			p.kept = append(p.kept, r)
+			continue
+		default:
+		}
+		break
+	}
+	for _, r := range p.kept {
+		switch m := r.m.(type) {
+		case *openflow.PacketIn:
+			names = append(names, []string{"miss", "action", "ttl"}[m.Reason])
+		case *openflow.PortStatus:
+			names = append(names, []string{"add", "delete", "modify"}[m.Reason])
+		case *openflow.FlowRemoved:
+			names = append(names, []string{"idle", "hard", "deleted", "group"}[m.Reason])
+		}
+	}
+	p.kept = nil
+	return names
 }

@@ -36,20 +36,23 @@ type Status struct {
 
 // ControllerStatus is one connection to a controller or tool, or the attempt at one.
 type ControllerStatus struct {
-	Target         string        `json:"target"` // as configured; for an accepted connection the peer's address
-	Tool           bool          `json:"tool"`   // accepted by a listener: no asynchronous messages until it asks
-	Connected      bool          `json:"connected"`
-	State          string        `json:"state"` // connecting, handshake, connected, backoff
-	Role           string        `json:"role"`
-	Since          time.Duration `json:"since_ns"` // how long in this state
-	Attempts       int           `json:"attempts"` // dials since the last success
-	LastError      string        `json:"last_error,omitempty"`
-	Received       uint64        `json:"messages_received"`
-	Sent           uint64        `json:"messages_sent"`
-	PacketIns      uint64        `json:"packet_ins"`
-	PacketInDrops  uint64        `json:"packet_in_drops"`
-	AsyncDrops     uint64        `json:"async_drops"`
-	InactivitySecs float64       `json:"inactivity_probe_s,omitempty"`
+	Target        string        `json:"target"` // as configured; for an accepted connection the peer's address
+	Tool          bool          `json:"tool"`   // accepted by a listener: no asynchronous messages until it asks
+	Connected     bool          `json:"connected"`
+	State         string        `json:"state"` // connecting, handshake, connected, backoff
+	Role          string        `json:"role"`
+	Since         time.Duration `json:"since_ns"` // how long in this state
+	Attempts      int           `json:"attempts"` // dials since the last success
+	LastError     string        `json:"last_error,omitempty"`
+	Received      uint64        `json:"messages_received"`
+	Sent          uint64        `json:"messages_sent"`
+	PacketIns     uint64        `json:"packet_ins"`
+	PacketInDrops uint64        `json:"packet_in_drops"`
+	AsyncDrops    uint64        `json:"async_drops"`
+	// PacketInDrops by reason and cause: no-match-rate, action-queue and so on; zero ones left out.
+	DropsBy        map[string]uint64 `json:"packet_in_drops_by,omitempty"`
+	Auxiliaries    int               `json:"auxiliary_connections,omitempty"` // that take packet-ins
+	InactivitySecs float64           `json:"inactivity_probe_s,omitempty"`
 }
 
 // PortStatus is one port with its counters, which survive a re-plug of the device.
@@ -169,7 +172,7 @@ func (s *Switch) Controllers() []ControllerStatus {
 	known := map[*Channel]bool{}
 	for _, c := range s.controllers {
 		st := ControllerStatus{
-			Target: c.cfg.Target.String(), State: c.state, Since: now - c.since, Attempts: c.attempts,
+			Target: c.target.String(), State: c.state, Since: now - c.since, Attempts: c.attempts,
 			InactivitySecs: c.cfg.InactivityProbe.Seconds(),
 		}
 		if c.last != nil {
@@ -195,7 +198,16 @@ func (s *Switch) Controllers() []ControllerStatus {
 func (c *Channel) fillStatus(st *ControllerStatus) {
 	st.Tool, st.Connected, st.Role = c.tool, c.up.Load(), strings.ToLower(c.role.String())
 	st.Received = c.received.Load()
-	st.Sent, st.PacketIns, st.PacketInDrops, st.AsyncDrops = c.out.stats()
+	st.Sent, st.AsyncDrops = c.out.stats()
+	st.PacketIns, st.PacketInDrops, st.DropsBy = c.limit.stats()
+	for _, a := range c.attached {
+		sent, _ := a.out.stats()
+		st.Received += a.received.Load()
+		st.Sent += sent
+		if a.awake {
+			st.Auxiliaries++
+		}
+	}
 }
 
 // Ports lists ports by number.

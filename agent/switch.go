@@ -53,6 +53,7 @@ type Switch struct {
 	pipe  *flowtable.Pipeline
 	mac   openflow.MAC
 	dpid  uint64
+	kept  *bufferPool
 	born  time.Duration
 
 	// The packet path. Workers read these without a lock.
@@ -110,7 +111,7 @@ func NewSwitch(cfg BridgeConfig, env Env) (*Switch, error) {
 		env.Workers = runtime.GOMAXPROCS(0)
 	}
 	s := &Switch{
-		name: cfg.Name, env: env, clock: env.Clock, cfg: cfg, born: env.Clock.Now(),
+		name: cfg.Name, env: env, clock: env.Clock, cfg: cfg, born: env.Clock.Now(), kept: newBufferPool(env.Clock, cfg.Buffers),
 		log:        env.Log.Part("switch").With("bridge", cfg.Name),
 		numbers:    map[string]uint32{},
 		portEvents: make(chan struct{}, 1), flowing: make(chan struct{}),
@@ -262,6 +263,7 @@ var errClosing = errors.New("the bridge is closing")
 func (s *Switch) expire() {
 	now := s.clock.Now()
 	s.flowsRemoved(nil, now, s.pipe.Expire(now))
+	s.kept.tick(now)
 	for _, l := range s.pipe.Loops() {
 		s.log.Part("fdb").Warnf("loop: %s in VLAN %d moved %d times between ports %d and %d; its flooding is damped. Break the loop or run spanning tree",
 			openflow.MAC(l.MAC), l.VLAN, l.Moves, l.Home, l.Other)

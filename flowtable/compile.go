@@ -84,13 +84,15 @@ const (
 	opDecMPLSTTL
 	opCopyTTLOut
 	opCopyTTLIn
-	opGroup // port: group; lo: its slot (bucket.go)
+	opPopQueue
+	opResubmit // port: in_port to look up with; n: table, or 0xff
+	opGroup    // port: group; lo: its slot (bucket.go)
 	numOpCodes
 )
 
 var opNames = [numOpCodes]string{"output", "in_port", "all", "flood", "normal", "table", "controller", "set_queue",
 	"set_field", "move", "push_vlan", "push_mpls", "push_pbb", "pop_mpls", "pop_vlan", "pop_pbb", "set_nw_ttl",
-	"set_mpls_ttl", "dec_nw_ttl", "dec_mpls_ttl", "copy_ttl_out", "copy_ttl_in", "group"}
+	"set_mpls_ttl", "dec_nw_ttl", "dec_mpls_ttl", "copy_ttl_out", "copy_ttl_in", "pop_queue", "resubmit", "group"}
 
 // op is one step of a program: what an action became. Plain data.
 type op struct {
@@ -180,9 +182,9 @@ func (p *Pipeline) compileInstructions(table uint8, m openflow.Match, list openf
 		case openflow.InstructionWriteMetadata:
 			prog.metadata, prog.metaMask = in.Metadata&in.MetadataMask, in.MetadataMask
 		case openflow.InstructionGotoTable:
-			if in.TableID <= table || int(in.TableID) >= p.cfg.Tables {
+			if in.TableID <= table || !p.hasTable(in.TableID) {
 				return nil, openflow.Errorf(openflow.ErrBadInstruction, openflow.BICBadTableID,
-					"goto_table:%d from table %d: expected %d to %d", in.TableID, table, table+1, p.cfg.Tables-1)
+					"goto_table:%d from table %d: expected a later one; %s", in.TableID, table, p.tablesText())
 			}
 			prog.next = int16(in.TableID)
 		case openflow.InstructionMeter:
@@ -324,6 +326,10 @@ func compileAction(a *openflow.Action, packetOut bool) (op, error) {
 		}
 		return op{code: opMove, field: keyField(a.Dst.ID), port: uint32(keyField(a.Src.ID)), n: a.Src.Bits,
 			hi: uint64(a.Src.Offset), lo: uint64(a.Dst.Offset)}, nil
+	case openflow.NXPopQueue:
+		return op{code: opPopQueue}, nil
+	case openflow.NXResubmit, openflow.NXResubmitTable:
+		return op{code: opResubmit, port: uint32(a.Port), n: uint16(a.Table)}, nil
 	case openflow.ActionGroup:
 		return op{code: opGroup, rank: rankGroup, port: a.Group}, nil // bindGroups looks whether it exists
 	}

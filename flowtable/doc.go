@@ -11,6 +11,7 @@
 //	frames, a batch  -> Processor.Process    processor.go: load the snapshot once
 //	                      cache.go           header words -> path, when the like came before
 //	                      walk.go            else table by table: classifier, action set, path
+//	                      resubmit.go        Nicira's resubmit: a further lookup among the ops
 //	                      execute.go         ops on the frame; each output calls Sink.Output
 //	                      bucket.go          a frame meets a group; spread.go is the hash of select
 //	                      police.go          the meter of an entry, before its actions

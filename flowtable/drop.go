@@ -32,6 +32,8 @@ const (
 	DropTooManyBuckets             // chained groups multiplied a frame beyond all measure
 	DropMeter                      // a drop band of the entry's meter (section 5.7.1)
 	DropPacketInMeter              // a packet-in, by a drop band of the meter called controller
+	DropFragment                   // a fragment of an IP packet, and SET_CONFIG says drop
+	DropResubmit                   // more resubmits than a frame may do
 	numDrops
 )
 
@@ -39,6 +41,8 @@ var dropNames = [numDrops]string{
 	"table-miss", "no-such-in-port", "port-no-recv", "no-such-out-port", "out-port-down", "out-is-in-port",
 	"invalid-ttl", "reserved-multicast", "vlan-not-carried", "same-port", "loop-damped", "runt",
 	"port-no-packet-in", "too-many-copies", "no-such-group", "no-live-bucket", "too-many-buckets", "meter", "packet-in-meter",
+	"ip-fragment",
+	"resubmit-limit",
 }
 
 // String is the reason's name in status output.

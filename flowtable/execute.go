@@ -3,6 +3,8 @@
 package flowtable
 
 import (
+	"slices"
+
 	"github.com/weirswitch/weir/flowtable/packet"
 	"github.com/weirswitch/weir/openflow"
 )
@@ -26,6 +28,13 @@ func (pr *Processor) run(f *packet.Frame, ops []op, last bool) (*packet.Frame, b
 			pr.toController(f, o)
 		case opSetQueue:
 			pr.queue = o.port
+		case opPopQueue:
+			pr.queue = 0
+		case opResubmit:
+			var ok bool
+			if f, ok = pr.resubmit(f, o); !ok {
+				return f, false
+			}
 		case opTable:
 			pr.outputTable(f)
 		case opGroup:
@@ -189,9 +198,18 @@ func (pr *Processor) outputTable(f *packet.Frame) {
 		return
 	}
 	c.Parse()
+	if pr.snap.noFrag && isFragment(c) {
+		pr.drops[DropFragment]++
+		return
+	}
 	queue := pr.queue
+	var written []op // by a resubmit before
+	if pr.set.n > 0 {
+		written = slices.Clone(pr.set.list())
+	}
 	pr.walkWhole(c, nil, 0)
 	pr.at, pr.queue = nil, queue
+	pr.set.n = copy(pr.set.ops[:], written)
 }
 
 // toController is output:CONTROLLER. A port with NO_PACKET_IN keeps its table misses to itself.

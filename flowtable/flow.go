@@ -71,6 +71,10 @@ func (p *Pipeline) FlowMod(now time.Duration, m *openflow.FlowMod) ([]Removed, e
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if !p.hasTable(m.TableID) && !(m.TableID == openflow.TableAll && isDelete(m.Command)) {
+		return nil, openflow.Errorf(openflow.ErrFlowModFailed, openflow.FMFCBadTableID,
+			"there is no table %d; %s, or 255 in a delete", m.TableID, p.tablesText())
+	}
 	switch m.Command {
 	case openflow.FlowAdd:
 		return nil, p.add(now, m)
@@ -93,9 +97,6 @@ func (p *Pipeline) checkFlowMod(m *openflow.FlowMod) error {
 		return fail(openflow.FMFCBadCommand, "command %d, the highest is %d", m.Command, openflow.FlowDeleteStrict)
 	case m.Flags&^all != 0:
 		return fail(openflow.FMFCBadFlags, "flags 0x%x are not defined", uint16(m.Flags&^all))
-	case m.TableID == openflow.TableAll && isDelete(m.Command):
-	case int(m.TableID) >= p.cfg.Tables:
-		return fail(openflow.FMFCBadTableID, "table %d: expected 0 to %d, or 255 in a delete", m.TableID, p.cfg.Tables-1)
 	}
 	if err := m.Match.Check(); err != nil {
 		return err
@@ -126,8 +127,8 @@ func (p *Pipeline) add(now time.Duration, m *openflow.FlowMod) error {
 		}
 	}
 	old := t.rules.Find(&key, &mask, m.Priority)
-	if old == nil && t.rules.Len() >= p.cfg.MaxEntries {
-		return openflow.Errorf(openflow.ErrFlowModFailed, openflow.FMFCTableFull, "table %d holds its %d entries", m.TableID, p.cfg.MaxEntries)
+	if old == nil && t.rules.Len() >= t.max {
+		return openflow.Errorf(openflow.ErrFlowModFailed, openflow.FMFCTableFull, "table %d holds its %d entries", m.TableID, t.max)
 	}
 	e := &Entry{
 		Table: m.TableID, Priority: m.Priority, Flags: m.Flags, IdleTimeout: m.IdleTimeout, HardTimeout: m.HardTimeout,

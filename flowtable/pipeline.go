@@ -3,6 +3,7 @@
 package flowtable
 
 import (
+	"fmt"
 	"hash/maphash"
 	"sync"
 	"sync/atomic"
@@ -80,6 +81,7 @@ type Pipeline struct {
 	meters meterTable
 	ports  []Port
 	set    *portSet
+	noFrag bool
 	agenda agenda[*Entry]
 	memo   memo
 	seq    uint64 // of the newest entry
@@ -99,6 +101,11 @@ type table struct {
 	reads packet.Mask
 	// shape: some entry rewrites a header and goes on to another table.
 	shape bool
+
+	// What a controller may choose (TableShape).
+	name string
+	max  int  // entries
+	gone bool // taken out of the pipeline; without entries
 }
 
 // tableCounters are what TABLE statistics report; processors add to them.
@@ -119,7 +126,8 @@ func New(c Config) *Pipeline {
 	}
 	p.spreader.init(c.HashSeed)
 	for i := range p.tables {
-		p.tables[i].rules.Seed = c.HashSeed
+		t := &p.tables[i]
+		t.rules.Seed, t.name, t.max = c.HashSeed, fmt.Sprintf("table%d", i), c.MaxEntries
 	}
 	p.publish()
 	return p
@@ -144,6 +152,18 @@ func (p *Pipeline) publish() {
 
 // touch notes a change to a draft table. Requires p.mu.
 func (p *Pipeline) touch(t *table) { t.dirty, p.dirty = true, true }
+
+// DropFragments says whether fragments of IPv4 and IPv6 packets are dropped as they come in
+// (OFPC_FRAG_DROP, section 7.3.2), and publishes. Otherwise they pass like any frame; a later one has
+// no transport fields.
+func (p *Pipeline) DropFragments(drop bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.noFrag != drop {
+		p.noFrag, p.dirty = drop, true
+	}
+	p.publish()
+}
 
 // SetPorts replaces the list of ports and publishes. Addresses learned on a port that is gone, has
 // lost its link or changed its VLANs are forgotten.

@@ -4,6 +4,7 @@ package flowtable
 
 import (
 	"math/bits"
+	"slices"
 	"time"
 
 	"github.com/weirswitch/weir/flowtable/packet"
@@ -49,6 +50,9 @@ type Processor struct {
 	runs     int  // buckets run so far
 	set      actionSet
 	trail    trail
+
+	// Resubmits of the frame at hand: how deep we are, how many there were.
+	nested, resubmits int
 
 	// The batch at hand.
 	now     time.Duration
@@ -100,9 +104,12 @@ func (pr *Processor) PacketOut(now time.Duration, f *packet.Frame, prog *Program
 		pr.drops[DropRunt]++
 	} else {
 		f.Parse()
-		pr.at, pr.queue = nil, 0
+		pr.at, pr.queue, pr.resubmits = nil, 0, 0
 		pr.set.reset()
-		pr.run(f, prog.apply, true)
+		last := !slices.ContainsFunc(prog.apply, func(o op) bool { return o.code == opResubmit })
+		if f, ok := pr.run(f, prog.apply, last); ok && pr.set.n > 0 { // a resubmit wrote it
+			pr.run(f, pr.set.list(), true)
+		}
 	}
 	pr.end()
 }
@@ -122,8 +129,8 @@ func (pr *Processor) begin(now time.Duration, s Sink) {
 func (pr *Processor) process(frames []*packet.Frame) {
 	if pr.p.cfg.NoCache {
 		for _, f := range frames {
+			f.Parse()
 			if pr.admit(f) {
-				f.Parse()
 				pr.walkWhole(f, nil, 0)
 			}
 		}
@@ -145,7 +152,7 @@ func (pr *Processor) process(frames []*packet.Frame) {
 	}
 }
 
-// admit reports whether a frame may come in at all.
+// admit reports whether a frame, which is parsed, may come in at all.
 func (pr *Processor) admit(f *packet.Frame) bool {
 	in := pr.snap.ports.get(f.InPort)
 	switch {
@@ -155,12 +162,17 @@ func (pr *Processor) admit(f *packet.Frame) bool {
 		pr.drops[DropNoRecv]++
 	case f.Len() < ethernetHeader:
 		pr.drops[DropRunt]++
+	case pr.snap.noFrag && isFragment(f):
+		pr.drops[DropFragment]++
 	default:
 		pr.runs = 0
 		return true
 	}
 	return false
 }
+
+// isFragment looks at the ip_frag field, which is a byte of word 2.
+func isFragment(f *packet.Frame) bool { return f.Key[2]&packet.FragAny != 0 }
 
 // follow runs a remembered path.
 func (pr *Processor) follow(p *path, f *packet.Frame) {

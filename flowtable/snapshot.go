@@ -16,6 +16,7 @@ type snapshot struct {
 	groups groupDirectory
 	alive  slotSet // which of the groups that others watch are live
 	meters *meterSet
+	noFrag bool // fragments of IP packets are dropped
 
 	// A path may be reused for every frame equal in these bits of the header words, and, if shape
 	// is set, with the same headers present.
@@ -26,7 +27,7 @@ type snapshot struct {
 // freeze makes the draft a snapshot. Only tables that changed are frozen anew.
 func (p *Pipeline) freeze() *snapshot {
 	p.epoch++
-	s := &snapshot{epoch: p.epoch, ports: p.set, meters: p.meters.freeze()}
+	s := &snapshot{epoch: p.epoch, ports: p.set, meters: p.meters.freeze(), noFrag: p.noFrag}
 	p.freezeGroups(s, p.snap.Load())
 	last := -1
 	for i := range p.tables {

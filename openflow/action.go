@@ -34,6 +34,7 @@ const (
 // Nicira's actions that weir understands: subtype | 1<<16.
 const (
 	NXResubmit      ActionType = 1<<16 | 1  // Port: the in_port to look up with
+	NXPopQueue      ActionType = 1<<16 | 5  // back to the default queue
 	NXMove          ActionType = 1<<16 | 6  // Src -> Dst
 	NXLoad          ActionType = 1<<16 | 7  // Load -> Dst
 	NXNote          ActionType = 1<<16 | 8  // Data: a comment

@@ -228,6 +228,15 @@ func decodeMultipartReply(b []byte) (Message, error) {
 	return m, err
 }
 
+// MultipartMore reports whether more parts of a multipart request follow b, and whether b is such a
+// request at all. It looks at messages that Decode refuses, too.
+func MultipartMore(b []byte) (more, ok bool) {
+	if len(b) < multipartHeader || Type(b[1]) != TypeMultipartRequest {
+		return false, false
+	}
+	return u16(b, 10)&1 != 0, true
+}
+
 func decodeMultipart(b []byte, what string, format func(MultipartType) (bodyFormat, bool)) (t MultipartType, more bool, records []Record, err error) {
 	if len(b) < multipartHeader {
 		return 0, false, nil, badLen("multipart "+what, len(b), multipartHeader)

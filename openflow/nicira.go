@@ -27,7 +27,7 @@ func readExperimenterAction(b []byte, a *Action) error {
 		size = 24
 	case NXNote, NXLoadMasked:
 		size = len(b)
-	case NXResubmit, NXResubmitTable, NXController:
+	case NXResubmit, NXResubmitTable, NXController, NXPopQueue:
 	default:
 		return actionError(BACBadExpType, "no Nicira action %d", a.Type&^nxSubtypeBit)
 	}
@@ -145,6 +145,7 @@ func appendNicira(b []byte, a *Action) []byte {
 		b = append16(b, uint16(a.Port))
 	case NXResubmitTable:
 		b = append(append16(b, uint16(a.Port)), a.Table)
+	case NXPopQueue:
 	case NXController:
 		b = append(append16(append16(b, a.MaxLen), a.ControllerID), uint8(a.Reason))
 	case NXNote:

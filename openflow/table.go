@@ -101,6 +101,7 @@ type TableProperty struct {
 	Actions      []ActionType
 	Fields       []TableField
 	Data         []byte // PropExperimenter: everything behind type and length
+	Unknown      bool   // read, and it named more than the lists say: a field, action or instruction without a name here
 }
 
 // TableFeatures says what a table can do, or in a request what it shall (section 7.3.5.5).
@@ -247,11 +248,11 @@ func readTableFeatures(b []byte) (Record, error) {
 func (p *TableProperty) read(b []byte) error {
 	switch p.kind() {
 	case PropInstructions:
-		return eachID(b, func(id []byte) { p.Instructions = append(p.Instructions, InstructionType(u16(id, 0))) })
+		return p.eachID(b, func(id []byte) { p.Instructions = append(p.Instructions, InstructionType(u16(id, 0))) })
 	case PropNextTables:
 		p.Tables = slices.Clone(b)
 	case PropWriteActions:
-		return eachID(b, func(id []byte) { p.Actions = append(p.Actions, ActionType(u16(id, 0))) })
+		return p.eachID(b, func(id []byte) { p.Actions = append(p.Actions, ActionType(u16(id, 0))) })
 	case PropMatch:
 		return p.readFields(b)
 	case PropExperimenter, PropExperimenterMiss:
@@ -264,7 +265,7 @@ func (p *TableProperty) read(b []byte) error {
 
 // eachID walks the ids of instructions or actions: a type and a length of four bytes, or more for
 // an experimenter's, which is skipped.
-func eachID(b []byte, use func([]byte)) error {
+func (p *TableProperty) eachID(b []byte, use func([]byte)) error {
 	for len(b) > 0 {
 		n := 0
 		if len(b) >= 4 {
@@ -275,6 +276,8 @@ func eachID(b []byte, use func([]byte)) error {
 		}
 		if u16(b, 0) != 0xffff {
 			use(b)
+		} else {
+			p.Unknown = true
 		}
 		b = b[n:]
 	}
@@ -293,6 +296,8 @@ func (p *TableProperty) readFields(b []byte) error {
 		}
 		if id, ok := lookupField(h.class, h.number, h.experimenter); ok {
 			p.Fields = append(p.Fields, TableField{ID: id, Masked: h.masked})
+		} else {
+			p.Unknown = true
 		}
 		b = b[h.head():]
 	}

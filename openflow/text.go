@@ -93,6 +93,8 @@ func (t ActionType) niciraName() string {
 	switch t {
 	case NXResubmit, NXResubmitTable:
 		return "resubmit"
+	case NXPopQueue:
+		return "pop_queue"
 	case NXMove:
 		return "move"
 	case NXLoad, NXLoadMasked:

@@ -101,6 +101,8 @@ func appendNicira(b []byte, a *openflow.Action) []byte {
 			b = strconv.AppendUint(b, uint64(a.Table), 10)
 		}
 		return append(b, ')')
+	case openflow.NXPopQueue:
+		return append(b, "pop_queue"...)
 	case openflow.NXMove:
 		b = appendSubField(append(b, "move:"...), a.Src)
 		return appendSubField(append(b, "->"...), a.Dst)

@@ -58,8 +58,6 @@ func readCorpus(t *testing.T) []corpusFlow {
 // refused are the flows of the corpus that use extensions weir does not have, with the error.
 var refused = map[string]*openflow.Error{
 	"ct_state=+trk+est,ip,actions=drop":                                {Type: openflow.ErrBadMatch, Code: openflow.BMCBadField},
-	"priority=2012,in_port=1,actions=set_queue:5,output:2,pop_queue":   {Type: openflow.ErrBadAction, Code: openflow.BACBadExpType},
-	"priority=2013,in_port=1,actions=enqueue:2:7":                      {Type: openflow.ErrBadAction, Code: openflow.BACBadExpType},
 	"priority=2015,in_port=1,actions=set_field:0x5->metadata,output:2": {Type: openflow.ErrBadAction, Code: openflow.BACBadSetType},
 	"priority=2027,tcp,in_port=1,actions=ct(commit,zone=1,table=2)":    {Type: openflow.ErrBadAction, Code: openflow.BACBadExpType},
 	"priority=2028,in_port=1,actions=learn(table=1,priority=5,NXM_OF_VLAN_TCI[0..11],NXM_OF_ETH_DST[]=NXM_OF_ETH_SRC[],output:NXM_OF_IN_PORT[])": {

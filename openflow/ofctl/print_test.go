@@ -277,7 +277,9 @@ func matchedSetField(r *rand.Rand, f *openflow.FlowStats) []openflow.Action {
 
 func nicira(r *rand.Rand) openflow.Action {
 	reg := openflow.SubField{ID: openflow.Reg0 + openflow.FieldID(r.IntN(16)), Offset: uint16(r.IntN(8)), Bits: uint16(1 + r.IntN(24))}
-	switch r.IntN(7) {
+	switch r.IntN(8) {
+	case 7:
+		return openflow.Action{Type: openflow.NXPopQueue}
 	case 0:
 		return openflow.Action{Type: openflow.NXResubmit, Port: openflow.PortNo(1 + r.IntN(99))}
 	case 1:

@@ -553,3 +553,29 @@ func TestPortAddFromAnotherFolder(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestTLSInit: the settings that are printed are those of a switch that starts with them.
+func TestTLSInit(t *testing.T) {
+	s := newShell(t)
+	dir := filepath.Join(s.dir, "tls")
+	out := s.ok("tls", "init", dir, "--hosts", "localhost", "--days", "3")
+	for _, name := range []string{"ca.pem", "switch-key.pem", "controller.pem"} {
+		if _, err := os.Stat(filepath.Join(dir, name)); err != nil {
+			t.Error(err)
+		}
+	}
+	config := "bridges:\n- name: br0\n  listen: [\"pssl:0:127.0.0.1\"]\n"
+	for _, line := range strings.Split(strings.TrimSpace(out), "\n") {
+		config += "  " + line + "\n"
+	}
+	file := filepath.Join(s.dir, "w.yaml")
+	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.ok("run", "-c", file, "--detach", "--wait-ready", "5s")
+	if out := s.ok("status"); !strings.Contains(out, "listens on pssl:") {
+		t.Error(out)
+	}
+	s.fails(1, "is there already", "tls", "init", dir)
+	s.fails(2, "--days 0", "tls", "init", filepath.Join(s.dir, "x"), "--days", "0")
+}

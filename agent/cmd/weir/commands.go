@@ -63,6 +63,12 @@ func commands() []command {
 			example: "weir fdb show br0", setup: (*tool).fdbShow},
 		{words: []string{"fdb", "flush"}, args: "[BRIDGE] [--port PORT] [--json]", most: 1, summary: "forget learned addresses",
 			example: "weir fdb flush br0 --port eth1", setup: (*tool).fdbFlush},
+		{words: []string{"tls", "init"}, args: "[DIR] [--hosts NAMES] [--days N]", most: 1, summary: "make a CA and certificates for ssl: connections in a lab",
+			more: "Writes ca.pem, switch.pem and controller.pem with their keys (NAME-key.pem) into DIR and prints\n" +
+				"the settings of the switch. A CA that is there signs again; other files are never replaced.\n" +
+				"A switch and a controller trust whom the CA has signed; weir does not compare the name in a\n" +
+				"certificate with the address it calls, so keep ca-key.pem for this purpose alone.",
+			example: "weir tls init /etc/weir/tls", setup: (*tool).tlsInit},
 		{words: []string{"version"}, summary: "version and OpenFlow versions", example: "weir version", setup: (*tool).version},
 	}
 }

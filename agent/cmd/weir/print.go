@@ -81,6 +81,12 @@ func (t *tool) printStatus(s *agent.BridgeStatus) {
 		if c.Role != "" && c.Connected {
 			fmt.Fprintf(t.out, ", role %s", c.Role)
 		}
+		if c.Auxiliaries > 0 {
+			fmt.Fprintf(t.out, ", %d auxiliary connections", c.Auxiliaries)
+		}
+		if words := counts(c.DropsBy); words != "" {
+			fmt.Fprintf(t.out, ", packet-ins %d, dropped: %s", c.PacketIns, words)
+		}
 		if c.LastError != "" && !c.Connected {
 			fmt.Fprintf(t.out, ", %d attempts, last error: %s", c.Attempts, c.LastError)
 		}

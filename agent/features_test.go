@@ -1,0 +1,152 @@
+package agent
+
+import (
+	"encoding/hex"
+	"fmt"
+	"net"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/gopacket"
+	"github.com/google/gopacket/layers"
+
+	"github.com/weirswitch/weir/openflow"
+)
+
+// fragments are the pieces of an IPv4 and of an IPv6 packet, and a whole one of each, as gopacket
+// writes them.
+func fragments(t *testing.T) (pieces, whole [][]byte) {
+	t.Helper()
+	eth := func(et layers.EthernetType) *layers.Ethernet {
+		return &layers.Ethernet{SrcMAC: net.HardwareAddr{2, 0, 0, 0, 0, 1}, DstMAC: net.HardwareAddr{2, 0, 0, 0, 0, 2}, EthernetType: et}
+	}
+	data := gopacket.Payload(make([]byte, 64))
+	write := func(list ...gopacket.SerializableLayer) []byte {
+		buf := gopacket.NewSerializeBuffer()
+		if err := gopacket.SerializeLayers(buf, gopacket.SerializeOptions{FixLengths: true, ComputeChecksums: true}, list...); err != nil {
+			t.Fatal(err)
+		}
+		return append([]byte(nil), buf.Bytes()...)
+	}
+	v4 := func(flags layers.IPv4Flag, offset uint16) []byte {
+		return write(eth(layers.EthernetTypeIPv4), &layers.IPv4{Version: 4, TTL: 9, Protocol: 253, Flags: flags, FragOffset: offset,
+			SrcIP: net.IP{10, 0, 0, 1}, DstIP: net.IP{10, 0, 0, 2}}, data)
+	}
+	v6 := func(fragment ...byte) []byte {
+		next := layers.IPProtocol(253)
+		if fragment != nil {
+			next = layers.IPProtocolIPv6Fragment
+		}
+		return write(eth(layers.EthernetTypeIPv6), &layers.IPv6{Version: 6, HopLimit: 9, NextHeader: next,
+			SrcIP: net.ParseIP("fd00::1"), DstIP: net.ParseIP("fd00::2")}, gopacket.Payload(append(fragment, data...)))
+	}
+	pieces = [][]byte{v4(layers.IPv4MoreFragments, 0), v4(layers.IPv4MoreFragments, 8), v4(0, 16),
+		v6(253, 0, 0, 1, 0, 0, 0, 7), v6(253, 0, 0, 64, 0, 0, 0, 7)}
+	// An atomic fragment (RFC 6946) is a whole packet.
+	whole = [][]byte{v4(0, 0), v4(layers.IPv4DontFragment, 0), v6(), v6(253, 0, 0, 0, 0, 0, 0, 7)}
+	return pieces, whole
+}
+
+// TestFragmentsDropped: SET_CONFIG takes effect with the barrier, for IPv4 and IPv6, with and
+// without the flow cache, and for what a PACKET_OUT sends through the tables.
+func TestFragmentsDropped(t *testing.T) {
+	pieces, whole := fragments(t)
+	for _, noCache := range []bool{false, true} {
+		b := newBench(t, 2, func(_ *BridgeConfig, e *Env) { e.NoCache = noCache })
+		p := b.connect()
+		p.features()
+		p.send(deleteAll())
+		p.send(add(1, inPort(1), openflow.Output(2)))
+		pass := func(list [][]byte) {
+			t.Helper()
+			for _, f := range list {
+				b.send(1, f)
+				b.expect(f, 2)
+			}
+		}
+		set := func(f openflow.FragFlags) {
+			t.Helper()
+			p.send(&openflow.SetConfig{SwitchConfig: openflow.SwitchConfig{Flags: f, MissSendLen: 77}})
+			p.barrier()
+			p.send(&openflow.GetConfigRequest{})
+			if m := expect[*openflow.GetConfigReply](p).m; m.Flags != f || m.MissSendLen != 77 {
+				t.Errorf("set %s, the switch says %v", f, m)
+			}
+		}
+		p.barrier()
+		pass(pieces)
+		pass(whole)
+		set(openflow.FragDrop)
+		for _, f := range pieces {
+			b.send(1, f)
+		}
+		p.send(outOf(1, pieces[0], openflow.Output(openflow.PortTable)))
+		p.barrier()
+		b.silent(1, 2)
+		pass(whole)
+		if n := b.sw.Status().Drops["ip-fragment"]; n != uint64(len(pieces))+1 {
+			t.Errorf("%d fragments counted, want %d", n, len(pieces)+1)
+		}
+		set(openflow.FragNormal)
+		pass(pieces)
+		none[*openflow.Error](p)
+	}
+}
+
+func TestOvsOfctlFragments(t *testing.T) {
+	o := newOvsOfctl(t)
+	b := o.bench(2)
+	o.run("set-frags", "br0", "drop")
+	if out := o.run("get-frags", "br0"); strings.TrimSpace(out) != "drop" {
+		t.Errorf("get-frags: %s", out)
+	}
+	pieces, _ := fragments(t)
+	b.send(1, pieces[1])
+	b.silent(2)
+	if out, err := o.try("set-frags", "br0", "reassemble"); err == nil || !strings.Contains(out, "reassemble") {
+		t.Errorf("set-frags reassemble: %v %s", err, out)
+	}
+	o.run("set-frags", "br0", "normal")
+	b.send(1, pieces[1])
+	b.expect(pieces[1], 2)
+}
+
+// TestDescriptionTexts: those of the configuration, also after a reload, as ovs-ofctl reads them.
+func TestDescriptionTexts(t *testing.T) {
+	o := newOvsOfctl(t)
+	b := o.bench(0)
+	if out := o.run("dump-desc", "br0"); !strings.Contains(out, "Manufacturer: weir\nHardware: software switch\nSoftware: weir\nSerial Num: None\nDP Description: br0") {
+		t.Error(out)
+	}
+	cfg := b.sw.Config()
+	cfg.Desc = DescConfig{Manufacturer: "Nicira, Inc.", Hardware: "Open vSwitch", Software: "3.1.0", Serial: strings.Repeat("9", 31)}
+	cfg.DatapathDesc = "s1"
+	if err := b.sw.Apply(cfg); err != nil {
+		t.Fatal(err)
+	}
+	want := "Manufacturer: Nicira, Inc.\nHardware: Open vSwitch\nSoftware: 3.1.0\nSerial Num: " + strings.Repeat("9", 31) + "\nDP Description: s1"
+	if out := o.run("dump-desc", "br0"); !strings.Contains(out, want) {
+		t.Error(out)
+	}
+}
+
+// TestOvsOfctlReadsBuffers: the tool prints the buffer that a packet-in names.
+func TestOvsOfctlReadsBuffers(t *testing.T) {
+	o := newOvsOfctl(t)
+	b := newBench(t, 2, withBuffers(256, 5*time.Second), func(_ *BridgeConfig, e *Env) { e.RunDir = o.dir })
+	if out := o.run("show", "br0"); !strings.Contains(out, "n_buffers:256") {
+		t.Error(out)
+	}
+	p := b.connect()
+	p.features()
+	p.send(add(7, inPort(1), controllerOutput(20)))
+	p.barrier()
+	b.send(1, frame(1, 2, ""))
+	in := expect[*openflow.PacketIn](p)
+	out, err := exec.Command("ovs-ofctl", "ofp-print", hex.EncodeToString(in.raw)).CombinedOutput()
+	if want := fmt.Sprintf("data_len=20 buffer=0x%08x", in.m.BufferID); err != nil || !strings.Contains(string(out), want) {
+		t.Errorf("%v %s, want %s", err, out, want)
+	}
+}

@@ -1,0 +1,79 @@
+// Miss path: Nicira's resubmit: the actions of the entry that another lookup finds.
+
+package flowtable
+
+import (
+	"github.com/weirswitch/weir/flowtable/packet"
+	"github.com/weirswitch/weir/openflow"
+)
+
+// Bounds of what one frame may do by resubmits, which can call each other and themselves. They are
+// Open vSwitch's. A frame that reaches one is dropped there and counted.
+const (
+	maxResubmitDepth = 64
+	maxResubmits     = 4096
+)
+
+// resubmit looks the frame up in a table (o.n; 0xff: the one at hand) as if it had come in by o.port,
+// and does what the entry says with the frame and its action set, here and now; then the actions
+// behind the resubmit go on with what became of the frame. A table without an entry for it does nothing.
+//
+// What it leads to is not in the path of the frame, so a walk that meets a resubmit is not remembered
+// (trail.whole), and each such frame walks.
+func (pr *Processor) resubmit(f *packet.Frame, o *op) (*packet.Frame, bool) {
+	pr.trail.whole = false
+	if pr.nested >= maxResubmitDepth || pr.resubmits >= maxResubmits {
+		pr.drops[DropResubmit]++
+		return f, false
+	}
+	pr.nested++
+	pr.resubmits++
+	at := pr.at
+	f, ok := pr.resubmitFrom(f, pr.resubmitTable(o), o.port)
+	pr.at = at
+	pr.nested--
+	return f, ok
+}
+
+// resubmitTable is the table that a resubmit means; in a PACKET_OUT "the one at hand" is the first.
+func (pr *Processor) resubmitTable(o *op) int {
+	switch {
+	case o.n != uint16(openflow.TableAll):
+		return int(o.n)
+	case pr.at != nil:
+		return int(pr.at.Table)
+	}
+	return 0
+}
+
+// resubmitFrom walks from a table on. Only the first lookup sees the other in_port: actions mean the
+// port that the frame came in by.
+func (pr *Processor) resubmitFrom(f *packet.Frame, table int, in uint32) (*packet.Frame, bool) {
+	n := uint64(f.Len())
+	key := f.Key
+	if in != uint32(openflow.PortInPort) {
+		key.Set(packet.InPort, 0, uint64(in))
+	}
+	for {
+		e := pr.lookup(table, &key)
+		if e == nil {
+			if table < len(pr.p.stats) {
+				pr.countTable(table, 1, 0)
+			}
+			return f, true
+		}
+		pr.count(e, 1, n)
+		pr.at = e
+		var ok bool
+		if f, ok = pr.run(f, e.prog.apply, false); !ok {
+			return f, false
+		}
+		pr.set.merge(e.prog)
+		f.Key.Set(packet.ActsetOutput, 0, uint64(pr.set.output()))
+		writeMetadata(f, e.prog)
+		if e.prog.next == noTable {
+			return f, true
+		}
+		table, key = int(e.prog.next), f.Key
+	}
+}

@@ -1,0 +1,160 @@
+package flowtable
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/weirswitch/weir/openflow"
+)
+
+func resubmit(in openflow.PortNo, table uint8) openflow.Action {
+	return openflow.Action{Type: openflow.NXResubmitTable, Port: in, Table: table}
+}
+
+func here(table uint8) openflow.Action { return resubmit(openflow.PortInPort, table) }
+
+// queues sends a frame and gives port/queue of each output.
+func (r *rig) queues(in uint32, b []byte) (list []string) {
+	r.t.Helper()
+	for _, e := range r.send(in, b) {
+		var out string
+		if _, err := fmt.Sscanf(e, "out %s", &out); err == nil {
+			list = append(list, out)
+		}
+	}
+	return list
+}
+
+func TestResubmit(t *testing.T) {
+	f := udpFrame(ethernet{dst: "2", src: "1"}, 64, 1, 2)
+	apply := func(list ...openflow.Action) openflow.Instruction { return openflow.ApplyActions(list...) }
+	out := func(n openflow.PortNo) openflow.Action { return openflow.Output(n) }
+	from := func(n uint64) openflow.Match { return openflow.NewMatch(openflow.Exact(openflow.InPort, n)) }
+	reg0 := func(v uint64) openflow.Action {
+		return openflow.Action{Type: openflow.NXLoad, Dst: openflow.SubField{ID: openflow.Reg0, Bits: 32}, Load: v}
+	}
+	for _, c := range []struct {
+		name string
+		set  func(r *rig)
+		want []string
+	}{
+		{"in its place among the actions", func(r *rig) {
+			r.flow(0, 1, openflow.Match{}, apply(out(2), here(5), out(4)))
+			r.flow(5, 1, openflow.Match{}, apply(out(3)))
+		}, []string{"2/0", "3/0", "4/0"}},
+		{"a table without an entry does nothing", func(r *rig) {
+			r.flow(0, 1, openflow.Match{}, apply(here(5), out(4), here(253), out(3)))
+		}, []string{"4/0", "3/0"}},
+		{"in_port counts for the lookup alone", func(r *rig) {
+			r.flow(0, 1, openflow.Match{}, apply(resubmit(7, 5)))
+			r.flow(5, 1, from(7), apply(out(1), out(2), openflow.Output(openflow.PortInPort)))
+			r.flow(5, 1, from(1), apply(out(4)))
+		}, []string{"2/0", "1/0"}}, // out(1) is the port it came from
+		{"the older form stays in its table", func(r *rig) {
+			r.flow(3, 1, from(1), apply(openflow.Action{Type: openflow.NXResubmit, Port: 9}, out(2)))
+			r.flow(3, 1, from(9), apply(out(3)))
+			r.flow(0, 1, openflow.Match{}, openflow.GotoTable(3))
+		}, []string{"3/0", "2/0"}},
+		{"what it changes stays changed", func(r *rig) {
+			r.flow(0, 1, openflow.Match{}, apply(here(5), here(6)))
+			r.flow(5, 1, openflow.Match{}, apply(reg0(77)))
+			r.flow(6, 1, openflow.NewMatch(openflow.Exact(openflow.Reg0, 77)), apply(out(2)))
+			r.flow(6, 0, openflow.Match{}, apply(out(3)))
+		}, []string{"2/0"}},
+		{"it goes on by goto, and writes the action set", func(r *rig) {
+			r.flow(0, 1, openflow.Match{}, apply(here(5), out(4)), openflow.WriteActions(out(3)))
+			r.flow(5, 1, openflow.Match{}, openflow.WriteActions(openflow.Action{Type: openflow.ActionSetQueue, Queue: 8}), openflow.GotoTable(6))
+			r.flow(6, 1, openflow.Match{}, apply(out(2)))
+		}, []string{"2/0", "4/0", "3/8"}},
+		{"pop_queue", func(r *rig) {
+			q := openflow.Action{Type: openflow.ActionSetQueue, Queue: 7}
+			r.flow(0, 1, openflow.Match{}, apply(q, out(2), openflow.Action{Type: openflow.NXPopQueue}, out(3)))
+		}, []string{"2/7", "3/0"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			eachPath(t, func(t *testing.T, cfg Config) {
+				r := newRig(t, cfg, upPorts(4))
+				c.set(r)
+				for i := range 3 { // the second and third time a path could be remembered
+					if got := r.queues(1, f); !slices.Equal(got, c.want) {
+						t.Errorf("frame %d: outputs %v, want %v", i, got, c.want)
+					}
+				}
+			})
+		})
+	}
+}
+
+// TestResubmitCounts: every entry that a frame meets counts it, and tables count their lookups.
+func TestResubmitCounts(t *testing.T) {
+	eachPath(t, func(t *testing.T, cfg Config) {
+		r := newRig(t, cfg, upPorts(4))
+		r.flow(0, 1, openflow.Match{}, openflow.ApplyActions(here(5), here(5), here(6)))
+		r.flow(5, 1, openflow.Match{}, openflow.ApplyActions(openflow.Output(2)))
+		f := udpFrame(ethernet{dst: "2", src: "1"}, 64, 1, 2)
+		for range 4 {
+			r.send(1, f)
+		}
+		list, _ := r.Flows(AllFlows())
+		for i, want := range []uint64{4, 8} {
+			if n := list[i].Counters(0); n.Packets != want || n.Bytes != want*uint64(len(f)) {
+				t.Errorf("entry %d: %+v, want %d packets", i, n, want)
+			}
+		}
+		st := r.TableStats()
+		if st[5].Lookups != 8 || st[5].Matched != 8 || st[6].Lookups != 4 || st[6].Matched != 0 {
+			t.Errorf("tables %+v %+v", st[5], st[6])
+		}
+	})
+}
+
+// TestResubmitIsBounded: entries that call themselves, deep or wide, cost a bounded amount and say so.
+func TestResubmitIsBounded(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		list []openflow.Action
+		most int
+	}{
+		{"deep", []openflow.Action{openflow.Output(2), here(0)}, maxResubmitDepth + 1},
+		{"wide", []openflow.Action{here(0), here(0), openflow.Output(2)}, maxResubmits},
+	} {
+		eachPath(t, func(t *testing.T, cfg Config) {
+			r := newRig(t, cfg, upPorts(2))
+			r.flow(0, 1, openflow.Match{}, openflow.ApplyActions(c.list...))
+			f := udpFrame(ethernet{dst: "2", src: "1"}, 64, 1, 2)
+			for i := range uint64(3) {
+				if n := len(r.send(1, f)); n > c.most {
+					t.Errorf("%s: %d outputs", c.name, n)
+				}
+				if d := r.Drops(); d[DropResubmit] != i+1 {
+					t.Errorf("%s: %d drops after %d frames", c.name, d[DropResubmit], i+1)
+				}
+			}
+			if r.proc.nested != 0 {
+				t.Errorf("%s: depth %d at rest", c.name, r.proc.nested)
+			}
+		})
+	}
+}
+
+// TestResubmitInPacketOut: from the first table, with the action set that the entries write.
+func TestResubmitInPacketOut(t *testing.T) {
+	r := newRig(t, Config{}, upPorts(4))
+	r.flow(0, 1, openflow.Match{}, openflow.WriteActions(openflow.Output(3)), openflow.ApplyActions(openflow.Output(2)))
+	prog, err := r.CompileActions(openflow.NewActions(here(0xff), openflow.Output(openflow.PortTable), openflow.Output(4)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := frameOf(1, udpFrame(ethernet{dst: "2", src: "1"}, 64, 1, 2))
+	r.proc.PacketOut(0, f, prog, &r.rec)
+	var got []uint32
+	for _, e := range r.rec.take(t) {
+		var no uint32
+		fmt.Sscanf(e, "out %d/", &no)
+		got = append(got, no)
+	}
+	if want := []uint32{2, 2, 3, 4, 3}; !slices.Equal(got, want) {
+		t.Errorf("outputs %v, want %v", got, want)
+	}
+}

@@ -44,9 +44,11 @@ func (c *Channel) flowMod(m *openflow.FlowMod) error {
 	return err
 }
 
-// flowsRemoved sends FLOW_REMOVED for the entries that asked for it. The connection that caused it,
-// if any, waits for room; the others never make anybody wait.
+// flowsRemoved sends FLOW_REMOVED for the entries that asked for it, once their going is published and
+// the batches have ended that may still have met them: only then are their counters the last ones. The
+// connection that caused it, if any, waits for that and for room; the others never make anybody wait.
 func (s *Switch) flowsRemoved(origin *Channel, now time.Duration, removed []flowtable.Removed) {
+	counted := false
 	for i := range removed {
 		r := &removed[i]
 		var m *openflow.FlowRemoved
@@ -54,7 +56,12 @@ func (s *Switch) flowsRemoved(origin *Channel, now time.Duration, removed []flow
 			if c.wantFlowRemoved.Load()&(1<<r.Reason) == 0 {
 				continue
 			}
+			if !counted {
+				s.quiesce()
+				counted = true
+			}
 			if m == nil {
+				r.Last = r.Counters(now)
 				m = flowRemoved(r)
 			}
 			fill := func(b []byte) []byte { return openflow.Append(b, 0, m) }

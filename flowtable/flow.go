@@ -55,7 +55,9 @@ func (e *Entry) Counters(now time.Duration) Counters {
 	}
 }
 
-// Removed is an entry that has gone and had asked for a FLOW_REMOVED, with its last counters.
+// Removed is an entry that has gone and had asked for a FLOW_REMOVED. Last are its counters when it
+// left the draft: a frame that meets it until Publish, or in a batch that began before, is not among
+// them. For the final ones ask Counters again when those batches have ended.
 type Removed struct {
 	*Entry
 	Reason openflow.FlowRemovedReason

@@ -65,7 +65,9 @@ type Processor struct {
 	tables  [256]tableCount
 	seen    [4]uint64 // which of tables are not zero
 	scratch []*packet.Frame
-	used    int // of scratch
+	used    int  // of scratch
+	copied  int  // bytes in those
+	bulky   bool // some of those are too big to keep
 	tallies [numTallies]tally
 	tallied uint64 // which of tallies are in use
 }
@@ -117,7 +119,8 @@ func (pr *Processor) PacketOut(now time.Duration, f *packet.Frame, prog *Program
 const ethernetHeader = 14
 
 func (pr *Processor) begin(now time.Duration, s Sink) {
-	pr.now, pr.sink, pr.used, pr.runs = now, s, 0, 0
+	pr.now, pr.sink, pr.runs = now, s, 0
+	pr.used, pr.copied, pr.bulky = 0, 0, false
 	pr.snap = pr.p.snap.Load()
 	if pr.snap.epoch != pr.epoch {
 		pr.epoch = pr.snap.epoch
@@ -237,6 +240,9 @@ func (pr *Processor) end() {
 	pr.settleGroups()
 	pr.p.drops.add(&pr.drops)
 	pr.sink, pr.snap, pr.at = nil, nil, nil
+	if pr.bulky {
+		pr.scratch = slices.DeleteFunc(pr.scratch, func(f *packet.Frame) bool { return len(f.Room()) > keepRoom })
+	}
 	if len(pr.scratch) > keepScratch {
 		clear(pr.scratch[keepScratch:])
 		pr.scratch = pr.scratch[:keepScratch]
@@ -280,23 +286,30 @@ func (pr *Processor) countTable(table int, lookups, matched uint64) {
 	pr.seen[table>>6] |= 1 << (table & 63)
 }
 
-// Scratch frames hold the changed copies of one batch.
+// Scratch frames hold the changed copies of one batch. Beyond the bounds copies are dropped and counted.
 const (
-	keepScratch = 256  // kept from batch to batch: four for each frame of a batch of 64
-	maxScratch  = 4096 // in one batch; beyond it copies are dropped and counted
+	maxScratch      = 4096     // copies in one batch
+	maxScratchBytes = 32 << 20 // their bytes: almost eight copies of each super-frame in a batch of 64
+	minRoom         = 2048     // bytes of the smallest buffer
+
+	keepScratch = 256      // buffers kept from batch to batch: four for each frame of a batch of 64
+	keepRoom    = 10 << 10 // bytes of the biggest of them: a jumbo frame fits, a super-frame does not
 )
 
 // copyOf is a copy of f that may be changed, nil when the batch has used up its scratch frames.
 func (pr *Processor) copyOf(f *packet.Frame) *packet.Frame {
+	n := max(minRoom, f.Len())
+	if pr.used >= maxScratch || pr.copied+n > maxScratchBytes {
+		pr.drops[DropTooManyCopies]++
+		return nil
+	}
 	if pr.used == len(pr.scratch) {
-		if pr.used >= maxScratch {
-			pr.drops[DropTooManyCopies]++
-			return nil
-		}
-		pr.scratch = append(pr.scratch, packet.NewFrame(max(2048, f.Len())))
+		pr.scratch = append(pr.scratch, packet.NewFrame(n))
 	}
 	c := pr.scratch[pr.used]
 	pr.used++
+	pr.copied += n
+	pr.bulky = pr.bulky || n > keepRoom
 	f.CopyTo(c)
 	return c
 }

@@ -181,6 +181,7 @@ func (s *Switch) chooseNumber(cfg *PortConfig) (uint32, error) {
 
 // join publishes p to workers, engine and controllers, in the order in which they can use it.
 func (s *Switch) join(p *port) {
+	defer s.forgetStations()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.numbers[p.name] = p.number
@@ -213,6 +214,7 @@ func (s *Switch) takeOut(p *port) error {
 	s.tellPort(openflow.PortDeleted, &p.told)
 	s.mu.Unlock()
 	s.quiesce()
+	s.forgetStations()
 	if q := p.sched.Load(); q != nil {
 		q.finish(true)
 	}
@@ -232,7 +234,7 @@ func (s *Switch) takeOut(p *port) error {
 
 // publishPorts tells the engine what ports there are. Whether a link is up it takes from what
 // controllers were told: a device asked once more may answer otherwise, and refreshPorts would never
-// see the difference. mu is held.
+// see the difference. mu is held; forgetStations follows when it is not.
 func (s *Switch) publishPorts() {
 	t := s.table.Load()
 	list := make([]flowtable.Port, 0, len(t.list))
@@ -242,7 +244,24 @@ func (s *Switch) publishPorts() {
 			NoFlood: p.cfg.NoFlood, VLAN: engineVLAN(p.cfg.VLAN),
 		})
 	}
-	s.pipe.SetPorts(list)
+	s.left = append(s.left, s.pipe.SetPorts(list)...)
+}
+
+// forgetStations ends what publishPorts began: a batch under way may have learned an address on a port
+// after the engine forgot those behind it, so they are forgotten once more when it has ended. That wait
+// is why mu is not held.
+func (s *Switch) forgetStations() {
+	s.mu.Lock()
+	left := s.left
+	s.left = nil
+	s.mu.Unlock()
+	if len(left) == 0 {
+		return
+	}
+	s.quiesce()
+	for _, no := range left {
+		s.pipe.FlushMACs(flowtable.MACFilter{Port: no})
+	}
 }
 
 func engineVLAN(v ports.VLAN) flowtable.VLANConfig {
@@ -271,6 +290,7 @@ func (s *Switch) watchPorts() {
 
 // refreshPorts compares every port with what was last told of it.
 func (s *Switch) refreshPorts() {
+	defer s.forgetStations()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var changed []*port
@@ -371,6 +391,7 @@ func clampSpeed(kbps uint64) uint32 { return uint32(min(kbps, 1<<32-1)) }
 
 // handlePortMod answers PORT_MOD (section 7.3.4.3): all is checked before anything changes.
 func (s *Switch) handlePortMod(m *openflow.PortMod) error {
+	defer s.forgetStations()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	p := s.table.Load().get(uint32(m.Port))
@@ -446,6 +467,7 @@ func (s *Switch) configurePort(p *port, cfg PortConfig) {
 	if p.cfg.LinkRate != cfg.LinkRate || !slices.Equal(p.cfg.Queues, cfg.Queues) {
 		s.setQueues(p, &cfg)
 	}
+	defer s.forgetStations()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	p.cfg = cfg

@@ -83,6 +83,7 @@ type Switch struct {
 	cfg         BridgeConfig
 	numbers     map[string]uint32 // by port name, also of ports that have gone
 	slots       []bool            // worker out-batches in use
+	left        []uint32          // ports for forgetStations
 	controllers []*controller
 	listeners   []*listener
 	generation  uint64 // of the last master or slave request (section 6.3.5)

@@ -8,6 +8,7 @@ import (
 	"github.com/weirswitch/weir/flowtable"
 	"github.com/weirswitch/weir/flowtable/packet"
 	"github.com/weirswitch/weir/openflow"
+	"github.com/weirswitch/weir/ports"
 )
 
 // halted is a worker's sink that stands still at the first output until it is let go: what happens
@@ -97,6 +98,56 @@ func TestFlowRemovedCountsBatchUnderWay(t *testing.T) {
 				t.Errorf("%d packets, %d bytes; the entry served 2 frames of 60 bytes", r.PacketCount, r.ByteCount)
 			}
 			<-ended
+		})
+	}
+}
+
+// TestDeadPortIsNotLearnedAgain: a batch under way when a port goes down still takes its frames, and
+// learns their sources after the addresses of the port were forgotten. They are forgotten once more.
+func TestDeadPortIsNotLearnedAgain(t *testing.T) {
+	for name, change := range map[string]func(b *bench, p *peer){
+		"PORT_MOD": func(b *bench, p *peer) {
+			p.send(&openflow.PortMod{Port: 1, HWAddr: b.sw.portDescs()[0].HWAddr, Config: openflow.PortDown, Mask: openflow.PortDown})
+		},
+		"other VLAN": func(b *bench, _ *peer) {
+			b.sw.ops.Lock()
+			defer b.sw.ops.Unlock()
+			cfg := b.sw.table.Load().get(1).cfg
+			cfg.VLAN = ports.VLAN{Mode: ports.VLANAccess, Tag: 7}
+			b.sw.configurePort(b.sw.table.Load().get(1), cfg)
+		},
+		"removed": func(b *bench, _ *peer) {
+			b.sw.ops.Lock()
+			defer b.sw.ops.Unlock()
+			if err := b.sw.takeOut(b.sw.table.Load().get(1)); err != nil {
+				b.t.Error(err)
+			}
+		},
+		"link": func(b *bench, _ *peer) {
+			b.ends[1].Close()
+			b.sw.refreshPorts()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t, 2)
+			p, other := b.connect(), b.connect()
+			p.features()
+			other.features()
+			on, ended := halt(b, frame(0xff, 1, "one"), frame(0xff, 3, "two"))
+			defer on()
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				change(b, p)
+				p.barrier()
+			}()
+			waitFor(t, "the first address to be forgotten", func() bool { return len(b.sw.pipe.MACs(0)) == 0 })
+			other.barrier()
+			b.sw.portDescs() // who asks for ports does not wait either
+			on()
+			<-ended
+			<-done
+			waitFor(t, "the second one to be forgotten", func() bool { return len(b.sw.pipe.MACs(0)) == 0 })
 		})
 	}
 }

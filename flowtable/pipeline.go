@@ -166,19 +166,25 @@ func (p *Pipeline) DropFragments(drop bool) {
 }
 
 // SetPorts replaces the list of ports and publishes. Addresses learned on a port that is gone, has
-// lost its link or changed its VLANs are forgotten.
-func (p *Pipeline) SetPorts(ports []Port) {
+// lost its link or changed its VLANs are forgotten; these ports are returned. A batch that began before
+// goes on with the old list and may learn such an address once more: when those batches have ended,
+// the caller forgets them again with FlushMACs.
+func (p *Pipeline) SetPorts(ports []Port) (left []uint32) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for i := range p.ports {
 		old := &p.ports[i]
 		now := findPort(ports, old.No)
 		if now == nil || portDown(now) && !portDown(old) || !now.VLAN.equal(&old.VLAN) {
-			defer p.macs.flush(MACFilter{Port: old.No}) // after the publication: nothing relearns the old way
+			left = append(left, old.No)
 		}
 	}
 	p.ports = append([]Port(nil), ports...)
 	p.set = newPortSet(p.ports)
 	p.dirty = true
 	p.publish()
+	for _, no := range left { // after the publication: batches that begin now learn the new way
+		p.macs.flush(MACFilter{Port: no})
+	}
+	return left
 }

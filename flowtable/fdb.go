@@ -18,7 +18,9 @@ func (t *macTable) learnSlow(k macKey, port uint32, now time.Duration) *station 
 		if t.count >= t.limit && !t.evict() {
 			return nil // full of static addresses
 		}
-		s = t.link(k)
+		s = &station{key: k}
+		s.port.Store(port)
+		t.link(s)
 		t.learned.Add(1)
 	} else if s.port.Load() != port && s.live(now, t.maxAge()) {
 		if s.static || !t.mayMove(s, port, now) {
@@ -64,14 +66,12 @@ func (t *macTable) mayMove(s *station, port uint32, now time.Duration) bool {
 // maxLoopEvents bounds what waits for the agent; MACStats.Loops counts them all.
 const maxLoopEvents = 64
 
-// link makes a station for k at the head of its chain. Requires mu.
-func (t *macTable) link(k macKey) *station {
-	s := &station{key: k}
-	head := t.head(k)
+// link puts a station at the head of its chain, where readers see it: its port is set before. Requires mu.
+func (t *macTable) link(s *station) {
+	head := t.head(s.key)
 	s.next.Store(head.Load())
 	head.Store(s)
 	t.count++
-	return s
 }
 
 // unlink takes a station out. Requires mu.
@@ -276,10 +276,7 @@ func (p *Pipeline) AddMAC(vlan uint16, mac [6]byte, port uint32) error {
 	}
 	s = &station{key: k, static: true}
 	s.port.Store(port)
-	head := t.head(k)
-	s.next.Store(head.Load())
-	head.Store(s)
-	t.count++
+	t.link(s)
 	return nil
 }
 

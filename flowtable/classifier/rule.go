@@ -106,10 +106,6 @@ func (r *Rule[V]) Key() (k packet.Key) {
 // Mask returns the rule's mask.
 func (r *Rule[V]) Mask() (m packet.Mask) { return r.words.mask() }
 
-// Seq is the rule's place in the order of insertion into its table. A rule
-// that replaced another has the other's place.
-func (r *Rule[V]) Seq() uint64 { return r.seq }
-
 // matches reports whether k agrees with the rule under words, its mask.
 func (r *Rule[V]) matches(words []maskWord, k *packet.Key) bool {
 	for i, w := range words {

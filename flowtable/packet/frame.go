@@ -45,10 +45,6 @@ type Layout struct {
 	End     int32 // end of the IP packet: Ethernet padding begins here
 	VLANs   int32 // number of VLAN tags
 
-	// Short: the words 5..13 and 15 of the Key are zero, and word 14 holds
-	// nothing but in_phy_port.
-	Short bool
-
 	// snap: eth_type came from a SNAP header, so the 802.3 length eight bytes
 	// before it must follow a change of size.
 	snap bool

@@ -59,7 +59,7 @@ func (f *Frame) reparse() {
 func (f *Frame) parse() {
 	b, k, l := f.buf[f.off:f.end], &f.Key, &f.Layout
 	in := uint64(f.InPort)
-	*l = Layout{Short: true}
+	*l = Layout{}
 	k[14] = in
 	w0 := in << 32
 	if len(b) < 14 {
@@ -91,7 +91,7 @@ func (f *Frame) parse() {
 		f.parseARP(b, at)
 	case typeMPLS, typeMPLSM:
 		if len(b) >= at+4 {
-			l.L25, l.Short = int32(at), false
+			l.L25 = int32(at)
 			k[9] = uint64(be.Uint32(b[at:]))
 		}
 	case typePBB:
@@ -207,7 +207,7 @@ func (f *Frame) parseARP(b []byte, at int) {
 		return
 	}
 	h, k, l := b[at:at+28], &f.Key, &f.Layout
-	l.L3, l.End, l.Short = int32(at), int32(at+28), false
+	l.L3, l.End = int32(at), int32(at+28)
 	k[4] = uint64(be.Uint16(h[6:])) << 48
 	k[3] = uint64(be.Uint32(h[14:]))<<32 | uint64(be.Uint32(h[24:]))
 	k[10] = be.Uint64(h[8:]) &^ 0xffff
@@ -220,7 +220,7 @@ func (f *Frame) parsePBB(b []byte, at int) {
 	if len(b) < at+18 {
 		return
 	}
-	f.Layout.L25, f.Layout.Short = int32(at), false
+	f.Layout.L25 = int32(at)
 	tci := uint64(be.Uint32(b[at:]))
 	f.Key[14] |= (tci&0xffffff | tci>>27&1<<24) << 32
 }

@@ -12,7 +12,7 @@ func (f *Frame) parseIPv6(b []byte, at int) {
 		return
 	}
 	k, l := &f.Key, &f.Layout
-	l.L3, l.End, l.Short = int32(at), int32(end), false
+	l.L3, l.End = int32(at), int32(end)
 	first := be.Uint32(h)
 	k[1] |= uint64(first>>20&0xff)<<8 | uint64(h[7])
 	k[5], k[6] = be.Uint64(h[8:]), be.Uint64(h[16:])

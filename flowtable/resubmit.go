@@ -64,8 +64,14 @@ func (pr *Processor) resubmitFrom(f *packet.Frame, table int, in uint32) (*packe
 		}
 		pr.count(e, 1, n)
 		pr.at = e
-		var ok bool
-		if f, ok = pr.run(f, e.prog.apply, false); !ok {
+		ok := true
+		if e.prog.meter != 0 {
+			f, ok = pr.police(f, e.prog.meter)
+		}
+		if ok {
+			f, ok = pr.run(f, e.prog.apply, false)
+		}
+		if !ok {
 			return f, false
 		}
 		pr.set.merge(e.prog)

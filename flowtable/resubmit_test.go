@@ -158,3 +158,25 @@ func TestResubmitInPacketOut(t *testing.T) {
 		t.Errorf("outputs %v, want %v", got, want)
 	}
 }
+
+// TestResubmitMeetsMeters: the meter of the entry that a resubmit finds holds, and what it drops ends
+// there.
+func TestResubmitMeetsMeters(t *testing.T) {
+	eachPath(t, func(t *testing.T, cfg Config) {
+		r := newRig(t, cfg, upPorts(4))
+		if _, err := r.MeterMod(0, &openflow.MeterMod{Command: openflow.MeterAdd, Meter: 1, Flags: openflow.MeterPktps | openflow.MeterBurst,
+			Bands: []openflow.Band{{Type: openflow.BandDrop, Rate: 1, Burst: 2}}}); err != nil {
+			t.Fatal(err)
+		}
+		r.flow(0, 1, openflow.Match{}, openflow.ApplyActions(here(5), openflow.Output(3)))
+		r.flow(5, 1, openflow.Match{}, openflow.Instruction{Type: openflow.InstructionMeter, Meter: 1}, openflow.ApplyActions(openflow.Output(2)))
+		f := udpFrame(ethernet{dst: "2", src: "1"}, 64, 1, 2)
+		passed := 0
+		for range 10 {
+			passed += len(r.outPorts(1, f))
+		}
+		if passed != 4 || r.Drops()[DropMeter] != 8 {
+			t.Errorf("%d outputs, %d drops; want 2 frames by two ports and 8 drops", passed, r.Drops()[DropMeter])
+		}
+	})
+}

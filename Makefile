@@ -41,7 +41,7 @@ examples: build
 
 run: build
 	@$(STATIC) -o bin/quickstart ./examples/quickstart
-	@exec bin/quickstart $(if $(KEEP),-keep)
+	@exec bin/quickstart $(if $(filter-out 0 no,$(KEEP)),-keep)
 
 deps:
 	@integration/deps.sh

@@ -71,7 +71,7 @@ func claim(runDir, bridge string) (net.Listener, error) {
 		case errors.Is(err, os.ErrPermission):
 			return nil, fmt.Errorf("bridge %s: %s belongs to another user, who may be running it: choose another --rundir", bridge, path)
 		}
-		if err := os.Remove(path); err != nil {
+		if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) { // its owner may be on its way out
 			return nil, fmt.Errorf("bridge %s: its old socket cannot be removed: %w", bridge, err)
 		}
 	}

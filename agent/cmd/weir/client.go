@@ -277,7 +277,7 @@ func (t *tool) reloadOne(c *agent.Client, file, only string) error {
 }
 
 func (t *tool) stop(fs *flag.FlagSet) func([]string) error {
-	wait := fs.Bool("wait", false, "return when the bridge has stopped, and its process if it was the last")
+	wait := fs.Bool("wait", true, "return when the bridge has stopped, and its process if it was the last; --wait=false: at once")
 	return func(names []string) error {
 		return t.each(names, func(c *agent.Client) error { return c.Stop(*wait) })
 	}
@@ -285,12 +285,14 @@ func (t *tool) stop(fs *flag.FlagSet) func([]string) error {
 
 func (t *tool) version(*flag.FlagSet) func([]string) error {
 	return func([]string) error {
-		version, built := "(unknown)", ""
+		release, built := version, ""
 		if info, ok := debug.ReadBuildInfo(); ok {
-			version = info.Main.Version
 			built = info.GoVersion
+			if release == "" { // not built by the Makefile: the module's version, as go install knows it
+				release = info.Main.Version
+			}
 		}
-		fmt.Fprintf(t.out, "weir %s, OpenFlow 1.3 (0x04), built with %s\n", version, built)
+		fmt.Fprintf(t.out, "weir %s, OpenFlow 1.3 (0x04), built with %s\n", release, built)
 		return nil
 	}
 }

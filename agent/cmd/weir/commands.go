@@ -43,8 +43,8 @@ func commands() []command {
 				"\"weir port add\" and are not in the file go. A file with mistakes changes nothing.\n" +
 				"Without BRIDGE every bridge of the process is brought to what the file says.",
 			example: "weir reload -c /etc/weir.yaml", setup: (*tool).reload},
-		{words: []string{"stop"}, args: "[BRIDGE...] [--wait]", most: anyNumber, summary: "stop bridges; a process ends with its last one",
-			more: "Without BRIDGE all bridges of the run directory.", example: "weir stop br0 --wait", setup: (*tool).stop},
+		{words: []string{"stop"}, args: "[BRIDGE...] [--wait=false]", most: anyNumber, summary: "stop bridges; a process ends with its last one",
+			more: "Without BRIDGE all bridges of the run directory.", example: "weir stop br0", setup: (*tool).stop},
 		{words: []string{"status"}, args: "[BRIDGE...] [--connected] [--json]", most: anyNumber, summary: "what bridges and controllers are doing",
 			example: "weir status br0 --connected && echo ready", setup: (*tool).status},
 		{words: []string{"ports"}, args: "[BRIDGE] [--json]", most: 1, summary: "ports with their counters",

@@ -22,6 +22,9 @@ const (
 	exitUsage   = 2 // it was not understood
 )
 
+// version is written by the linker (the Makefile's -X main.version=...) and by nobody else.
+var version string
+
 func main() {
 	t := &tool{out: os.Stdout, err: os.Stderr, getenv: os.Getenv, uid: os.Getuid()}
 	os.Exit(t.main(os.Args[1:]))

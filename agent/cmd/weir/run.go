@@ -112,7 +112,12 @@ func (t *tool) foreground(cfg *agent.Config, o *runOptions) error {
 		case s := <-signals:
 			log.Infof("%s: stopping; a second signal ends at once", s)
 			go func() {
-				<-signals
+				for said := time.Now(); ; {
+					<-signals
+					if time.Since(said) > impatience {
+						break
+					}
+				}
 				log.Errorf("ended by a second signal: ports may not have been restored")
 				os.Exit(exitFailure)
 			}()
@@ -122,6 +127,10 @@ func (t *tool) foreground(cfg *agent.Config, o *runOptions) error {
 		}
 	}
 }
+
+// impatience is how long after the first signal another one counts as a second: timeout(1) and
+// some shells send the same signal to the process and to its group.
+const impatience = 500 * time.Millisecond
 
 // start brings everything up and tells who waits for it.
 func (t *tool) start(a *agent.Agent, cfg *agent.Config, o *runOptions) error {

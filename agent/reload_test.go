@@ -254,6 +254,10 @@ bridges:
 	other.accept(t)
 	ctl.echo(t, 10)
 	cross(t, a, b, 1)
+	waitFor(t, "the second frame counted after it was delivered", func() bool {
+		flows := r.a.Switch("br0").Flows(-1)
+		return r.port("br0", "b").TxPackets == 2 && len(flows) == 1 && flows[0].Packets == 2
+	})
 	if p := r.port("br0", "a"); p.RxPackets != 2 || p.Number != 1 {
 		t.Errorf("port a: %+v", p)
 	}

@@ -49,7 +49,7 @@ type options struct {
 
 // main runs the show beside the signal's arrival, so that Ctrl-C cuts it short at any point.
 func (o options) main() int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE)
 	defer stop()
 	l, err := lab.New()
 	if err != nil {

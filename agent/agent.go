@@ -108,7 +108,7 @@ func (a *Agent) add(cfg BridgeConfig) error {
 	}
 	b.ctl = serveControl(a, b, l)
 	a.bridges = append(a.bridges, b)
-	a.log.With("bridge", b.name).Infof("runs: %d ports, %d controllers", len(cfg.Ports), len(cfg.Controllers))
+	a.log.With("bridge", b.name).Infof("runs: %s, %s", Plural(len(cfg.Ports), "port"), Plural(len(cfg.Controllers), "controller"))
 	return nil
 }
 

@@ -3,6 +3,7 @@
 package agent
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"strings"
@@ -89,10 +90,11 @@ func (f *Flags) take(prefix, name, text, path string, err error) error {
 // GivesBridge reports whether a flag that belongs to a bridge was given.
 func (f *Flags) GivesBridge() bool { return len(f.d.bridges) > 0 }
 
-// Config completes and checks what the flags said. It may be asked once.
+// Config completes and checks what the flags said. It may be asked once. A command line that
+// describes no bridge is refused: a switch without ports is what nobody meant.
 func (f *Flags) Config() (*Config, error) {
-	if len(f.d.bridges) == 0 {
-		f.bridge(true)
+	if len(f.d.bridges) == 0 && len(f.r.errs) == 0 {
+		return nil, errors.New("expected a bridge: name a file with -c FILE, or describe one, as in \"weir run --name br0 --port eth1 --port eth2\"")
 	}
 	for _, b := range f.d.bridges {
 		orWord(&b.Name, "br0")

@@ -48,6 +48,7 @@ type ProcessStatus struct {
 type AddedPort struct {
 	Number uint32 `json:"number"`
 	Name   string `json:"name"`
+	Absent bool   `json:"absent,omitempty"` // its device or peer is not there yet
 }
 
 // Reloaded is the answer to /reload: one line for each change. Error tells what could
@@ -190,7 +191,14 @@ func (c *controlServer) addPort(r *http.Request) (any, error) {
 		return nil, err
 	}
 	n, err := c.agent.addPort(c.bridge.sw, p)
-	return AddedPort{Number: n, Name: p.Name}, err
+	if err != nil {
+		return nil, err
+	}
+	added := AddedPort{Number: n, Name: p.Name}
+	if there := c.bridge.sw.findPort(p.Name); there != nil {
+		added.Absent = !there.dev.Info().Present
+	}
+	return added, nil
 }
 
 func (c *controlServer) flows(r *http.Request) (any, error) {

@@ -44,6 +44,7 @@ type controller struct {
 	auxiliaries map[uint8]context.CancelFunc
 	state       string
 	since       time.Duration
+	until       time.Duration // in stateBackoff: when the next attempt begins
 	attempts    int
 	last        error // why the last attempt or connection ended
 	served      bool  // counted in Switch.connected
@@ -247,11 +248,11 @@ func (s *Switch) loseController() {
 
 // wait sleeps by the switch's clock, no longer than the settings of the moment allow.
 func (c *controller) wait(d time.Duration) {
-	c.sw.mu.Lock()
-	began := c.since // when the pause was announced
-	c.sw.mu.Unlock()
 	for {
-		left := began + d - c.sw.clock.Now()
+		c.sw.mu.Lock()
+		c.until = c.since + d // since the pause was announced
+		left := c.until - c.sw.clock.Now()
+		c.sw.mu.Unlock()
 		if left <= 0 {
 			return
 		}

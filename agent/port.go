@@ -192,7 +192,11 @@ func (s *Switch) join(p *port) {
 	s.tellPort(openflow.PortAdded, &p.told)
 	p.running = true
 	go s.forwardFrom(p)
-	s.log.Part("port").With("port", p.name).Infof("added as port %s", openflow.PortNo(p.number))
+	log := s.log.Part("port").With("port", p.name)
+	log.Infof("added as port %s", openflow.PortNo(p.number))
+	if i := p.dev.Info(); i.Kind == ports.KindAFPacket && !i.Present {
+		log.Warnf("%s does not exist yet: the port works when it appears", p.cfg.Target)
+	}
 }
 
 func (s *Switch) takeSlot() int {

@@ -19,13 +19,14 @@ type Status struct {
 	DPID        string             `json:"dpid"` // 16 hex digits
 	MAC         string             `json:"mac"`
 	FailMode    string             `json:"fail_mode"`
-	TableMiss   string             `json:"table_miss"`
+	TableMiss   string             `json:"table_miss"` // in force: a secure bridge begins with "none"
 	Connected   bool               `json:"connected"`  // at least one controller has finished its handshake
 	Standalone  bool               `json:"standalone"` // the bridge decides alone: standalone and no controller there
 	Uptime      time.Duration      `json:"uptime_ns"`
 	Tables      int                `json:"tables"`
 	Flows       int                `json:"flows"`
 	Ports       int                `json:"ports"`
+	Absent      int                `json:"ports_absent"` // of these, whose device or peer is not there
 	MACs        int                `json:"macs"`
 	Controllers []ControllerStatus `json:"controllers"`
 	Listeners   []string           `json:"listeners"` // addresses that accept OpenFlow connections, NAME.mgmt among them
@@ -41,8 +42,9 @@ type ControllerStatus struct {
 	Connected     bool          `json:"connected"`
 	State         string        `json:"state"` // connecting, handshake, connected, backoff
 	Role          string        `json:"role"`
-	Since         time.Duration `json:"since_ns"` // how long in this state
-	Attempts      int           `json:"attempts"` // dials since the last success
+	Since         time.Duration `json:"since_ns"`              // how long in this state
+	Attempts      int           `json:"attempts"`              // dials since the last success
+	RetryIn       time.Duration `json:"retry_in_ns,omitempty"` // in backoff: until it is called again
 	LastError     string        `json:"last_error,omitempty"`
 	Received      uint64        `json:"messages_received"`
 	Sent          uint64        `json:"messages_sent"`
@@ -155,6 +157,14 @@ func (s *Switch) Status() Status {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	st.FailMode, st.TableMiss = string(s.cfg.FailMode), string(s.cfg.TableMiss)
+	if s.cfg.FailMode == FailSecure {
+		st.TableMiss = "none"
+	}
+	for _, p := range s.table.Load().list {
+		if !p.dev.Info().Present {
+			st.Absent++
+		}
+	}
 	st.Connected = s.connected > 0
 	st.Standalone = !st.Connected && s.cfg.FailMode != FailSecure
 	for _, l := range s.listeners {
@@ -174,6 +184,9 @@ func (s *Switch) Controllers() []ControllerStatus {
 		st := ControllerStatus{
 			Target: c.target.String(), State: c.state, Since: now - c.since, Attempts: c.attempts,
 			InactivitySecs: c.cfg.InactivityProbe.Seconds(),
+		}
+		if c.state == stateBackoff {
+			st.RetryIn = max(c.until-now, 0)
 		}
 		if c.last != nil {
 			st.LastError = c.last.Error()
@@ -330,4 +343,12 @@ func (s *Switch) FlushFDB(port string) (int, error) {
 		return 0, s.noSuchPort(port)
 	}
 	return s.pipe.FlushMACs(flowtable.MACFilter{Port: p.number}), nil
+}
+
+// Plural is a number with its noun: "1 port", "2 ports".
+func Plural(n int, noun string) string {
+	if n != 1 {
+		noun += "s"
+	}
+	return fmt.Sprintf("%d %s", n, noun)
 }

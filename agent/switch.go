@@ -213,7 +213,7 @@ func (s *Switch) start() error {
 	for _, c := range s.cfg.Controllers {
 		s.addController(c)
 	}
-	s.log.Infof("started: datapath id %016x, %d ports", s.dpid, len(s.table.Load().list))
+	s.log.Infof("started: datapath id %016x, %s", s.dpid, Plural(len(s.table.Load().list), "port"))
 	return nil
 }
 

@@ -199,7 +199,7 @@ func TestDayOfASwitch(t *testing.T) {
 		t.Errorf("%q", fdb)
 	}
 	ports := s.ok("ports", "br0")
-	if !strings.Contains(ports, "PORT  NAME  KIND  LINK") || !strings.Contains(strings.Join(strings.Fields(ports), " "), " 2 b wire up 1500 - 1 60 0 1 60 0") {
+	if !strings.Contains(ports, "PORT  NAME  KIND  LINK") || !strings.Contains(strings.Join(strings.Fields(ports), " "), " 2 b wire up 1500 - 1 60 0 1 60 0 -") || !strings.Contains(ports, "DROP REASONS") {
 		t.Error(ports)
 	}
 
@@ -274,8 +274,8 @@ func TestDetachTellsWhy(t *testing.T) {
 		t.Errorf("%v run after failed starts", names)
 	}
 	s.ok("run", "--port", "1:"+a.spec, "--detach", "--wait-ready=5s")
-	s.fails(1, "bridge br0 is running already", "run", "--detach")
-	s.fails(1, "bridge br0 is running already", "run")
+	s.fails(1, "bridge br0 is running already", "run", "--name", "br0", "--detach")
+	s.fails(1, "bridge br0 is running already", "run", "--name", "br0")
 	a.send(frame(0xff, 1)) // the owner was not disturbed
 	s.ok("stop", "--wait")
 }
@@ -371,13 +371,17 @@ func TestTwoBridges(t *testing.T) {
 			"- name: right\n  ports: [{port: \""+b.spec+"\"}, \"9:patch:rl,peer=lr\""+right+"]\n")
 	}
 	file := config("", "")
-	if out := s.ok("check", "-c", file); out != file+" is right: bridges 2, ports 4\n" {
+	if out := s.ok("check", "-c", file); out != file+" is right: 2 bridges, 4 ports\n" {
 		t.Error(out)
 	}
 	s.ok("run", "-c", "w.yaml", "--detach", "--wait-ready", "5s")
 	a.send(frame(0xff, 1))
 	b.expect(frame(0xff, 1))
-	if out := s.ok("fdb", "show", "right"); !strings.Contains(out, "9     rl    0     02:00:00:00:00:01") {
+	if out := s.ok("check", file); out != file+" is right: 2 bridges, 4 ports\n" {
+		t.Error(out)
+	}
+	s.fails(2, "expected \"weir check [-c] FILE\"", "check", "-c", file, file)
+	if out := s.ok("fdb", "right"); !strings.Contains(out, "9     rl    0     02:00:00:00:00:01") {
 		t.Error(out)
 	}
 	s.fails(2, "which bridge? There are left, right", "flows")
@@ -440,7 +444,7 @@ func TestConnected(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	if out, errs, code := s.weir("status", "s1", "--connected"); code != 1 || out+errs != "" {
+	if out, errs, code := s.weir("status", "s1", "--connected"); code != 1 || out != "" || !strings.Contains(errs, "bridge s1 is not running in ") {
 		t.Errorf("nothing runs: exit %d, %q", code, out+errs)
 	}
 	s.ok("run", "--name", "s1", "--controller", "tcp:"+l.Addr().String(), "--max-backoff", "1s", "--fail-mode", "secure",
@@ -453,6 +457,11 @@ func TestConnected(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
+	var status []agent.BridgeStatus
+	decode(t, s.ok("status", "s1", "--json"), &status)
+	if status[0].TableMiss != "none" {
+		t.Errorf("a secure bridge tells of the table-miss entry %q", status[0].TableMiss)
+	}
 	if _, err := c.Write([]byte{4, 0, 0, 8, 0, 0, 0, 1, 4, 5, 0, 8, 0, 0, 0, 2}); err != nil { // HELLO, FEATURES_REQUEST
 		t.Fatal(err)
 	}
@@ -478,8 +487,12 @@ func TestUsage(t *testing.T) {
 		{"run --fail-mode=secur", `--fail-mode secur: "secur" is not known, did you mean "secure"? (expected standalone or secure)`},
 		{"--json status", "--json cannot stand before the command: only --rundir DIR can"},
 		{"--rundir", "--rundir needs a folder"},
-		{"check", `expected "weir check -c FILE"`},
-		{"flows br0 --table 300", "--table 300: expected 0 to 254"},
+		{"check", `expected "weir check [-c] FILE"`},
+		{"flows br0 --table 300", `invalid value "300" for --table: expected the number of a table, 0 to 254`},
+		{"flows br0 --table x", `invalid value "x" for --table: expected the number of a table, 0 to 254`},
+		{"run", "expected a bridge: name a file with -c FILE"},
+		{"run --detach --log-level debug", `as in "weir run --name br0 --port eth1 --port eth2"`},
+		{"help fdb nothing", `there is no command "fdb nothing"`},
 		{"help nothing", `there is no command "nothing"`},
 	} {
 		s.fails(2, c.want, strings.Fields(c.args)...)
@@ -522,7 +535,7 @@ func TestHelp(t *testing.T) {
 
 func TestLogFile(t *testing.T) {
 	s := newShell(t)
-	s.ok("run", "--detach", "--log-file", "w.log", "--log-format", "json", "--wait-ready", "5s")
+	s.ok("run", "--name", "br0", "--detach", "--log-file", "w.log", "--log-format", "json", "--wait-ready", "5s")
 	s.ok("stop", "--wait")
 	text, err := os.ReadFile(filepath.Join(s.dir, "w.log"))
 	if err != nil {
@@ -542,7 +555,7 @@ func TestLogFile(t *testing.T) {
 // TestPortAddFromAnotherFolder: file names are those of who types them, not of the switch.
 func TestPortAddFromAnotherFolder(t *testing.T) {
 	s := newShell(t)
-	s.ok("run", "--detach")
+	s.ok("run", "--name", "br0", "--detach")
 	here := t.TempDir()
 	cmd := s.command("port", "add", "br0", "pcap:out=record.pcapng")
 	cmd.Dir = here
@@ -578,4 +591,37 @@ func TestTLSInit(t *testing.T) {
 	}
 	s.fails(1, "is there already", "tls", "init", dir)
 	s.fails(2, "--days 0", "tls", "init", filepath.Join(s.dir, "x"), "--days", "0")
+}
+
+// TestAbsent: who names a device that does not exist is told, wherever the port is shown.
+func TestAbsent(t *testing.T) {
+	s := newShell(t)
+	s.ok("run", "--name", "br0", "--detach", "--log-file", "w.log")
+	out, errs, code := s.weir("port", "add", "br0", "7:weirnone9")
+	if code != 0 {
+		t.Skipf("a port on a device: %s", errs)
+	}
+	if out != "port weirnone9 has the number 7 (absent)\n" {
+		t.Error(out)
+	}
+	if out := s.ok("ports", "br0"); !strings.Contains(strings.Join(strings.Fields(out), " "), " 7 weirnone9 afpacket absent - - 0 0 0 0 0 0 -") {
+		t.Error(out)
+	}
+	if out := s.ok("status"); !strings.Contains(out, "  ports 1 (1 absent), flows ") {
+		t.Error(out)
+	}
+	log, err := os.ReadFile(filepath.Join(s.dir, "w.log"))
+	if err != nil || !strings.Contains(string(log), "weirnone9 does not exist yet: the port works when it appears") {
+		t.Errorf("%s%v", log, err)
+	}
+}
+
+// TestCallingAgain: a controller that is not there is told with the time of the next attempt.
+func TestCallingAgain(t *testing.T) {
+	s := newShell(t)
+	s.ok("run", "--controller", "unix:"+s.dir+"/none", "--min-backoff", "60s", "--max-backoff", "60s", "--detach")
+	s.until("a pause", func() bool {
+		out := s.ok("status")
+		return strings.Contains(out, "/none: calling again in ") && strings.Contains(out, ", 1 attempt, last error: ")
+	})
 }

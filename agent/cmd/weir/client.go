@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"strconv"
 	"strings"
 
 	"github.com/weirswitch/weir/agent"
@@ -78,7 +79,7 @@ func (t *tool) each(names []string, f func(*agent.Client) error) error {
 }
 
 func (t *tool) status(fs *flag.FlagSet) func([]string) error {
-	connected := fs.Bool("connected", false, "print nothing; exit 0 when a controller is there or none is needed, else 1")
+	connected := fs.Bool("connected", false, "exit 0 when a controller is there or none is needed, else 1")
 	asJSON := fs.Bool("json", false, "print JSON")
 	return func(names []string) error {
 		all := []agent.BridgeStatus{}
@@ -105,7 +106,7 @@ func (t *tool) status(fs *flag.FlagSet) func([]string) error {
 // connectedOrQuiet is the answer of --connected: a standalone bridge needs nobody.
 func connectedOrQuiet(all []agent.BridgeStatus, err error) error {
 	if err != nil {
-		return errQuiet
+		return err
 	}
 	for _, s := range all {
 		if !s.Connected && s.FailMode != string(agent.FailStandalone) {
@@ -124,12 +125,17 @@ func (t *tool) ports(fs *flag.FlagSet) func([]string) error {
 
 func (t *tool) flows(fs *flag.FlagSet) func([]string) error {
 	asJSON := fs.Bool("json", false, "print JSON")
-	table := fs.Int("table", -1, "`N` only this table")
-	return func(words []string) error {
-		if *table > 254 || *table < -1 {
-			return usagef("--table %d: expected 0 to 254", *table)
+	table := -1
+	fs.Func("table", "`N` only this table", func(text string) error {
+		n, err := strconv.ParseUint(text, 10, 8)
+		if err != nil || n > 254 {
+			return errors.New("expected the number of a table, 0 to 254")
 		}
-		return show(t, words, *asJSON, func(c *agent.Client) ([]agent.FlowStatus, error) { return c.Flows(*table) }, t.printFlows)
+		table = int(n)
+		return nil
+	})
+	return func(words []string) error {
+		return show(t, words, *asJSON, func(c *agent.Client) ([]agent.FlowStatus, error) { return c.Flows(table) }, t.printFlows)
 	}
 }
 
@@ -212,7 +218,11 @@ func (t *tool) portAdd(*flag.FlagSet) func([]string) error {
 		there := spec.Absolute(here)
 		p, err := c.AddPort(there.String())
 		if err == nil {
-			fmt.Fprintf(t.out, "port %s has the number %s\n", p.Name, portNumber(p.Number))
+			absent := ""
+			if p.Absent {
+				absent = " (absent)"
+			}
+			fmt.Fprintf(t.out, "port %s has the number %s%s\n", p.Name, portNumber(p.Number), absent)
 		}
 		return err
 	}

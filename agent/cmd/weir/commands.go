@@ -21,6 +21,7 @@ type command struct {
 	summary     string
 	more        string // what the summary leaves out
 	example     string
+	standard    bool // meant when only the first of two words is given
 	setup       func(t *tool, fs *flag.FlagSet) func(words []string) error
 }
 
@@ -36,7 +37,7 @@ func commands() []command {
 				"SIGHUP applies what was changed in the file. A second SIGTERM ends at once.",
 			example: "weir run --name br0 --port 1:eth1 --port 2:eth2 --controller tcp:127.0.0.1:6653",
 			setup:   (*tool).run},
-		{words: []string{"check"}, args: "-c FILE", summary: "tell every mistake in a configuration file, start nothing",
+		{words: []string{"check"}, args: "[-c] FILE", most: 1, summary: "tell every mistake in a configuration file, start nothing",
 			example: "weir check -c /etc/weir.yaml", setup: (*tool).check},
 		{words: []string{"reload"}, args: "[BRIDGE] [-c FILE]", most: 1, summary: "apply what was changed in the configuration file",
 			more: "What is the same keeps its flows, MAC table, sessions and counters; ports that were added by\n" +
@@ -60,6 +61,7 @@ func commands() []command {
 		{words: []string{"meters"}, args: "[BRIDGE] [--json]", most: 1, summary: "meters and their counters as ovs-ofctl prints them",
 			example: "weir meters br0", setup: (*tool).meters},
 		{words: []string{"fdb", "show"}, args: "[BRIDGE] [--json]", most: 1, summary: "addresses that the learning switch knows",
+			more: "\"weir fdb\" is the same.", standard: true,
 			example: "weir fdb show br0", setup: (*tool).fdbShow},
 		{words: []string{"fdb", "flush"}, args: "[BRIDGE] [--port PORT] [--json]", most: 1, summary: "forget learned addresses",
 			example: "weir fdb flush br0 --port eth1", setup: (*tool).fdbFlush},
@@ -77,6 +79,7 @@ func commands() []command {
 func findCommand(args []string) (*command, []string, error) {
 	all := commands()
 	var firsts, seconds []string
+	var standard *command
 	for i := range all {
 		w := all[i].words
 		if w[0] == args[0] && len(w) == 1 {
@@ -87,6 +90,9 @@ func findCommand(args []string) (*command, []string, error) {
 		}
 		if w[0] == args[0] {
 			seconds = append(seconds, w[1])
+			if all[i].standard {
+				standard = &all[i]
+			}
 		}
 		firsts = append(firsts, w[0])
 	}
@@ -108,6 +114,9 @@ func findCommand(args []string) (*command, []string, error) {
 			}
 		}
 	}
+	if standard != nil {
+		return standard, args[1:], nil
+	}
 	return nil, nil, usagef("expected \"weir %s %s\"", args[0], strings.Join(seconds, "\" or \"weir "+args[0]+" "))
 }
 
@@ -128,8 +137,10 @@ func (t *tool) help(words []string) error {
 		}
 	}
 	if !found {
-		_, _, err := findCommand(words)
-		return err
+		if _, _, err := findCommand(words); err != nil {
+			return err
+		}
+		return usagef("there is no command %q", strings.Join(words, " "))
 	}
 	return nil
 }

@@ -67,8 +67,12 @@ func (t *tool) printStatus(s *agent.BridgeStatus) {
 		doing = "waiting for a controller"
 	}
 	fmt.Fprintf(t.out, "%s: datapath %s, %s (%s), up %s, process %d\n", s.Name, s.DPID, s.FailMode, doing, span(s.Uptime), s.Process.PID)
-	fmt.Fprintf(t.out, "  ports %d, flows %d in %d tables, learned addresses %d, packet-ins %d (%d dropped)\n",
-		s.Ports, s.Flows, s.Tables, s.MACs, s.PacketIns, s.PacketDrops)
+	absent := ""
+	if s.Absent > 0 {
+		absent = fmt.Sprintf(" (%d absent)", s.Absent)
+	}
+	fmt.Fprintf(t.out, "  ports %d%s, flows %d in %d tables, learned addresses %d, packet-ins %d (%d dropped)\n",
+		s.Ports, absent, s.Flows, s.Tables, s.MACs, s.PacketIns, s.PacketDrops)
 	for _, l := range s.Listeners {
 		fmt.Fprintf(t.out, "  listens on %s\n", l)
 	}
@@ -77,24 +81,36 @@ func (t *tool) printStatus(s *agent.BridgeStatus) {
 		if c.Tool {
 			kind = "tool"
 		}
-		fmt.Fprintf(t.out, "  %s %s: %s for %s", kind, c.Target, c.State, span(c.Since))
+		if c.State == "backoff" {
+			fmt.Fprintf(t.out, "  %s %s: calling again in %s", kind, c.Target, span(c.RetryIn))
+		} else {
+			fmt.Fprintf(t.out, "  %s %s: %s for %s", kind, c.Target, c.State, span(c.Since))
+		}
 		if c.Role != "" && c.Connected {
 			fmt.Fprintf(t.out, ", role %s", c.Role)
 		}
 		if c.Auxiliaries > 0 {
-			fmt.Fprintf(t.out, ", %d auxiliary connections", c.Auxiliaries)
+			fmt.Fprintf(t.out, ", %s", agent.Plural(c.Auxiliaries, "auxiliary connection"))
 		}
 		if words := counts(c.DropsBy); words != "" {
 			fmt.Fprintf(t.out, ", packet-ins %d, dropped: %s", c.PacketIns, words)
 		}
 		if c.LastError != "" && !c.Connected {
-			fmt.Fprintf(t.out, ", %d attempts, last error: %s", c.Attempts, c.LastError)
+			fmt.Fprintf(t.out, ", %s, last error: %s", agent.Plural(c.Attempts, "attempt"), c.LastError)
 		}
 		fmt.Fprintln(t.out)
 	}
 	if words := counts(s.Drops); words != "" {
 		fmt.Fprintf(t.out, "  dropped: %s\n", words)
 	}
+}
+
+// orDash is what stands in a column that has nothing to say.
+func orDash(text string) string {
+	if text == "" {
+		return "-"
+	}
+	return text
 }
 
 // counts lists named counters in order of their names.
@@ -120,14 +136,14 @@ func (t *tool) printPorts(list []agent.PortStatus) {
 		if len(p.Config) > 0 {
 			link += " " + strings.Join(p.Config, " ")
 		}
-		vlan := p.VLAN
-		if vlan == "" {
-			vlan = "-"
+		mtu := "-" // no limit, or no device to ask
+		if p.MTU > 0 {
+			mtu = fmt.Sprint(p.MTU)
 		}
-		rows = append(rows, fmt.Sprintf("%s\t%s\t%s\t%s\t%d\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%s", portNumber(p.Number), p.Name, p.Kind, link, p.MTU, vlan,
-			p.RxPackets, p.RxBytes, p.RxDropped, p.TxPackets, p.TxBytes, p.TxDropped, counts(p.Drops)))
+		rows = append(rows, fmt.Sprintf("%s\t%s\t%s\t%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%s", portNumber(p.Number), p.Name, p.Kind, link, mtu, orDash(p.VLAN),
+			p.RxPackets, p.RxBytes, p.RxDropped, p.TxPackets, p.TxBytes, p.TxDropped, orDash(counts(p.Drops))))
 	}
-	t.table("PORT\tNAME\tKIND\tLINK\tMTU\tVLAN\tRX PACKETS\tBYTES\tDROPPED\tTX PACKETS\tBYTES\tDROPPED\tDROPS", rows)
+	t.table("PORT\tNAME\tKIND\tLINK\tMTU\tVLAN\tRX PACKETS\tBYTES\tDROPPED\tTX PACKETS\tBYTES\tDROPPED\tDROP REASONS", rows)
 }
 
 func (t *tool) printFlows(list []agent.FlowStatus) {

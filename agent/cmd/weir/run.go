@@ -164,9 +164,11 @@ func tellParent(fd int, text string) {
 
 func (t *tool) check(fs *flag.FlagSet) func([]string) error {
 	file := fs.String("c", "", "`FILE` YAML file to check")
-	return func([]string) error {
-		if *file == "" {
-			return usagef("expected \"weir check -c FILE\"")
+	return func(words []string) error {
+		if len(words) == 1 && *file == "" {
+			file = &words[0]
+		} else if len(words) == 1 || *file == "" {
+			return usagef("expected \"weir check [-c] FILE\"")
 		}
 		cfg, err := agent.LoadConfig(*file)
 		if err != nil {
@@ -176,7 +178,7 @@ func (t *tool) check(fs *flag.FlagSet) func([]string) error {
 		for _, b := range cfg.Bridges {
 			n += len(b.Ports)
 		}
-		fmt.Fprintf(t.out, "%s is right: bridges %d, ports %d\n", *file, len(cfg.Bridges), n)
+		fmt.Fprintf(t.out, "%s is right: %s, %s\n", *file, agent.Plural(len(cfg.Bridges), "bridge"), agent.Plural(n, "port"))
 		return nil
 	}
 }

@@ -131,13 +131,14 @@ func TestOutboxSlowPeer(t *testing.T) {
 		if lost == 0 || lost == 20 {
 			t.Errorf("%d of 20 notifications lost", lost)
 		}
-		for waiting := true; waiting; { // no further: run must still have something to write when the end comes
+		for waiting := true; waiting; {
 			select {
 			case w.release <- struct{}{}:
 			case <-third:
 				waiting = false
 			}
 		}
+		_ = o.notify(msg("more")) // so that there is something to write when the end comes
 		close(w.release)
 		if err := <-done; !errors.Is(err, io.ErrClosedPipe) {
 			t.Errorf("run = %v", err)

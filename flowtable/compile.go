@@ -267,6 +267,9 @@ func compileSet(list openflow.Actions, judge *judge) ([]op, error) {
 		if err != nil {
 			return nil, err
 		}
+		if o.code == opController && o.port == 0 { // no table miss, whichever entry comes last (section 5.4)
+			o.port = uint32(openflow.ReasonAction) + 1
+		}
 		if o.rank == 0 {
 			return nil, openflow.Errorf(openflow.ErrBadAction, openflow.BACUnsupportedOrder,
 				"%s has no place in an action set; use apply_actions", a.Type)

@@ -67,8 +67,16 @@ func explore(t *testing.T, make func(*gen) *life) {
 		}
 		n++
 		if d != "" {
-			report(t, all, seed, l, text, d)
-			fails++
+			again, err := repeats(all, l, text)
+			if err != nil {
+				t.Fatalf("seed %d: %v\n%s", seed, err, l)
+			}
+			if again {
+				report(t, all, seed, l, text, d)
+				fails++
+			} else {
+				t.Logf("seed %d differed once and then no more: %s", seed, d)
+			}
 		}
 		switch {
 		case *seedFlag != 0 || fails >= *failsFlag || *casesFlag > 0 && n >= *casesFlag || *casesFlag == 0 && time.Now().After(end):
@@ -91,7 +99,7 @@ func report(t *testing.T, all []target, seed uint64, l *life, text bool, first s
 		return true
 	})
 	if last == "" {
-		last = "(this is the first time; no smaller life differs, or it does not repeat)\n" + first
+		last = first
 	}
 	t.Errorf("seed %d (repeat with -run '^%s$' -oracle.seed=%d):\n%s%s", seed, t.Name(), seed, small, last)
 }

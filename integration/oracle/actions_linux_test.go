@@ -174,12 +174,18 @@ func (g *gen) setHeader(k *facts) (openflow.Action, bool) {
 	if k.ip() && k.proto != 0 && g.one(2) {
 		port := pick(g, tps)
 		side := openflow.FieldID(g.IntN(2))
+		if g.laterFragments { // see deviation fragment-checksum
+			return g.setTOS()
+		}
 		switch k.proto {
 		case 6:
 			return set(openflow.TCPSrc+side, port)
 		case 17:
 			return set(openflow.UDPSrc+side, port)
 		case 132:
+			if g.fragments {
+				return g.setTOS()
+			}
 			return set(openflow.SCTPSrc+side, port)
 		}
 		return g.setICMP(k)

@@ -21,7 +21,6 @@ type deviation struct {
 func deviations() []deviation {
 	return []deviation{
 		{name: "delete-instructions", flow: func(f *flow) bool { return f.command >= openflow.FlowDelete && len(f.does) > 0 }},
-		{name: "identical-overlap", life: identicalOverlap},
 		{name: "empty-list", flow: emptyList},
 		{name: "push-mpls-ip", life: pushMPLSOverIP},
 		{name: "three-labels", life: moreThanThreeLabels},
@@ -30,6 +29,7 @@ func deviations() []deviation {
 		{name: "later-fragment-field", flow: laterFragmentField},
 		{name: "fragment-checksum", life: fragmentRewrite},
 		{name: "loop-guard", life: loopGuard},
+		{name: "fragment-sctp", life: fragmentSCTP},
 		{name: "set-to-controller", flow: setToController},
 		{name: "equal-priority", life: equalPriority},
 		{name: "push-vlan-fields", life: pushVLANBare},

@@ -74,8 +74,6 @@ func examples() map[string]*life {
 	pushVLAN := does(openflow.ActionPushVLAN, 0x8100)
 	masked := openflow.Action{Type: openflow.ActionSetField, Field: openflow.WithMask(openflow.EthDst, 1, 1)}
 	plain, tagged := in(1, "udp", "0800", ip64, udp), in(1, "tagged", "8100a005", "0800", ip64, udp)
-	overlapping := rule(apply(out(2)))
-	overlapping.flags = openflow.FlowCheckOverlap
 	idle, hard := rule(), rule()
 	idle.idle, hard.hard = 10, 10
 	zero := newFlow(openflow.TableAll, 0).as(openflow.FlowDelete)
@@ -88,9 +86,9 @@ func examples() map[string]*life {
 	}
 	loop = append(loop, &frame{3, "back", append(append(slices.Clone(plain.bytes[6:12]), plain.bytes[:6]...), plain.bytes[12:]...)})
 	return map[string]*life{
+		"fragment-sctp":           steps(rule(apply(set(openflow.SCTPSrc, 53), out(2))).on(ip, is(openflow.IPProto, 132)), in(1, "first fragment", "0800", first[:18]+"84"+first[20:], udp)),
 		"loop-guard":              steps(loop...),
 		"delete-instructions":     steps(rule(apply(pushVLAN, pushVLAN, pushVLAN)).as(openflow.FlowDelete)),
-		"identical-overlap":       steps(rule(apply(out(2))), overlapping),
 		"empty-list":              steps(rule(write())),
 		"push-mpls-ip":            steps(rule(apply(push, out(2))), in(1, "arp", "0806", arp)),
 		"two-tags":                steps(rule(apply(pushVLAN, pushVLAN, pushVLAN, out(2)))),

@@ -86,7 +86,7 @@ func (o *ovs) configure(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { o.c.Close() })
-	if err := o.c.Apply(wantAll()); err != nil {
+	if err := want(o.c); err != nil {
 		t.Fatal(err)
 	}
 	for _, cmd := range [][]string{{"vlog/disable-rate-limit"}, {"time/stop"}} {

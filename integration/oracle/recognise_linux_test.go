@@ -7,23 +7,6 @@ import (
 	"github.com/weirswitch/weir/openflow"
 )
 
-// identicalOverlap: an ADD with CHECK_OVERLAP of what is there.
-func identicalOverlap(l *life) bool {
-	for i, s := range l.steps {
-		f, is := s.(*flow)
-		if !is || f.command != openflow.FlowAdd || f.flags&openflow.FlowCheckOverlap == 0 {
-			continue
-		}
-		for _, s := range l.steps[:i] {
-			old, is := s.(*flow)
-			if is && old.command == openflow.FlowAdd && old.table == f.table && old.priority == f.priority && sameMatch(old, f) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
 func sameMatch(a, b *flow) bool {
 	return fieldsText(openflow.NewMatch(a.match...)) == fieldsText(openflow.NewMatch(b.match...))
 }
@@ -220,7 +203,7 @@ func laterFragmentField(f *flow) bool {
 	return laterOnly(f.match) && slices.ContainsFunc(f.match, func(f openflow.Field) bool { return f.ID == openflow.IPProto })
 }
 
-// fragmentRewrite: other addresses in a later fragment, or behind an IPv6 fragment header.
+// fragmentRewrite: other addresses, ports or ICMP fields in a later fragment, or behind an IPv6 fragment header.
 func fragmentRewrite(l *life) bool {
 	later, rewrites := false, false
 	for _, s := range l.steps {
@@ -228,11 +211,11 @@ func fragmentRewrite(l *life) bool {
 		case *frame:
 			later = later || strings.Contains(s.what, "later fragment") || strings.Contains(s.what, "fragment 00")
 		case *flow:
-			for _, id := range []openflow.FieldID{openflow.IPv4Src, openflow.IPv4Dst, openflow.IPv6Src, openflow.IPv6Dst} {
-				for _, in := range s.does {
-					rewrites = rewrites || slices.ContainsFunc(in.actions, func(a openflow.Action) bool { return sets(a, id) })
-				}
-			}
+			rewrites = rewrites || hasAction(func(a openflow.Action) bool {
+				id := a.Field.ID
+				return a.Type == openflow.ActionSetField && (id >= openflow.IPv4Src && id <= openflow.ICMPv4Code || id == openflow.IPv6Src ||
+					id == openflow.IPv6Dst || id >= openflow.ICMPv6Type && id <= openflow.NDTLL)
+			})(s)
 		}
 	}
 	return later && rewrites
@@ -454,4 +437,16 @@ func loopGuard(l *life) bool {
 	return frames > quietFrames && l.any(hasAction(func(a openflow.Action) bool {
 		return a.Type == openflow.ActionOutput && a.Port == openflow.PortNormal
 	}))
+}
+
+// fragmentSCTP: other SCTP ports in a fragment, whose CRC covers bytes that are elsewhere.
+func fragmentSCTP(l *life) bool {
+	return slices.ContainsFunc(l.steps, func(s step) bool { f, is := s.(*frame); return is && strings.Contains(f.what, "fragment") }) &&
+		l.any(hasAction(func(a openflow.Action) bool { return sets(a, openflow.SCTPSrc) || sets(a, openflow.SCTPDst) }))
+}
+
+// popsAndGoes: a label is taken off and a later table counts the frame. This is generated; see recirculated-bytes in
+// README.md.
+func popsAndGoes(f *flow) bool {
+	return hasType(openflow.ActionPopMPLS)(f) && slices.ContainsFunc(f.does, func(in instruction) bool { return in.Type == openflow.InstructionGotoTable })
 }

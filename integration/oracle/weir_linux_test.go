@@ -62,7 +62,7 @@ func (w *weir) begin() (err error) {
 	if w.c, err = oftest.New(far, oftest.Config{OnMessage: w.hear, Timeout: patience}); err != nil {
 		return err
 	}
-	return w.c.Apply(wantAll())
+	return want(w.c)
 }
 
 func (w *weir) close() error {

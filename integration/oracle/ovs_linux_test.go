@@ -187,29 +187,36 @@ func (o *ovs) send(port int, frame []byte) error {
 	return o.purge()
 }
 
-// wait lets the stopped clock run in small steps, so that expiry has its turn.
+// wait lets the stopped clock run in steps, so that expiry has its turn after each; the last is a small one.
 func (o *ovs) wait(d time.Duration) error {
-	if _, err := o.ctl.call("time/warp", fmt.Sprint(d.Milliseconds()), "3000"); err != nil {
-		return err
-	}
-	if err := o.c.Barrier(); err != nil {
-		return err
+	for _, ms := range []int64{d.Milliseconds() - 1, 1} {
+		if _, err := o.ctl.call("time/warp", fmt.Sprint(ms), "3000"); err != nil {
+			return err
+		}
+		if err := o.c.Barrier(); err != nil {
+			return err
+		}
 	}
 	return o.settle()
 }
 
 // settle waits for the FLOW_REMOVEDs of entries that are gone. Open vSwitch sends them later, from
-// another thread, but in order: so one more entry is made and deleted, and its message awaited.
+// another thread, when nothing refers to an entry any more: so one more entry is made and deleted, and
+// its message awaited. Twice, since the first may overtake an entry that was just being looked at.
 func (o *ovs) settle() error {
-	add := oftest.AddFlow(markerTable, 1, openflow.Match{})
-	add.Flags = openflow.FlowSendRemoved
-	gone := oftest.DeleteFlows(openflow.Match{})
-	gone.TableID = markerTable
-	if err := o.c.Apply(add, gone); err != nil {
-		return err
+	for range 2 {
+		add := oftest.AddFlow(markerTable, 1, openflow.Match{})
+		add.Flags = openflow.FlowSendRemoved
+		gone := oftest.DeleteFlows(openflow.Match{})
+		gone.TableID = markerTable
+		if err := o.c.Apply(add, gone); err != nil {
+			return err
+		}
+		if _, err := oftest.Expect(o.c, func(m *openflow.FlowRemoved) bool { return m.TableID == markerTable }); err != nil {
+			return err
+		}
 	}
-	_, err := oftest.Expect(o.c, func(m *openflow.FlowRemoved) bool { return m.TableID == markerTable })
-	return err
+	return nil
 }
 
 func (o *ovs) outputs() (out [numPorts][]string, err error) {

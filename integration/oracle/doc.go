@@ -9,6 +9,7 @@
 //	run_test        plays a life on all of them and compares step by step
 //	shrink_test     the smallest life that still differs
 //	deviations_test what Open vSwitch is known to do otherwise; README.md says why weir differs
+//	recognise_test examples_test   how a deviation is recognised in a life, and the smallest life of each
 //
 // A disagreement is a bug of weir, or it gets a name in deviations_test.go and a line in README.md. The
 // generator leaves out what has a name, and each name has an example that must still differ.

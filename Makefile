@@ -13,7 +13,7 @@ RACE = $$(command -v gcc >/dev/null 2>&1 && echo -race || { echo 'no gcc: tests 
 
 FUZZTIME  ?= 20s
 BENCHTIME ?= 1s
-PKGS       = $$($(GO) list ./... | grep -v /integration$$)
+PKGS       = $$($(GO) list ./... | grep -v -e /integration$$ -e /integration/oracle$$)
 
 .PHONY: help build build-libpcap run deps test test-unit integration lint fuzz bench examples check clean
 
@@ -52,8 +52,9 @@ test-unit:
 	$(GO) test $(RACE) -timeout 10m $(PKGS)
 
 # One package, one test after the other: they measure throughput and want the machine to themselves.
+# (oracle: more lives with "go test ./integration/oracle -oracle.time=10m".)
 integration: deps
-	$(GO) test $(RACE) -count=1 -timeout 15m $(if $(RUN),-v -run '$(RUN)') ./integration
+	$(GO) test $(RACE) -p 1 -count=1 -timeout 15m $(if $(RUN),-v -run '$(RUN)') ./integration ./integration/oracle
 
 lint:
 	@out=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$out" || { echo "gofmt wants to change:"; echo "$$out"; exit 1; }

@@ -249,6 +249,7 @@ func compileList(list openflow.Actions, judge *judge) ([]op, error) {
 }
 
 // compileSet compiles actions for the action set: sorted, the later of two that replace each other.
+// They must make sense in the order in which they were sent or in the one in which they will run.
 // judge is nil for a bucket, which does not know what frames it will meet.
 func compileSet(list openflow.Actions, judge *judge) ([]op, error) {
 	type ranked struct {
@@ -256,6 +257,8 @@ func compileSet(list openflow.Actions, judge *judge) ([]op, error) {
 		a openflow.Action
 	}
 	var set []ranked
+	sent := judge.set()
+	var wrong error
 	for a := range list.All() {
 		if a.Type == openflow.NXNote {
 			continue
@@ -264,20 +267,25 @@ func compileSet(list openflow.Actions, judge *judge) ([]op, error) {
 		if err != nil {
 			return nil, err
 		}
+		if o.code == opController && o.port == 0 { // no table miss, whichever entry comes last (section 5.4)
+			o.port = uint32(openflow.ReasonAction) + 1
+		}
 		if o.rank == 0 {
 			return nil, openflow.Errorf(openflow.ErrBadAction, openflow.BACUnsupportedOrder,
 				"%s has no place in an action set; use apply_actions", a.Type)
+		}
+		if err := sent.see(&a); err != nil && wrong == nil {
+			wrong = err
 		}
 		set = slices.DeleteFunc(set, func(x ranked) bool { return x.rank == o.rank })
 		set = append(set, ranked{o, a})
 	}
 	slices.SortFunc(set, func(a, b ranked) int { return int(a.rank) - int(b.rank) })
+	run := judge.set()
 	var ops []op
 	for i := range set {
-		if judge != nil {
-			if err := judge.see(&set[i].a); err != nil {
-				return nil, err
-			}
+		if wrong != nil && run.see(&set[i].a) != nil {
+			return nil, wrong
 		}
 		ops = append(ops, set[i].op)
 	}

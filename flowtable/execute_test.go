@@ -241,6 +241,14 @@ func TestPacketIn(t *testing.T) {
 				t.Errorf("NO_PACKET_IN: %v", got)
 			}
 		}
+		// Only what the table-miss entry sends directly is a miss (section 5.4); OpenFlow 1.4 has a reason of its own
+		// for action sets, and Open vSwitch says ACTION for it on 1.3.
+		r.mod(&openflow.FlowMod{Cookie: 8, Match: openflow.Match{}, Instructions: openflow.NewInstructions(openflow.WriteActions(toCtl(0xffff)))})
+		for range 2 {
+			if got := r.send(1, anyFrame); len(got) != 1 || got[0] != packetInEvent(openflow.ReasonAction, 0, 8, 0xffff, 0, anyFrame) {
+				t.Errorf("action set of the table-miss entry: %v", got)
+			}
+		}
 	})
 }
 

@@ -355,3 +355,37 @@ func TestSharedProgramsAreJudged(t *testing.T) {
 		t.Error("goto_table:2 from table 2 was accepted because table 1 had it")
 	}
 }
+
+// TestActionSetIsNotBoundToTheMatch: what write_actions gathers runs after later tables, and in its own order, so only
+// a field that no order of these actions makes room for is refused. Open vSwitch judges likewise.
+func TestActionSetIsNotBoundToTheMatch(t *testing.T) {
+	label := openflow.SetField(openflow.MPLSLabel, 5)
+	push := openflow.Action{Type: openflow.ActionPushMPLS, EtherType: 0x8847}
+	pop := openflow.Action{Type: openflow.ActionPopMPLS, EtherType: 0x800}
+	dec := openflow.Action{Type: openflow.ActionDecNwTTL}
+	ip := openflow.SetField(openflow.IPv4Dst, 1)
+	for _, tt := range []struct {
+		name  string
+		match openflow.Match
+		set   []openflow.Action
+		ok    bool
+	}{
+		{"pop_vlan that an earlier table saw to", openflow.Match{}, []openflow.Action{{Type: openflow.ActionPopVLAN}}, true},
+		{"dec_ttl that an earlier table saw to", openflow.Match{}, []openflow.Action{dec}, true},
+		{"dec_mpls_ttl", openflow.Match{}, []openflow.Action{{Type: openflow.ActionDecMPLSTTL}}, true},
+		{"dec_ttl before a push in the list", ipMatch(), []openflow.Action{dec, push, label}, true},
+		{"address before a push in the list", ipMatch(), []openflow.Action{ip, push}, true},
+		{"label before the push in the list", ipMatch(), []openflow.Action{label, push}, true},
+		{"label after the push in the list", ipMatch(), []openflow.Action{push, label, pop}, true},
+		{"address after a pop", openflow.NewMatch(openflow.Exact(openflow.EthType, 0x8847)), []openflow.Action{ip, pop}, true},
+		{"address of anything", openflow.Match{}, []openflow.Action{ip}, false},
+		{"label of anything", ipMatch(), []openflow.Action{label}, false},
+		{"vid of anything", ipMatch(), []openflow.Action{openflow.SetField(openflow.VLANVID, 0x1005)}, false},
+	} {
+		p := New(Config{Tables: 4})
+		_, err := p.FlowMod(0, &openflow.FlowMod{Match: tt.match, Instructions: openflow.NewInstructions(openflow.WriteActions(tt.set...))})
+		if tt.ok != (err == nil) || err != nil && !errors.Is(err, &openflow.Error{Type: openflow.ErrBadAction, Code: openflow.BACMatchInconsistent}) {
+			t.Errorf("%s: %v", tt.name, err)
+		}
+	}
+}

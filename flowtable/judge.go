@@ -14,6 +14,20 @@ import (
 type judge struct {
 	eth, proto, icmp6 int  // eth_type, ip_proto, icmpv6_type, or unknown
 	vlan              bool // there is a tag
+	lenient           bool // refuse only fields without their prerequisites
+	blind             bool // refuse nothing
+}
+
+// set is a judge of actions for the action set, from here on. They run after later tables, and among
+// those of other tables, on a frame that this entry's match says little of: so a pop or a TTL is not
+// refused for what the match leaves open. Without a judge nothing is refused.
+func (j *judge) set() judge {
+	if j == nil {
+		return judge{blind: true}
+	}
+	s := *j
+	s.lenient = true
+	return s
 }
 
 const unknown = -1
@@ -47,6 +61,9 @@ func (j *judge) retype(ethType int) { j.eth, j.proto, j.icmp6 = ethType, unknown
 
 // see judges one action and notes what it changes.
 func (j *judge) see(a *openflow.Action) error {
+	if j.blind {
+		return nil
+	}
 	ok := true
 	switch a.Type {
 	case openflow.ActionSetField, openflow.NXLoadMasked:
@@ -80,7 +97,7 @@ func (j *judge) see(a *openflow.Action) error {
 	case openflow.ActionDecMPLSTTL, openflow.ActionSetMPLSTTL, openflow.ActionCopyTTLIn, openflow.ActionCopyTTLOut:
 		ok = j.isMPLS()
 	}
-	if !ok {
+	if !ok && !j.lenient {
 		return openflow.Errorf(openflow.ErrBadAction, openflow.BACMatchInconsistent,
 			"%s: neither the match nor an earlier action makes sure that there is such a header", a.Type)
 	}

@@ -188,6 +188,7 @@ type modelFrame struct {
 	flow  *modelFlow // at hand
 	queue uint32
 	set   []openflow.Action
+	inSet bool // the action set runs
 	dead  bool
 	group bool // in a bucket
 }
@@ -294,6 +295,7 @@ var setOrder = []openflow.ActionType{
 }
 
 func (m *model) runSet(x *modelFrame) {
+	x.inSet = true
 	if slices.ContainsFunc(x.set, func(a openflow.Action) bool { return a.Type == openflow.ActionGroup }) {
 		x.set = slices.DeleteFunc(slices.Clone(x.set), func(a openflow.Action) bool { return a.Type == openflow.ActionOutput })
 	}
@@ -340,7 +342,7 @@ func (m *model) packetIn(x *modelFrame, why openflow.PacketInReason, maxLen uint
 	table, cookie := uint8(0), ^uint64(0)
 	if x.flow != nil {
 		table, cookie = x.flow.TableID, x.flow.Cookie
-		if why == openflow.ReasonAction && !x.group && x.flow.Priority == 0 && x.flow.Match.IsEmpty() {
+		if why == openflow.ReasonAction && !x.group && !x.inSet && x.flow.Priority == 0 && x.flow.Match.IsEmpty() {
 			why = openflow.ReasonNoMatch
 			if p := m.port(x.f.InPort); p != nil && p.Config&openflow.PortNoPacketIn != 0 {
 				return

@@ -228,7 +228,8 @@ func (p *Program) dependencies(reads *packet.Mask) (changes bool) {
 	return changes
 }
 
-// The table-miss reason of a packet-in is for table-miss entries alone (section 5.4).
+// The table-miss reason of a packet-in is for what table-miss entries send directly (section 5.4);
+// the action set's op brings its own.
 func (e *Entry) reason() openflow.PacketInReason {
 	if e != nil && e.miss {
 		return openflow.ReasonNoMatch

@@ -31,6 +31,7 @@ func arrows() map[string][]string {
 		"integration":          {"integration/lab"},
 		"integration/lab":      {},
 		"integration/guest":    {},
+		"integration/oracle":   {},
 		"examples/*":           {"agent", "flowtable", "flowtable/packet", "openflow", "openflow/ofctl", "openflow/oftest", "ports", "integration/lab"},
 	}
 }

@@ -1,0 +1,134 @@
+package oracle
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/weirswitch/weir/openflow"
+)
+
+// deviation is something that Open vSwitch does otherwise, and where the specification speaks of it;
+// README.md has the reasons. Each of in, frame and life recognises it, and nothing that is recognised
+// is generated.
+type deviation struct {
+	name  string
+	flow  func(*flow) bool
+	frame func(*frame) bool
+	life  func(*life) bool
+}
+
+// deviations are all known ones.
+func deviations() []deviation {
+	return []deviation{
+		{name: "delete-instructions", flow: func(f *flow) bool { return f.command >= openflow.FlowDelete && len(f.does) > 0 }},
+		{name: "empty-list", flow: emptyList},
+		{name: "push-mpls-ip", life: pushMPLSOverIP},
+		{name: "three-labels", life: moreThanThreeLabels},
+		{name: "max-len", flow: shortPacketIn},
+		{name: "miss-runs-set", life: missAfterWrite},
+		{name: "later-fragment-field", flow: laterFragmentField},
+		{name: "fragment-checksum", life: fragmentRewrite},
+		{name: "loop-guard", life: loopGuard},
+		{name: "fragment-sctp", life: fragmentSCTP},
+		{name: "set-to-controller", flow: setToController},
+		{name: "equal-priority", life: equalPriority},
+		{name: "push-vlan-fields", life: pushVLANBare},
+		{name: "pop-mpls", flow: popsBlindly},
+		{name: "set-without-output", flow: setWithoutOutput},
+		{name: "priority-tags", life: priorityTags},
+		{name: "fragment-ports", life: fragmentPorts},
+		{name: "cookie-zero", flow: func(f *flow) bool {
+			return f.command != openflow.FlowAdd && f.mask == ^uint64(0) && f.cookie == 0
+		}},
+		{name: "replaced-idle", life: replacedIdle},
+		{name: "vid-without-present", flow: vidWithoutPresent},
+		{name: "set-vid-untagged", life: setVIDUntagged},
+		{name: "plain-masks", flow: plainMasks},
+		{name: "set-metadata", flow: hasAction(func(a openflow.Action) bool { return sets(a, openflow.Metadata) })},
+		{name: "set-field", flow: hasAction(func(a openflow.Action) bool {
+			return a.Type == openflow.ActionSetField && slices.Contains([]openflow.FieldID{openflow.EthType, openflow.IPProto, openflow.MPLSBOS,
+				openflow.TCPFlags, openflow.NwFrag, openflow.InPort, openflow.InPhyPort}, a.Field.ID)
+		})},
+		{name: "masked-set-field", flow: hasAction(func(a openflow.Action) bool { return a.Type == openflow.ActionSetField && a.Field.Masked })},
+		{name: "output-table", flow: hasAction(func(a openflow.Action) bool { return a.Type == openflow.ActionOutput && a.Port == openflow.PortTable })},
+		{name: "old-actions", flow: hasAction(func(a openflow.Action) bool {
+			return a.Type >= 1 && a.Type <= 14 && a.Type != openflow.ActionCopyTTLOut && a.Type != openflow.ActionCopyTTLIn
+		})},
+		{name: "port-numbers", flow: hasAction(func(a openflow.Action) bool {
+			return a.Type == openflow.ActionOutput && (a.Port == 0 || a.Port >= 0xff00 && a.Port <= openflow.PortMax)
+		})},
+		{name: "port-numbers", flow: func(f *flow) bool { return f.outPort >= 0xff00 && f.outPort < openflow.PortInPort }},
+		{name: "port-numbers", flow: hasField(func(f openflow.Field) bool {
+			v := openflow.PortNo(f.Value.Uint64())
+			return f.ID == openflow.InPort && v >= 0xff00 && v < openflow.PortInPort
+		})},
+		{name: "internal-table", flow: usesInternalTable},
+		{name: "arp-op", flow: hasField(func(f openflow.Field) bool { return f.ID == openflow.ARPOp && f.Value.Uint64() > 255 })},
+		{name: "push-pop-mpls", life: func(l *life) bool {
+			return l.any(hasType(openflow.ActionPushMPLS)) && l.any(hasType(openflow.ActionPopMPLS))
+		}},
+		{name: "modify-hard-timeout", life: func(l *life) bool {
+			return l.any(func(f *flow) bool { return f.hard > 0 }) && l.any(func(f *flow) bool { return f.command == openflow.FlowModify || f.command == openflow.FlowModifyStrict })
+		}},
+		{name: "nd-code", flow: ndCode},
+		{name: "later-fragment-protocol", frame: func(f *frame) bool { return strings.Contains(f.what, "fragment 001") }},
+		{name: "two-tags", life: moreThanTwoTags},
+	}
+}
+
+// known names the first deviation that a life holds, or nothing.
+func known(l *life) string {
+	l, padded := l.readable()
+	if padded {
+		return "padding"
+	}
+	for _, d := range deviations() {
+		if d.in(l) {
+			return d.name
+		}
+	}
+	return ""
+}
+
+// readable has the parts of raw messages in their place. padded says that in one of them bytes are not
+// zero that say nothing.
+func (l *life) readable() (n *life, padded bool) {
+	n = &life{}
+	for _, s := range l.steps {
+		if r, is := s.(*raw); is {
+			f, same := r.parts()
+			if f == nil {
+				padded = padded || r.onlyWeirRefuses()
+				continue
+			}
+			padded = padded || !same
+			s = f
+		}
+		n.steps = append(n.steps, s)
+	}
+	return n, padded
+}
+
+// onlyWeirRefuses is for raw messages that weir cannot read because of what is a deviation in a flow.
+func (r *raw) onlyWeirRefuses() bool {
+	_, _, err := openflow.Decode(r.bytes)
+	return err != nil && slices.ContainsFunc([]string{"present bit", "cannot be written", "not a port one can send to"}, func(s string) bool {
+		return strings.Contains(err.Error(), s)
+	})
+}
+
+func (d *deviation) in(l *life) bool {
+	for _, s := range l.steps {
+		switch s := s.(type) {
+		case *flow:
+			if d.flow != nil && d.flow(s) {
+				return true
+			}
+		case *frame:
+			if d.frame != nil && d.frame(s) {
+				return true
+			}
+		}
+	}
+	return d.life != nil && d.life(l)
+}

@@ -1,0 +1,126 @@
+package oracle
+
+import (
+	"encoding/hex"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/weirswitch/weir/agent"
+	"github.com/weirswitch/weir/openflow"
+	"github.com/weirswitch/weir/openflow/oftest"
+	"github.com/weirswitch/weir/ports"
+)
+
+// weir is a switch in this process, new for every life. With one worker and a clock that stands it
+// is a function of its input.
+type weir struct {
+	ear
+	noCache bool
+	dir     string // a run directory, for ovs-ofctl; empty: none
+	sw      *agent.Switch
+	clock   *agent.ManualClock
+	ends    [numPorts]*ports.Pipe
+	sent    [numPorts]uint64
+	served  chan error
+}
+
+func (w *weir) name() string {
+	if w.noCache {
+		return "weir without cache"
+	}
+	return "weir"
+}
+
+func (w *weir) begin() (err error) {
+	if err := w.close(); err != nil {
+		return err
+	}
+	w.clock, w.sent, w.ear = new(agent.ManualClock), [numPorts]uint64{}, ear{}
+	pipes := new(ports.Pipes)
+	w.sw, err = agent.NewSwitch(
+		agent.BridgeConfig{Name: "br0", DPID: 1, MAC: [6]byte{2, 0, 0, 0, 0xff, 0}, FailMode: agent.FailSecure, Tables: 254},
+		agent.Env{Clock: w.clock, Identity: "oracle", Seed: 1, Workers: 1, NoCache: w.noCache, Pipes: pipes, RunDir: w.dir})
+	if err != nil {
+		return err
+	}
+	if err := w.sw.Start(); err != nil {
+		return err
+	}
+	for i := range w.ends {
+		p := agent.PortConfig{Spec: ports.Spec{Number: uint32(i + 1), Name: portName(i + 1), Kind: ports.KindPipe, Target: portName(i + 1)}}
+		if _, err := w.sw.AddPort(p); err != nil {
+			return err
+		}
+		if w.ends[i], err = pipes.End(p.Target); err != nil {
+			return err
+		}
+	}
+	near, far := net.Pipe()
+	w.served = make(chan error, 1)
+	go func() { w.served <- w.sw.Serve(near) }()
+	if w.c, err = oftest.New(far, oftest.Config{OnMessage: w.hear, Timeout: patience}); err != nil {
+		return err
+	}
+	return want(w.c)
+}
+
+func (w *weir) close() error {
+	if w.sw == nil {
+		return nil
+	}
+	if w.c != nil {
+		w.c.Close()
+		<-w.served
+	}
+	err := w.sw.Close()
+	w.sw, w.c = nil, nil
+	return err
+}
+
+func (w *weir) send(port int, frame []byte) error {
+	w.sent[port-1]++
+	if err := w.ends[port-1].Inject(frame); err != nil {
+		return err
+	}
+	for end := time.Now().Add(patience); w.sw.Ports()[port-1].RxPackets < w.sent[port-1]; {
+		if time.Now().After(end) {
+			return fmt.Errorf("port %d: the frame was not read", port)
+		}
+		time.Sleep(10 * time.Microsecond)
+	}
+	// A PACKET_OUT needs the one worker, which has it all behind it then.
+	if err := w.c.Apply(&openflow.PacketOut{BufferID: openflow.NoBuffer, InPort: openflow.PortController, Data: make([]byte, 14)}); err != nil {
+		return err
+	}
+	return w.allHeard()
+}
+
+// allHeard waits for the packet-ins, which no barrier holds back.
+func (w *weir) allHeard() error {
+	for end := time.Now().Add(patience); w.packetIns() < w.sw.Controllers()[0].PacketIns; {
+		if time.Now().After(end) {
+			return fmt.Errorf("packet-ins are missing")
+		}
+		time.Sleep(10 * time.Microsecond)
+	}
+	return nil
+}
+
+func (w *weir) wait(d time.Duration) error {
+	w.clock.Advance(d)
+	return w.c.Barrier()
+}
+
+func (w *weir) outputs() (out [numPorts][]string, err error) {
+	for i, end := range w.ends {
+		for f, ok := end.TryReceive(); ok; f, ok = end.TryReceive() {
+			out[i] = append(out[i], hex.EncodeToString(f.Bytes()))
+		}
+	}
+	return out, nil
+}
+
+func (w *weir) settle() error { return nil }
+
+func (w *weir) rundir() string { return w.dir }

@@ -15,7 +15,7 @@ FUZZTIME  ?= 20s
 BENCHTIME ?= 1s
 PKGS       = $$($(GO) list ./... | grep -v -e /integration$$ -e /integration/oracle$$)
 
-.PHONY: help build build-libpcap run deps test test-unit integration lint fuzz bench examples check clean
+.PHONY: help build build-libpcap run deps test test-unit test-libpcap integration lint fuzz bench examples check clean
 
 help:
 	@echo 'make run          build weir and show it at work: three hosts talk through it (KEEP=1: leave it up)'
@@ -23,6 +23,7 @@ help:
 	@echo 'make build        static bin/weir'
 	@echo 'make build-libpcap  bin/weir-libpcap, with live capture ports (needs a C compiler and libpcap-dev)'
 	@echo 'make test-unit    tests that need no rights and no other program'
+	@echo 'make test-libpcap tests of live capture ports (needs a C compiler and libpcap-dev)'
 	@echo 'make integration  whole-switch tests in network namespaces (RUN=regexp chooses some)'
 	@echo 'make lint         gofmt, go vet, staticcheck'
 	@echo 'make fuzz         each fuzz target for FUZZTIME=$(FUZZTIME)'
@@ -46,10 +47,16 @@ run: build
 deps:
 	@integration/deps.sh
 
-test: deps test-unit integration
+test: deps test-unit test-libpcap integration
 
 test-unit:
 	$(GO) test $(RACE) -timeout 10m $(PKGS)
+
+# Live capture needs cgo and libpcap's headers; CI has both, for "deps" makes sure of it.
+test-libpcap:
+	@if command -v gcc >/dev/null 2>&1 && test -e /usr/include/pcap.h; then set -x; $(GO) test -race -count=1 -tags libpcap -run 'Live' ./ports; \
+	elif [ "$$CI" = true ]; then echo 'gcc or libpcap-dev is missing' >&2; exit 1; \
+	else echo 'skipped: tests of live capture ports need gcc and libpcap-dev'; fi
 
 # One package, one test after the other: they measure throughput and want the machine to themselves.
 # (oracle: more lives with "go test ./integration/oracle -oracle.time=10m".)

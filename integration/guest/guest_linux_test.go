@@ -214,7 +214,7 @@ func TestStartFails(t *testing.T) {
 		g.Close()
 		t.Fatal("started")
 	}
-	if errors.Is(err, ErrMissing) {
+	if errors.Is(err, ErrMissing) && os.Getenv("CI") != "true" {
 		t.Skip(err)
 	}
 	if !strings.Contains(err.Error(), "nonsense") {

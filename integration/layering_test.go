@@ -33,6 +33,7 @@ func arrows() map[string][]string {
 		"integration/guest":        {},
 		"integration/oracle":       {},
 		"integration/benchcontrol": {},
+		"integration/conformance":  {},
 		"examples/*":               {"agent", "flowtable", "flowtable/packet", "openflow", "openflow/ofctl", "openflow/oftest", "ports", "integration/lab"},
 	}
 }

@@ -78,7 +78,7 @@ func (g *gen) output() openflow.Action {
 			a.Port = openflow.PortNormal
 		}
 	case 4, 5:
-		a.Port, a.MaxLen = openflow.PortController, pick(g, []uint16{0xffff, 0xffff, 2000})
+		a.Port, a.MaxLen = openflow.PortController, pick(g, []uint16{0xffff, 2000, 20, 0})
 	case 6:
 		a.Port = 9 // is not there
 	}

@@ -24,7 +24,6 @@ func deviations() []deviation {
 		{name: "empty-list", flow: emptyList},
 		{name: "push-mpls-ip", life: pushMPLSOverIP},
 		{name: "three-labels", life: moreThanThreeLabels},
-		{name: "max-len", flow: shortPacketIn},
 		{name: "miss-runs-set", life: missAfterWrite},
 		{name: "later-fragment-field", flow: laterFragmentField},
 		{name: "fragment-checksum", life: fragmentRewrite},

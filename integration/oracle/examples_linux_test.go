@@ -69,8 +69,6 @@ func examples() map[string]*life {
 	push, pop := does(openflow.ActionPushMPLS, 0x8847), does(openflow.ActionPopMPLS, 0x0800)
 	label := []openflow.Action{push, set(openflow.MPLSLabel, 5), set(openflow.MPLSTC, 1), {Type: openflow.ActionSetMPLSTTL, TTL: 9}}
 	toController := out(openflow.PortController)
-	few := toController
-	few.MaxLen = 20
 	pushVLAN := does(openflow.ActionPushVLAN, 0x8100)
 	masked := openflow.Action{Type: openflow.ActionSetField, Field: openflow.WithMask(openflow.EthDst, 1, 1)}
 	plain, tagged := in(1, "udp", "0800", ip64, udp), in(1, "tagged", "8100a005", "0800", ip64, udp)
@@ -93,7 +91,6 @@ func examples() map[string]*life {
 		"push-mpls-ip":            steps(rule(apply(push, out(2))), in(1, "arp", "0806", arp)),
 		"two-tags":                steps(rule(apply(pushVLAN, pushVLAN, pushVLAN, out(2)))),
 		"three-labels":            steps(rule(apply(append(label, out(2))...)), in(1, "mpls, mpls, mpls", "8847", "000050400000604000007140")),
-		"max-len":                 steps(rule(apply(few)), plain),
 		"miss-runs-set":           steps(rule(write(out(2)), goTo(1)), plain),
 		"later-fragment-field":    steps(rule().on(ip, is(openflow.NwFrag, 3), is(openflow.IPProto, 6), is(openflow.TCPDst, 1))),
 		"fragment-checksum":       steps(rule(apply(set(openflow.IPv4Dst, 0xc0a80001), out(2))).on(ip), in(1, "later fragment", "0800", later, tcp)),

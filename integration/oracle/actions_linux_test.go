@@ -25,6 +25,22 @@ func knowing(match []openflow.Field) (k facts) {
 	return k
 }
 
+// fields is a match that makes sure of as much.
+func (k facts) fields() (list []openflow.Field) {
+	for _, f := range []struct {
+		id openflow.FieldID
+		v  uint64
+	}{{openflow.EthType, k.eth}, {openflow.IPProto, k.proto}, {openflow.ICMPv6Type, k.icmp6}} {
+		if f.v != 0 {
+			list = append(list, openflow.Exact(f.id, f.v))
+		}
+	}
+	if k.vlan {
+		list = append(list, openflow.WithMask(openflow.VLANVID, openflow.VIDPresent, openflow.VIDPresent))
+	}
+	return list
+}
+
 func (k facts) ip() bool   { return k.eth == 0x0800 || k.eth == 0x86dd }
 func (k facts) mpls() bool { return k.eth == 0x8847 || k.eth == 0x8848 }
 

@@ -57,8 +57,10 @@ func bitWords(v uint32, words []string) string {
 }
 
 // AppendPortStats writes a record of dump-ports, three lines with a newline each.
-func AppendPortStats(b []byte, s *openflow.PortStats) []byte {
-	b = fmt.Appendf(b, "  port %2s: rx ", Port(s.Port))
+func AppendPortStats(b []byte, s *openflow.PortStats) []byte { return noNames.appendPortStats(b, s) }
+
+func (n *Names) appendPortStats(b []byte, s *openflow.PortStats) []byte {
+	b = fmt.Appendf(b, "  port %2s: rx ", n.appendPort(nil, s.Port))
 	b = appendCounts(b, "pkts", s.RxPackets, "bytes", s.RxBytes, "drop", s.RxDropped, "errs", s.RxErrors,
 		"frame", s.RxFrameErr, "over", s.RxOverErr, "crc", s.RxCRCErr)
 	b = append(b, "\n           tx "...)

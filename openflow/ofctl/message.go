@@ -447,3 +447,12 @@ func appendExperimenter(b []byte, m *openflow.Experimenter) []byte {
 	}
 	return appendHexDump(append(b, '\n'), m.Data)
 }
+
+// ErrorName is the name of the code of an ERROR message.
+func ErrorName(raw []byte) string {
+	m, _, err := openflow.Decode(raw)
+	if e, ok := m.(*openflow.Error); ok && err == nil {
+		return codeName(e)
+	}
+	return "unknown error"
+}

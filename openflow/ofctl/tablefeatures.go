@@ -256,3 +256,8 @@ func counts(a, b string) bool {
 	n, err2 := strconv.Atoi(b[len(y):])
 	return x == y && err1 == nil && err2 == nil && n == m+1
 }
+
+// AppendTableFeatures writes what dump-table-features shows of all tables.
+func AppendTableFeatures(b []byte, list []openflow.TableFeatures) []byte {
+	return noNames.appendTableFeatures(b, list)
+}

@@ -48,12 +48,12 @@ type frameWriter interface {
 }
 
 const (
-	smallQueueIDs = 64                    // ids below are found by index
+	smallQueueIDs = 64                     // ids below are found by index
 	levelTime     = 20 * time.Millisecond  // what a level can save up while nobody wants it
 	waitTime      = 200 * time.Millisecond // what frames may wait, and what a level saves up for those that do
-	leastWaiting  = 32 << 10 // bytes that may wait in a queue: waitTime at its rate, within these
-	mostWaiting   = 4 << 20  // bounds; and always one frame, be it a super-frame
-	mostFrames    = 4096     // which may wait in a queue however small they are
+	leastWaiting  = 32 << 10               // bytes that may wait in a queue: waitTime at its rate, within these
+	mostWaiting   = 4 << 20                // bounds; and always one frame, be it a super-frame
+	mostFrames    = 4096                   // which may wait in a queue however small they are
 	soonest       = time.Millisecond
 	spareFrames   = 256
 	spareBytes    = 2048

@@ -46,10 +46,15 @@ func keyField(id openflow.FieldID) packet.Field {
 	return fieldOf[id]
 }
 
-// compileMatch turns a checked match into key and mask.
+// compileMatch turns a checked match into key and mask. A frame without a readable transport header, such
+// as a later fragment, meets no entry that asks for a field of it (section 7.3.2).
 func compileMatch(m openflow.Match) (key packet.Key, mask packet.Mask) {
 	for f := range m.All() {
 		at := keyField(f.ID)
+		if at.InTransport() && !f.Mask.IsZero() {
+			key.Set(packet.HasL4, 0, 1)
+			mask.SetFull(packet.HasL4)
+		}
 		oldHi, oldLo := mask.Get(at)
 		keyHi, keyLo := key.Get(at)
 		mask.Set(at, oldHi|f.Mask.Hi(), oldLo|f.Mask.Lo())

@@ -321,9 +321,17 @@ func (m *model) lookup(table uint8, k *packet.Key) *modelFlow {
 	return best
 }
 
+// inTransport: fields that later fragments do not have.
+func inTransport(id openflow.FieldID) bool {
+	return id >= openflow.TCPSrc && id <= openflow.ICMPv4Code || id >= openflow.ICMPv6Type && id <= openflow.NDTLL || id == openflow.TCPFlags
+}
+
 func matches(m openflow.Match, k *packet.Key) bool {
 	for f := range m.All() {
 		hi, lo := k.Get(keyField(f.ID))
+		if _, has := k.Get(packet.HasL4); has == 0 && inTransport(f.ID) && !f.Mask.IsZero() {
+			return false
+		}
 		if openflow.ValueOf128(hi, lo).And(f.Mask) != f.Value.And(f.Mask) {
 			return false
 		}

@@ -18,6 +18,7 @@ type Config struct {
 	Tables     int // number of flow tables, 1 to 254; default 254
 	MaxEntries int // entries a table holds before TABLE_FULL; default 2 097 152
 	MaxGroups  int // groups of each type before OUT_OF_GROUPS; default 1 048 576
+	MaxMeters  int // meters before OUT_OF_METERS; default 262 144
 
 	NoCache   bool   // walk the tables for every frame: for tests and for measuring
 	CacheSize int    // paths a Processor remembers, rounded up to a power of two; default 8192
@@ -35,6 +36,7 @@ const (
 	maxTables         = 254 // 0xff means "all", 0xfe is the highest number left to it
 	defaultMaxEntries = 1 << 21
 	defaultMaxGroups  = 1 << 20
+	defaultMaxMeters  = 1 << 18 // as Open vSwitch
 )
 
 func (c Config) withDefaults() Config {
@@ -47,6 +49,7 @@ func (c Config) withDefaults() Config {
 	c.Tables = min(c.Tables, maxTables)
 	or(&c.MaxEntries, defaultMaxEntries)
 	or(&c.MaxGroups, defaultMaxGroups)
+	or(&c.MaxMeters, defaultMaxMeters)
 	or(&c.CacheSize, 8192)
 	or(&c.MACTableSize, 8192)
 	or(&c.LoopMoves, 10)

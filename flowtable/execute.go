@@ -198,16 +198,16 @@ func (pr *Processor) outputTable(f *packet.Frame) {
 		return
 	}
 	c.Parse()
-	if pr.snap.noFrag && isFragment(c) {
-		pr.drops[DropFragment]++
-		return
-	}
 	queue := pr.queue
 	var written []op // by a resubmit before
 	if pr.set.n > 0 {
 		written = slices.Clone(pr.set.list())
 	}
-	pr.walkWhole(c, nil, 0)
+	if pr.snap.frags != openflow.FragNormal && isFragment(c) {
+		pr.fragment(c)
+	} else {
+		pr.walkWhole(c, nil, 0)
+	}
 	pr.at, pr.queue = nil, queue
 	pr.set.n = copy(pr.set.ops[:], written)
 }

@@ -6,8 +6,8 @@ import (
 	"github.com/weirswitch/weir/openflow"
 )
 
-// defaultMissLen is miss_send_len before SET_CONFIG (section 7.3.2): it cuts the frames that an
-// expired TTL sends to the controller. Frames of an output action have the action's own max_len.
+// defaultMissLen is miss_send_len before SET_CONFIG (section 7.3.2): what is sent of a buffered
+// frame whose TTL expired. For frames of an output action the action's own max_len counts.
 const defaultMissLen = 128
 
 // handleFeatures answers FEATURES_REQUEST. Only now may asynchronous messages flow to a controller:

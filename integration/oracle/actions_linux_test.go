@@ -25,6 +25,22 @@ func knowing(match []openflow.Field) (k facts) {
 	return k
 }
 
+// fields is a match that makes sure of as much.
+func (k facts) fields() (list []openflow.Field) {
+	for _, f := range []struct {
+		id openflow.FieldID
+		v  uint64
+	}{{openflow.EthType, k.eth}, {openflow.IPProto, k.proto}, {openflow.ICMPv6Type, k.icmp6}} {
+		if f.v != 0 {
+			list = append(list, openflow.Exact(f.id, f.v))
+		}
+	}
+	if k.vlan {
+		list = append(list, openflow.WithMask(openflow.VLANVID, openflow.VIDPresent, openflow.VIDPresent))
+	}
+	return list
+}
+
 func (k facts) ip() bool   { return k.eth == 0x0800 || k.eth == 0x86dd }
 func (k facts) mpls() bool { return k.eth == 0x8847 || k.eth == 0x8848 }
 
@@ -78,7 +94,7 @@ func (g *gen) output() openflow.Action {
 			a.Port = openflow.PortNormal
 		}
 	case 4, 5:
-		a.Port, a.MaxLen = openflow.PortController, pick(g, []uint16{0xffff, 0xffff, 2000})
+		a.Port, a.MaxLen = openflow.PortController, pick(g, []uint16{0xffff, 2000, 20, 0})
 	case 6:
 		a.Port = 9 // is not there
 	}

@@ -83,7 +83,9 @@ func (g *gen) forwarding() *life {
 		if len(frames) > 0 && g.one(3) { // met before: the cache knows it
 			f = pick(g, frames)
 			if g.one(2) {
-				f = &frame{1 + g.IntN(numPorts), f.what, f.bytes}
+				n := *f
+				n.port = 1 + g.IntN(numPorts)
+				f = &n
 			}
 		}
 		frames = append(frames, f)

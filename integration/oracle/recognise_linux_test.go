@@ -150,18 +150,6 @@ func (f *flow) count(t openflow.ActionType) (n int) {
 	return n
 }
 
-// shortPacketIn: an output to the controller of less than the whole frame.
-func shortPacketIn(f *flow) bool {
-	for _, in := range f.does {
-		for _, a := range in.actions {
-			if a.Type == openflow.ActionOutput && a.Port == openflow.PortController && a.MaxLen < 2000 {
-				return true
-			}
-		}
-	}
-	return false
-}
-
 // missAfterWrite: a frame with an action set may meet no entry in a later table.
 func missAfterWrite(l *life) bool {
 	writes, deletes, last := false, false, uint8(0)

@@ -1,7 +1,6 @@
 package conformance
 
 import (
-	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -84,6 +83,26 @@ func (s *stage) repeat(n, port int, frame []byte, by int) (left int) {
 		must(s.t, s.inject(port, frame, noOffload))
 	}
 	return s.leaving()[by]
+}
+
+// burst lets different frames in at once and tells by which port each of them left.
+func (s *stage) burst(port int, frames ...[]byte) map[string]int {
+	s.t.Helper()
+	s.take()
+	for _, f := range frames {
+		s.sent[port-1]++
+		must(s.t, s.ends[port-1].Inject(f))
+	}
+	must(s.t, until("the frames were not read", func() bool { return s.sw.Ports()[port-1].RxPackets >= s.sent[port-1] }))
+	must(s.t, s.settle())
+	way := map[string]int{}
+	for i, end := range s.ends {
+		for f, ok := end.TryReceive(); ok; f, ok = end.TryReceive() {
+			way[string(f.Bytes())] = i + 1
+		}
+	}
+	s.same("frames that left", len(way), len(frames))
+	return way
 }
 
 // leaving takes what left by each port and counts it.
@@ -181,12 +200,6 @@ func doing(list ...openflow.Instruction) edit {
 // removed is a FLOW_REMOVED as hear writes it.
 func removed(why openflow.FlowRemovedReason, table uint8, cookie uint64, packets, bytes int) string {
 	return fmt.Sprintf("flow-removed %s table=%d cookie=%#x packets=%d bytes=%d", why, table, cookie, packets, bytes)
-}
-
-// isRefused reports an ERROR of any type as err.
-func isRefused(err error) bool {
-	_, is := errors.AsType[*openflow.Error](err)
-	return is
 }
 
 // meter is a METER_MOD that adds.

@@ -255,7 +255,6 @@ func badMods() []refusal {
 		{openflow.ErrTableModFailed, openflow.TMFCBadConfig, "an undefined bit", &openflow.TableMod{TableID: 1, Config: 4}},
 
 		{openflow.ErrSwitchConfigFailed, openflow.SCFCBadFlags, "drop and reassemble at once", patched(&openflow.SetConfig{}, 9, 3)},
-		{openflow.ErrSwitchConfigFailed, openflow.SCFCBadFlags, "reassemble, which FEATURES_REPLY does not offer", patched(&openflow.SetConfig{}, 9, 2)},
 		{openflow.ErrSwitchConfigFailed, openflow.SCFCBadFlags, "an undefined flag", patched(&openflow.SetConfig{}, 9, 4)},
 
 		{openflow.ErrRoleRequestFailed, openflow.RRFCBadRole, "role 4", patched(&openflow.RoleRequest{}, 11, 4)},

@@ -3,6 +3,8 @@
 package agent
 
 import (
+	"math"
+
 	"github.com/weirswitch/weir/flowtable"
 	"github.com/weirswitch/weir/flowtable/packet"
 	"github.com/weirswitch/weir/openflow"
@@ -45,7 +47,7 @@ func (w *worker) sendPacketIn(c *Channel, in *flowtable.PacketIn) (taken bool) {
 	if in.Reason == openflow.ReasonInvalidTTL {
 		maxLen = uint16(c.lead().missLen.Load()) // section 7.3.2: no action's max_len applies
 	}
-	if _, ok := w.in.fin.Begin(in.Frame, 0); !ok {
+	if _, ok := w.in.fin.Begin(in.Frame, math.MaxInt); !ok { // no link: a packet put together goes whole
 		w.sw.packetDrops.Add(1)
 		return false
 	}

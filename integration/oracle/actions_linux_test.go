@@ -81,6 +81,9 @@ func (g *gen) actionSet(k *facts, n int) (list []openflow.Action) {
 }
 
 func (g *gen) output() openflow.Action {
+	if g.groups > 0 && g.one(2) {
+		return openflow.Group(1 + g.Uint32N(g.groups))
+	}
 	a := openflow.Output(openflow.PortNo(1 + g.IntN(numPorts)))
 	switch g.IntN(24) {
 	case 0:

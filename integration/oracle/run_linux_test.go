@@ -218,6 +218,11 @@ func inventory(g target, base []openflow.TableStats, text bool) (lines []string,
 	for i, c := range counts {
 		lines = append(lines, fmt.Sprintf("table %d: active=%d lookup=%d matched=%d", i, c.ActiveCount, c.LookupCount-base[i].LookupCount, c.MatchedCount-base[i].MatchedCount))
 	}
+	groups, err := groupLines(g)
+	if err != nil {
+		return nil, err
+	}
+	lines = append(lines, groups...)
 	for _, r := range aggregateRequests() {
 		sum, err := oftest.Records[*openflow.AggregateStats](g.controller(), openflow.MultipartAggregate, r)
 		if err != nil {

@@ -117,3 +117,5 @@ func TestPorts(t *testing.T) { explore(t, (*gen).portLife) }
 func TestGroups(t *testing.T) { explore(t, (*gen).groupLife) }
 
 func TestNicira(t *testing.T) { explore(t, (*gen).niciraLife) }
+
+func TestVLANs(t *testing.T) { explore(t, (*gen).vlanLife) }

@@ -74,7 +74,10 @@ type Channel struct {
 	// Of a main connection: the auxiliary ones that take packet-ins; nil: none.
 	auxiliaries atomic.Pointer[[]*Channel]
 
-	parts gatherer // of multipart requests; the reader's own
+	// The reader's own.
+	parts   gatherer // of multipart requests
+	decoder openflow.Decoder
+	burst   burst
 
 	why     error // why it ended; guarded by endOnce
 	endOnce sync.Once
@@ -129,7 +132,7 @@ func (c *Channel) run() error {
 	c.arm(handshakeTime)
 	err := c.read()
 	c.sw.leave(c)
-	c.sw.pipe.Publish()
+	c.publish()
 	c.drain(err, written)
 	c.endOnce.Do(func() { c.why = err })
 	if errors.Is(c.why, io.EOF) {
@@ -166,7 +169,7 @@ func (c *Channel) read() error {
 		return err
 	}
 	for {
-		raw, err := c.conn.ReadMessage()
+		raw, err := c.nextMessage()
 		if err != nil {
 			return err
 		}
@@ -176,9 +179,6 @@ func (c *Channel) read() error {
 		c.busy.Store(false)
 		if err != nil {
 			return err
-		}
-		if c.conn.Buffered() == 0 {
-			c.sw.pipe.Publish() // a burst shares this
 		}
 	}
 }
@@ -235,8 +235,9 @@ func (c *Channel) refuse(xid uint32, err error) {
 // handle decodes and dispatches one message. A message that cannot be obeyed is answered with an
 // ERROR that carries it; only a broken connection ends it.
 func (c *Channel) handle(raw []byte) error {
-	m, xid, err := openflow.Decode(raw)
+	m, xid, err := c.decoder.Decode(raw)
 	if err == nil {
+		c.settle(m)
 		err = c.dispatch(m, xid, raw)
 	}
 	if err == nil {
@@ -258,7 +259,7 @@ func (c *Channel) handle(raw []byte) error {
 
 // reply sends an answer after publishing what it may speak of. It waits while the peer does not read.
 func (c *Channel) reply(xid uint32, m openflow.Message) error {
-	c.sw.pipe.Publish()
+	c.publish()
 	return c.send(xid, m)
 }
 

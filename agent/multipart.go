@@ -14,7 +14,7 @@ func (c *Channel) handleMultipart(m *openflow.MultipartRequest, xid uint32, size
 	if m == nil || err != nil {
 		return err
 	}
-	c.sw.pipe.Publish()
+	c.publish()
 	w := openflow.NewReplyWriter(m.Type, xid, nil, func(msg []byte) error {
 		return c.out.reply(func(b []byte) []byte { return append(b, msg...) })
 	})
@@ -107,13 +107,13 @@ func (s *Switch) answerFlows(r *openflow.FlowStatsRequest, w *openflow.ReplyWrit
 
 // plain reports an entry that ovs-ofctl knows every word of.
 func plain(e *flowtable.Entry) bool {
-	for f := range e.Match.All() {
+	for f := range e.Match().All() {
 		switch f.ID {
 		case openflow.InPhyPort, openflow.IPv6ExtHdr, openflow.PBBISID, openflow.PBBUCA:
 			return false
 		}
 	}
-	for i := range e.Instructions.All() {
+	for i := range e.Instructions().All() {
 		if !plainActions(i.Actions) {
 			return false
 		}

@@ -493,7 +493,7 @@ func TestHelloFailed(t *testing.T) {
 	if _, err := conn.ReadMessage(); err != nil {
 		t.Fatal(err)
 	}
-	go far.Write([]byte{1, 0, 0, 8, 0, 0, 0x12, 0x34})
+	go far.Write([]byte{2, 0, 0, 8, 0, 0, 0x12, 0x34})
 	raw, err := conn.ReadMessage()
 	if err != nil {
 		t.Fatal(err)

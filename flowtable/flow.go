@@ -73,7 +73,7 @@ func (p *Pipeline) FlowMod(now time.Duration, m *openflow.FlowMod) ([]Removed, e
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !p.hasTable(m.TableID) && !(m.TableID == openflow.TableAll && isDelete(m.Command)) {
+	if !p.hasTable(m.TableID) && !(m.TableID == openflow.TableAll && (isDelete(m.Command) || isModify(m.Command) && m.Loose != nil)) {
 		return nil, openflow.Errorf(openflow.ErrFlowModFailed, openflow.FMFCBadTableID,
 			"there is no table %d; %s, or 255 in a delete", m.TableID, p.tablesText())
 	}
@@ -81,7 +81,7 @@ func (p *Pipeline) FlowMod(now time.Duration, m *openflow.FlowMod) ([]Removed, e
 	case openflow.FlowAdd:
 		return nil, p.add(now, m)
 	case openflow.FlowModify, openflow.FlowModifyStrict:
-		return nil, p.modify(m)
+		return nil, p.modify(now, m)
 	}
 	return p.delete(now, m), nil
 }
@@ -113,10 +113,14 @@ func isDelete(c openflow.FlowModCommand) bool {
 	return c == openflow.FlowDelete || c == openflow.FlowDeleteStrict
 }
 
+func isModify(c openflow.FlowModCommand) bool {
+	return c == openflow.FlowModify || c == openflow.FlowModifyStrict
+}
+
 // add inserts an entry, or replaces the one with the same match and priority: that one's counters
 // pass on unless RESET_COUNTS says no, its duration does not, and nobody is told that it went.
 func (p *Pipeline) add(now time.Duration, m *openflow.FlowMod) error {
-	prog, instructions, err := p.program(m.TableID, m.Match, m.Instructions)
+	prog, instructions, err := p.program(m.TableID, m)
 	if err != nil {
 		return err
 	}
@@ -170,30 +174,79 @@ func (p *Pipeline) insert(t *table, e *Entry, key *packet.Key, mask *packet.Mask
 
 // modify gives the selected entries other instructions; cookie, timeouts, flags, duration and,
 // without RESET_COUNTS, counters stay. Selecting none is no error and adds none. The entries'
-// matches are at least as specific as the request's, so what fits the one fits all.
-func (p *Pipeline) modify(m *openflow.FlowMod) error {
-	prog, instructions, err := p.program(m.TableID, m.Match, m.Instructions)
-	if err != nil {
-		return err
+// matches are at least as specific as the request's, so what fits the one fits all. A loose modify
+// changes cookies, too, may mean all tables, and adds an entry if it has found none.
+func (p *Pipeline) modify(now time.Duration, m *openflow.FlowMod) error {
+	tables := p.tables
+	if m.TableID != openflow.TableAll {
+		tables = tables[m.TableID : m.TableID+1]
 	}
-	t := &p.tables[m.TableID]
 	var found []*Entry
-	for e := range p.selected(t, m) {
-		found = append(found, e)
+	for i := range tables {
+		for e := range p.selected(&tables[i], m) {
+			found = append(found, e)
+		}
+	}
+	if m.Loose != nil && len(found) == 0 {
+		return p.addInstead(now, m)
+	}
+	// All is compiled before anything changes: what a later table refuses leaves the earlier ones alone.
+	progs := map[uint8]compiled{}
+	if m.TableID != openflow.TableAll {
+		progs[m.TableID] = compiled{} // judged even when it is for nobody
 	}
 	for _, e := range found {
-		p.agenda.drop(e)
-		n := *e
-		n.Instructions, n.prog = instructions, prog
-		if m.Flags&openflow.FlowResetCounts != 0 {
-			n.stats = new(entryStats)
-			n.stats.used.Store(e.stats.used.Load())
+		progs[e.Table] = compiled{}
+	}
+	for t := range progs {
+		prog, instructions, err := p.program(t, m)
+		if err != nil {
+			return err
 		}
-		key, mask := e.rule.Key(), e.rule.Mask()
-		p.insert(t, &n, &key, &mask)
-		p.schedule(&n)
+		progs[t] = compiled{prog, instructions}
+	}
+	for _, e := range found {
+		c := progs[e.Table]
+		p.replace(e, m, c.prog, c.list)
 	}
 	return nil
+}
+
+// compiled is a program and the instructions that it came from.
+type compiled struct {
+	prog *Program
+	list openflow.Instructions
+}
+
+// addInstead is what a loose modify does that has found no entry. One that compares cookies, or would
+// keep them, has meant entries that are there.
+func (p *Pipeline) addInstead(now time.Duration, m *openflow.FlowMod) error {
+	if m.CookieMask != 0 || m.Loose.NewCookie == ^uint64(0) {
+		return nil
+	}
+	a := *m
+	a.Cookie = m.Loose.NewCookie
+	if a.TableID == openflow.TableAll {
+		a.TableID = 0
+	}
+	return p.add(now, &a)
+}
+
+// replace puts e, with other instructions, in its own place.
+func (p *Pipeline) replace(e *Entry, m *openflow.FlowMod, prog *Program, list openflow.Instructions) {
+	p.agenda.drop(e)
+	n := *e
+	n.Instructions, n.prog = list, prog
+	if m.Loose != nil && m.Loose.NewCookie != ^uint64(0) {
+		n.Cookie = m.Loose.NewCookie
+	}
+	if m.Flags&openflow.FlowResetCounts != 0 {
+		n.stats = new(entryStats)
+		n.stats.used.Store(e.stats.used.Load())
+	}
+	key, mask := e.rule.Key(), e.rule.Mask()
+	p.insert(&p.tables[e.Table], &n, &key, &mask)
+	p.schedule(&n)
 }
 
 // selected are the entries of a table that a modify or delete means, before out_port and out_group.

@@ -22,12 +22,12 @@ type remembered struct {
 	prog  *Program              // without write_actions; nil: free
 }
 
-// program compiles the instructions of an entry, or finds them compiled. It returns a copy of the
-// list that may be kept. Whether the actions fit the match is judged every time. Requires p.mu.
-func (p *Pipeline) program(table uint8, m openflow.Match, list openflow.Instructions) (*Program, openflow.Instructions, error) {
+// program compiles the instructions of a FLOW_MOD for a table, or finds them compiled. It returns a copy
+// of the list that may be kept. Whether the actions fit the match is judged every time. Requires p.mu.
+func (p *Pipeline) program(table uint8, m *openflow.FlowMod) (*Program, openflow.Instructions, error) {
+	list, j := m.Instructions, judgeOf(m)
 	slot := &p.memo.slots[maphash.Bytes(p.memo.seed, list.Bytes())%uint64(len(p.memo.slots))]
 	if slot.prog != nil && slot.table == table && slot.list.Equal(list) {
-		j := newJudge(m)
 		if in, ok := list.Get(openflow.InstructionApplyActions); ok {
 			for a := range in.Actions.All() {
 				if err := j.see(&a); err != nil {
@@ -37,7 +37,7 @@ func (p *Pipeline) program(table uint8, m openflow.Match, list openflow.Instruct
 		}
 		return slot.prog, slot.list, nil
 	}
-	prog, err := p.compileInstructions(table, m, list)
+	prog, err := p.compileInstructions(table, j, list)
 	if err != nil {
 		return nil, list, err
 	}

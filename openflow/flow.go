@@ -48,6 +48,15 @@ type FlowMod struct {
 	Flags        FlowModFlags
 	Match        Match
 	Instructions Instructions
+
+	// Loose is set for what OpenFlow 1.0 means and 1.3 cannot say. It is never sent.
+	Loose *Loose
+}
+
+// Loose is the older way with a FLOW_MOD: an action that does not fit a frame leaves the frame alone,
+// whatever the match says of it; and a modify that finds no entry adds one.
+type Loose struct {
+	NewCookie uint64 // what a modify gives to the entries it finds; all ones: they keep theirs
 }
 
 // MsgType is TypeFlowMod.
@@ -204,6 +213,9 @@ type FlowStats struct {
 	ByteCount    uint64
 	Match        Match
 	Instructions Instructions
+
+	// IdleAge is the seconds since the last frame, plus one; 0: not known. 1.3 does not send it.
+	IdleAge uint16
 }
 
 func (s *FlowStats) appendRecord(b []byte) []byte {

@@ -13,9 +13,10 @@ RACE = $$(command -v gcc >/dev/null 2>&1 && echo -race || { echo 'no gcc: tests 
 
 FUZZTIME  ?= 20s
 BENCHTIME ?= 1s
-PKGS       = $$($(GO) list ./... | grep -v -e /integration$$ -e /integration/oracle$$)
+ROUNDS    ?= 5
+PKGS       = $$($(GO) list ./... | grep -v -e /integration$$ -e /integration/oracle$$ -e /integration/benchcontrol$$)
 
-.PHONY: help build build-libpcap run deps test test-unit test-libpcap integration lint fuzz bench examples check clean
+.PHONY: help build build-libpcap run deps test test-unit test-libpcap integration lint fuzz bench bench-control examples check clean
 
 help:
 	@echo 'make run          build weir and show it at work: three hosts talk through it (KEEP=1: leave it up)'
@@ -28,6 +29,7 @@ help:
 	@echo 'make lint         gofmt, go vet, staticcheck'
 	@echo 'make fuzz         each fuzz target for FUZZTIME=$(FUZZTIME)'
 	@echo 'make bench        benchmarks, BENCHTIME=$(BENCHTIME)'
+	@echo 'make bench-control  the control plane beside Open vSwitch, into docs/benchmarks-control.md (ROUNDS=$(ROUNDS)); as root'
 	@echo 'make examples     build the example programs into bin/'
 	@echo 'make check        what CI runs: lint and test'
 
@@ -61,7 +63,7 @@ test-libpcap:
 # One package, one test after the other: they measure throughput and want the machine to themselves.
 # (oracle: more lives with "go test ./integration/oracle -oracle.time=10m".)
 integration: deps
-	$(GO) test $(RACE) -p 1 -count=1 -timeout 15m $(if $(RUN),-v -run '$(RUN)') ./integration ./integration/oracle
+	$(GO) test $(RACE) -p 1 -count=1 -timeout 15m $(if $(RUN),-v -run '$(RUN)') ./integration ./integration/oracle ./integration/benchcontrol
 
 lint:
 	@out=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$out" || { echo "gofmt wants to change:"; echo "$$out"; exit 1; }
@@ -77,6 +79,12 @@ fuzz:
 
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) $(PKGS)
+
+# Minutes on a machine that does nothing else meanwhile; never in CI, which only looks that it works.
+bench-control: deps
+	@mkdir -p docs
+	$(GO) test ./integration/benchcontrol -count=1 -timeout 60m -v -bench.rounds=$(ROUNDS) -bench.flows=100000 -bench.big=1000000 \
+		-bench.calls=2000 -bench.report=$(CURDIR)/docs/benchmarks-control.md
 
 check: lint test
 

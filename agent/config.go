@@ -57,6 +57,8 @@ type BridgeConfig struct {
 	TableMiss     TableMiss
 	Tables        int // how many flow tables a controller sees, 1 to 254
 	MaxFlows      int // entries in each table
+	MaxGroups     int // groups of each type
+	MaxMeters     int
 	Protocols     []string
 	DatapathDesc  string // dp_desc of the description reply; Name when empty
 	Desc          DescConfig

@@ -12,6 +12,8 @@ import (
 // The values of settings that nobody gave.
 const (
 	defaultMaxFlows      = 1_000_000
+	defaultMaxGroups     = 1_000_000
+	defaultMaxMeters     = 1 << 18
 	defaultTables        = 254
 	defaultMACTableSize  = 8192
 	defaultMACTableAge   = 300 * second
@@ -46,6 +48,8 @@ func (b *bridgeDraft) complete() {
 	orWord((*string)(&b.TableMiss), string(MissNormal))
 	orInt(&b.Tables, defaultTables)
 	orInt(&b.MaxFlows, defaultMaxFlows)
+	orInt(&b.MaxGroups, defaultMaxGroups)
+	orInt(&b.MaxMeters, defaultMaxMeters)
 	orInt(&b.MACTable.Size, defaultMACTableSize)
 	orInt(&b.PacketInQueue, defaultPacketInQueue)
 	if b.MACTable.Age == 0 {

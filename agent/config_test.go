@@ -160,7 +160,7 @@ func TestDefaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := BridgeConfig{Name: "br0", FailMode: FailStandalone, TableMiss: MissNormal, Tables: 254, MaxFlows: 1_000_000,
+	want := BridgeConfig{Name: "br0", FailMode: FailStandalone, TableMiss: MissNormal, Tables: 254, MaxFlows: 1_000_000, MaxGroups: 1_000_000, MaxMeters: 1 << 18,
 		Protocols: []string{"OpenFlow10", "OpenFlow13"}, DatapathDesc: "br0", PacketInQueue: 512, Buffers: BufferConfig{Age: 5 * second},
 		MACTable: MACTableConfig{Size: 8192, Age: 300 * second},
 		Controllers: []ControllerConfig{{Target: Target{Scheme: "tcp", Host: "10.0.0.1", Port: 6653},
@@ -346,6 +346,8 @@ bridges:
   table-miss: drop
   tables: 9
   max-flows: 1000
+  max-groups: 2000
+  max-meters: 30
   protocols: [OpenFlow13]
   dp-desc: seven
   mfr-desc: Weir Works
@@ -394,7 +396,7 @@ bridges:
 	}
 	byFlags, err := loadFlags("--rundir", dir, "--log-level", "debug", "--log-format=json", "--log-file", "/var/log/weir.log", "--log-levels", "channel=warn,port=error",
 		"--name", "br7", "--dpid", "ab", "--mac", "02:00:00:00:00:07", "--fail-mode", "secure", "--table-miss", "drop",
-		"--tables", "9", "--max-flows", "1000", "--protocols", "OpenFlow13", "--dp-desc", "seven", "--forward-bpdu",
+		"--tables", "9", "--max-flows", "1000", "--max-groups", "2000", "--max-meters", "30", "--protocols", "OpenFlow13", "--dp-desc", "seven", "--forward-bpdu",
 		"--mfr-desc", "Weir Works", "--hw-desc", "board 7", "--sw-desc", "1.2", "--serial-desc", "S7", "--buffers", "256", "--buffer-age", "2s",
 		"--listen-auxiliary", "ptcp:6655", "--listen-auxiliary", "pssl:6656", "--packet-in-rates", "invalid-ttl=8", "--auxiliary", "1",
 		"--packet-in-queue", "77", "--mac-table-size", "99", "--mac-table-age", "30s",

@@ -6,8 +6,8 @@ import (
 	"github.com/weirswitch/weir/openflow"
 )
 
-// defaultMissLen is miss_send_len before SET_CONFIG (section 7.3.2): it cuts the frames that an
-// expired TTL sends to the controller. Frames of an output action have the action's own max_len.
+// defaultMissLen is miss_send_len before SET_CONFIG (section 7.3.2): what is sent of a buffered
+// frame whose TTL expired. For frames of an output action the action's own max_len counts.
 const defaultMissLen = 128
 
 // handleFeatures answers FEATURES_REQUEST. Only now may asynchronous messages flow to a controller:
@@ -16,7 +16,7 @@ func (c *Channel) handleFeatures(xid uint32) error {
 	err := c.reply(xid, &openflow.FeaturesReply{
 		DatapathID: c.sw.dpid, NBuffers: uint32(len(c.sw.kept.places)), AuxiliaryID: c.auxID, NTables: uint8(c.sw.pipe.Features().Tables),
 		Capabilities: openflow.CapFlowStats | openflow.CapTableStats | openflow.CapPortStats | openflow.CapGroupStats |
-			openflow.CapQueueStats,
+			openflow.CapQueueStats | openflow.CapIPReasm,
 		Ports: c.sw.portDescs(),
 	})
 	switch {
@@ -43,16 +43,12 @@ func (c *Channel) handleGetConfig(xid uint32) error {
 }
 
 // handleSetConfig takes miss_send_len, which is this controller's own, and the treatment of
-// fragments, which is the switch's. weir does not put fragments together: FEATURES_REPLY lacks
-// OFPC_IP_REASM, without which the flag is not allowed. A tool that sets a length wants packet-ins.
+// fragments, which is the switch's. A tool that sets a length wants packet-ins.
 func (c *Channel) handleSetConfig(m *openflow.SetConfig) error {
 	s := c.sw
-	if m.Flags != openflow.FragNormal && m.Flags != openflow.FragDrop {
-		return openflow.Errorf(openflow.ErrSwitchConfigFailed, openflow.SCFCBadFlags, "fragments: %s is not supported, only normal and drop", m.Flags)
-	}
 	s.mu.Lock()
 	s.fragments = m.Flags
-	s.pipe.DropFragments(m.Flags == openflow.FragDrop)
+	s.pipe.SetFragments(m.Flags)
 	s.mu.Unlock()
 	main := c.lead()
 	main.missLen.Store(uint32(m.MissSendLen))

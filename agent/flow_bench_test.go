@@ -9,13 +9,62 @@ import (
 	"github.com/weirswitch/weir/openflow/oftest"
 )
 
-// BenchmarkFlowMods adds entries with different exact matches over a TCP connection, 10 000 to a barrier.
+// BenchmarkFlowMods adds 100 000 entries over a TCP connection, to the barrier, and deletes them: all of
+// one mask, or of eight masks with eight priorities.
 func BenchmarkFlowMods(b *testing.B) {
+	const n = 100_000
+	ip, udp := openflow.Exact(openflow.EthType, 0x0800), openflow.Exact(openflow.IPProto, 17)
+	for _, set := range []struct {
+		name string
+		mod  func(i int) *openflow.FlowMod
+	}{
+		{"same", func(i int) *openflow.FlowMod {
+			return add(100, openflow.NewMatch(ip, openflow.Exact(openflow.IPv4Src, uint64(i)), openflow.Exact(openflow.IPv4Dst, uint64(i)*7)), openflow.Output(2))
+		}},
+		{"mixed", func(i int) *openflow.FlowMod {
+			fields := []openflow.Field{ip, udp, openflow.Exact(openflow.IPv4Src, uint64(i))}
+			for j, f := range []openflow.FieldID{openflow.IPv4Dst, openflow.UDPSrc, openflow.UDPDst} {
+				if i>>j&1 != 0 {
+					fields = append(fields, openflow.Exact(f, uint64(i&0xffff)))
+				}
+			}
+			return add(uint16(100+i/8%8), openflow.NewMatch(fields...), openflow.Output(2))
+		}},
+	} {
+		b.Run(set.name, func(b *testing.B) {
+			var stream []byte
+			for i := range n {
+				stream = openflow.Append(stream, 1, set.mod(i))
+			}
+			c := dialed(b)
+			b.ReportAllocs()
+			var spent time.Duration
+			for b.Loop() {
+				start := time.Now()
+				if _, err := c.Conn().NetConn().Write(stream); err != nil {
+					b.Fatal(err)
+				}
+				if err := c.Barrier(); err != nil {
+					b.Fatal(err)
+				}
+				spent += time.Since(start)
+				if err := c.Apply(&openflow.FlowMod{Command: openflow.FlowDelete, TableID: openflow.TableAll,
+					BufferID: openflow.NoBuffer, OutPort: openflow.PortAny, OutGroup: openflow.GroupAny}); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(spent.Nanoseconds())/float64(b.N*n), "ns/add")
+		})
+	}
+}
+
+// dialed is a controller on a switch of its own, over TCP.
+func dialed(b *testing.B) *oftest.Controller {
+	b.Helper()
 	sw, err := NewSwitch(testConfig(), Env{})
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer sw.Close()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		b.Fatal(err)
@@ -30,19 +79,6 @@ func BenchmarkFlowMods(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer c.Close()
-	n := uint64(0)
-	for b.Loop() {
-		for range 10_000 {
-			n++
-			m := add(10, openflow.NewMatch(openflow.Exact(openflow.InPort, 1), openflow.Exact(openflow.EthDst, n)), openflow.Output(2))
-			if err := c.Conn().Queue(uint32(n), m); err != nil {
-				b.Fatal(err)
-			}
-		}
-		if err := c.Barrier(); err != nil {
-			b.Fatal(err)
-		}
-	}
-	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(n), "ns/flow-mod")
+	b.Cleanup(func() { c.Close(); sw.Close(); ln.Close() })
+	return c
 }

@@ -231,7 +231,7 @@ func TestOvsOfctlMonitor(t *testing.T) {
 	}()
 	for line := range seen {
 		if strings.Contains(line, "OFPT_PACKET_IN") {
-			if !strings.Contains(line, "total_len=60 in_port=1 (via action) data_len=20 (unbuffered)") {
+			if !strings.Contains(line, "total_len=60 in_port=1 (via action) data_len=60 (unbuffered)") {
 				t.Error(line)
 			}
 			return

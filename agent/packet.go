@@ -3,6 +3,8 @@
 package agent
 
 import (
+	"math"
+
 	"github.com/weirswitch/weir/flowtable"
 	"github.com/weirswitch/weir/flowtable/packet"
 	"github.com/weirswitch/weir/openflow"
@@ -45,7 +47,7 @@ func (w *worker) sendPacketIn(c *Channel, in *flowtable.PacketIn) (taken bool) {
 	if in.Reason == openflow.ReasonInvalidTTL {
 		maxLen = uint16(c.lead().missLen.Load()) // section 7.3.2: no action's max_len applies
 	}
-	if _, ok := w.in.fin.Begin(in.Frame, 0); !ok {
+	if _, ok := w.in.fin.Begin(in.Frame, math.MaxInt); !ok { // no link: a packet put together goes whole
 		w.sw.packetDrops.Add(1)
 		return false
 	}
@@ -61,32 +63,21 @@ func (w *worker) sendPacketIn(c *Channel, in *flowtable.PacketIn) (taken bool) {
 	return taken
 }
 
-// buffer keeps the i-th segment of the frame at hand, once for all controllers, if the switch keeps
-// frames and the action does not say OFPCML_NO_BUFFER. A frame for which there is no place goes whole
-// (section 7.4.1). A switch that keeps none at all cuts nevertheless, as Open vSwitch does: an
-// application that asks for 96 bytes is not sent nine thousand.
+// buffer keeps the i-th segment of the frame at hand, once for all controllers, and cuts it to max_len. A
+// frame that is not kept goes whole: one for which there is no place, one that the action does not want
+// kept (OFPCML_NO_BUFFER), and all of them in a switch that keeps none (sections 6.1.2 and 7.4.1).
 func (w *worker) buffer(i int, b []byte, in uint32, maxLen uint16) (id uint32, data []byte) {
-	pool := w.sw.kept
-	if len(pool.places) == 0 || maxLen == openflow.ControllerNoBuffer {
-		return openflow.NoBuffer, cut(b, maxLen)
+	if maxLen == openflow.ControllerNoBuffer {
+		return openflow.NoBuffer, b
 	}
 	for len(w.in.ids) <= i {
-		id, _ := pool.keep(b, in)
+		id, _ := w.sw.kept.keep(b, in)
 		w.in.ids = append(w.in.ids, id)
 	}
 	if id = w.in.ids[i]; id == openflow.NoBuffer {
 		return id, b
 	}
-	return id, cut(b, maxLen)
-}
-
-// cut shortens a frame to max_len. 0xffff (OFPCML_NO_BUFFER) and what is
-// longer than the frame mean all of it.
-func cut(b []byte, maxLen uint16) []byte {
-	if maxLen >= openflow.ControllerNoBuffer || int(maxLen) >= len(b) {
-		return b
-	}
-	return b[:maxLen]
+	return id, b[:min(len(b), int(maxLen))]
 }
 
 // packetInMatch holds the fields of the pipeline, not of the header: the frame has those (section

@@ -32,7 +32,7 @@ func TestPacketIn(t *testing.T) {
 	f := frame(2, 1, "some payload")
 	b.send(1, f)
 	in := expect[*openflow.PacketIn](p)
-	if in.xid != 0 || in.m.BufferID != openflow.NoBuffer || in.m.TotalLen != 60 || !bytes.Equal(in.m.Data, f[:20]) ||
+	if in.xid != 0 || in.m.BufferID != openflow.NoBuffer || in.m.TotalLen != 60 || !bytes.Equal(in.m.Data, f) ||
 		in.m.Reason != openflow.ReasonAction || in.m.TableID != 0 || in.m.Cookie != 0xfeed || !in.m.Match.Equal(inPort(1)) {
 		t.Errorf("packet-in %v", in.m)
 	}

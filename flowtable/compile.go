@@ -46,10 +46,15 @@ func keyField(id openflow.FieldID) packet.Field {
 	return fieldOf[id]
 }
 
-// compileMatch turns a checked match into key and mask.
+// compileMatch turns a checked match into key and mask. A frame without a readable transport header, such
+// as a later fragment, meets no entry that asks for a field of it (section 7.3.2).
 func compileMatch(m openflow.Match) (key packet.Key, mask packet.Mask) {
 	for f := range m.All() {
 		at := keyField(f.ID)
+		if at.InTransport() && !f.Mask.IsZero() {
+			key.Set(packet.HasL4, 0, 1)
+			mask.SetFull(packet.HasL4)
+		}
 		oldHi, oldLo := mask.Get(at)
 		keyHi, keyLo := key.Get(at)
 		mask.Set(at, oldHi|f.Mask.Hi(), oldLo|f.Mask.Lo())
@@ -99,6 +104,8 @@ type op struct {
 	code  opCode
 	field packet.Field
 	whole bool   // opSetField: all bits of the field; opPushVLAN: only onto a frame without a tag
+	proto uint8  // opSetField, opMove: the field is of this transport protocol alone; 0: of any, or no port
+	from  uint8  // opMove: the same of the field that is read
 	rank  uint16 // place in the action set's order; ops of equal rank replace each other there
 	n     uint16
 	port  uint32
@@ -323,15 +330,16 @@ func compileAction(a *openflow.Action, packetOut bool) (op, error) {
 	case openflow.ActionSetQueue:
 		return op{code: opSetQueue, rank: rankQueue, port: a.Queue}, nil
 	case openflow.ActionSetField, openflow.NXLoadMasked:
-		return fieldOp(keyField(a.Field.ID), a.Field.Value, a.Field.Mask), nil
+		return fieldOp(a.Field.ID, a.Field.Value, a.Field.Mask), nil
 	case openflow.NXLoad:
 		v, m := openflow.ValueOf(a.Load), shiftedOnes(0, a.Dst.Bits)
-		return fieldOp(keyField(a.Dst.ID), shiftLeft(v, a.Dst.Offset), shiftLeft(m, a.Dst.Offset)), nil
+		return fieldOp(a.Dst.ID, shiftLeft(v, a.Dst.Offset), shiftLeft(m, a.Dst.Offset)), nil
 	case openflow.NXMove:
 		if a.Src.ID == openflow.ActsetOutput { // a remembered path does not keep it up to date
 			return op{}, openflow.Errorf(openflow.ErrBadAction, openflow.BACBadArgument, "%s can be matched, not copied", a.Src.ID)
 		}
 		return op{code: opMove, field: keyField(a.Dst.ID), port: uint32(keyField(a.Src.ID)), n: a.Src.Bits,
+			proto: portsOf(a.Dst.ID), from: portsOf(a.Src.ID),
 			hi: uint64(a.Src.Offset), lo: uint64(a.Dst.Offset)}, nil
 	case openflow.NXPopQueue:
 		return op{code: opPopQueue}, nil
@@ -366,14 +374,39 @@ func compileOutput(a *openflow.Action, packetOut bool) (op, error) {
 }
 
 // fieldOp is the op that sets the bits of mask in a field.
-func fieldOp(fl packet.Field, value, mask openflow.Value) op {
+func fieldOp(id openflow.FieldID, value, mask openflow.Value) op {
+	fl := keyField(id)
 	fullHi, fullLo := packet.Slots[fl].Full()
-	o := op{code: opSetField, field: fl, rank: rankSet | uint16(fl), hi: value.Hi(), lo: value.Lo()}
+	o := op{code: opSetField, field: fl, proto: portsOf(id), rank: rankSet | uint16(fl), hi: value.Hi(), lo: value.Lo()}
+	if o.proto == protoUDP || o.proto == protoSCTP { // in an action set beside the ports of TCP
+		o.rank = rankSet | (0xe0 + uint16(id-openflow.UDPSrc))
+	}
 	if o.whole = mask.Hi() == fullHi && mask.Lo() == fullLo; !o.whole {
 		o.mask = &[2]uint64{mask.Hi(), mask.Lo()}
 		o.rank = 0 // a load under a mask is not an action of the action set
 	}
 	return o
+}
+
+// The protocols whose ports share their place in the key.
+const (
+	protoTCP  = 6
+	protoUDP  = 17
+	protoSCTP = 132
+)
+
+// portsOf is the protocol whose port or flags a field is, 0 for every other field. Where nobody judges actions, in
+// a bucket or a PACKET_OUT, they may meet a frame of another protocol, and must leave it alone.
+func portsOf(id openflow.FieldID) uint8 {
+	switch id {
+	case openflow.TCPSrc, openflow.TCPDst, openflow.TCPFlags:
+		return protoTCP
+	case openflow.UDPSrc, openflow.UDPDst:
+		return protoUDP
+	case openflow.SCTPSrc, openflow.SCTPDst:
+		return protoSCTP
+	}
+	return 0
 }
 
 // shiftedOnes is n ones above offset zeros; shiftLeft moves a value of up to 128 bits.

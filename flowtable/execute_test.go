@@ -407,7 +407,7 @@ func TestPathsPart(t *testing.T) {
 			[2]openflow.Match{openflow.NewMatch(x(openflow.VLANVID, 0x1000)), openflow.NewMatch(x(openflow.VLANVID, 0))},
 			[2][]byte{inner(0), tagged1(ethernet{dst: "2", src: "1", vlans: []uint16{7}})}},
 		"a header or none": {openflow.NewMatch(ip, udp), []openflow.Action{openflow.SetField(openflow.UDPSrc, 5)},
-			[2]openflow.Match{openflow.NewMatch(ip, udp, x(openflow.UDPSrc, 5)), openflow.NewMatch(ip, udp, x(openflow.UDPSrc, 0))},
+			[2]openflow.Match{openflow.NewMatch(ip, udp, x(openflow.UDPSrc, 5)), openflow.NewMatch(ip, udp, x(openflow.NwFrag, 3))},
 			[2][]byte{fragment(0), fragment(8)}},
 		"TTL copied into a label": {openflow.NewMatch(ip), []openflow.Action{{Type: openflow.ActionPushMPLS, EtherType: 0x8847}},
 			[2]openflow.Match{openflow.NewMatch(mpls, x(openflow.MPLSTTL, 60)), openflow.NewMatch(mpls, x(openflow.MPLSTTL, 61))},

@@ -11,11 +11,8 @@ import (
 	"github.com/weirswitch/weir/openflow"
 )
 
-// The bounds that METER_FEATURES tells, which are also Open vSwitch's.
-const (
-	maxMeters = 1 << 18
-	maxBands  = 8
-)
+// maxBands is also Open vSwitch's bound.
+const maxBands = 8
 
 // Meter is a meter as it was made, with what it has seen (section 5.7). Counters are kept with and
 // without the stats flag; a super-frame counts as the packets that it stands for.
@@ -32,7 +29,7 @@ type Meter struct {
 // MeterFeatures is what meters can do (section 7.3.5.14).
 func (p *Pipeline) MeterFeatures() openflow.MeterFeatures {
 	return openflow.MeterFeatures{
-		MaxMeters: maxMeters, MaxBands: maxBands, BandTypes: 1<<openflow.BandDrop | 1<<openflow.BandDSCPRemark,
+		MaxMeters: uint32(p.cfg.MaxMeters), MaxBands: maxBands, BandTypes: 1<<openflow.BandDrop | 1<<openflow.BandDSCPRemark,
 		Capabilities: openflow.MeterKbps | openflow.MeterPktps | openflow.MeterBurst | openflow.MeterStats,
 	}
 }
@@ -131,7 +128,7 @@ func (p *Pipeline) addMeter(now time.Duration, m *openflow.MeterMod) error {
 	if t.byID[m.Meter] != nil {
 		return meterError(openflow.MMFCMeterExists, "there is a meter %d already; modify or delete it", m.Meter)
 	}
-	if len(t.byID) >= maxMeters {
+	if len(t.byID) >= p.cfg.MaxMeters {
 		return meterError(openflow.MMFCOutOfMeters, "there are %d meters, which is the limit", len(t.byID))
 	}
 	d := &meterDraft{id: m.Meter, created: now, live: &meter{seen: new(meterCount)}}

@@ -344,7 +344,11 @@ func TestMeterErrors(t *testing.T) {
 }
 
 func TestMeterLimit(t *testing.T) {
-	p := New(Config{})
+	const maxMeters = 1000
+	p := New(Config{MaxMeters: maxMeters})
+	if f := p.MeterFeatures(); f.MaxMeters != maxMeters {
+		t.Errorf("%v", &f)
+	}
 	for id := uint32(1); id <= maxMeters; id++ {
 		if _, err := p.MeterMod(0, &openflow.MeterMod{Meter: id}); err != nil {
 			t.Fatal(err)

@@ -271,8 +271,8 @@ func groupTexts(list []GroupStats) (s []string) {
 
 func (l *life) groupMod() {
 	gm := randomGroupMod(l.r)
-	if l.batch == 1 && strings.Contains(gm.String(), "pbb") {
-		return // see flowMod
+	if l.tied(gm.String()) {
+		return
 	}
 	l.step = fmt.Sprintf("group mod %v", gm)
 	gone, failed := l.model.groupMod(gm)

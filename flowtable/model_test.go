@@ -282,7 +282,7 @@ func (m *model) pipeline(x *modelFrame) {
 // write puts an action into the action set, in the place of one of its kind.
 func (x *modelFrame) write(a openflow.Action) {
 	x.set = slices.DeleteFunc(x.set, func(b openflow.Action) bool {
-		return a.Type == b.Type && (a.Type != openflow.ActionSetField || keyField(a.Field.ID) == keyField(b.Field.ID))
+		return a.Type == b.Type && (a.Type != openflow.ActionSetField || a.Field.ID == b.Field.ID)
 	})
 	x.set = append(x.set, a)
 }
@@ -321,9 +321,17 @@ func (m *model) lookup(table uint8, k *packet.Key) *modelFlow {
 	return best
 }
 
+// inTransport: fields that later fragments do not have.
+func inTransport(id openflow.FieldID) bool {
+	return id >= openflow.TCPSrc && id <= openflow.ICMPv4Code || id >= openflow.ICMPv6Type && id <= openflow.NDTLL || id == openflow.TCPFlags
+}
+
 func matches(m openflow.Match, k *packet.Key) bool {
 	for f := range m.All() {
 		hi, lo := k.Get(keyField(f.ID))
+		if _, has := k.Get(packet.HasL4); has == 0 && inTransport(f.ID) && !f.Mask.IsZero() {
+			return false
+		}
 		if openflow.ValueOf128(hi, lo).And(f.Mask) != f.Value.And(f.Mask) {
 			return false
 		}
@@ -375,7 +383,10 @@ func (m *model) act(x *modelFrame, a *openflow.Action) {
 	case openflow.ActionSetQueue:
 		x.queue = a.Queue
 	case openflow.ActionSetField:
-		f.SetField(keyField(a.Field.ID), a.Field.Value.Hi(), a.Field.Value.Lo())
+		proto := map[openflow.FieldID]uint64{openflow.TCPDst: 6, openflow.UDPSrc: 17}[a.Field.ID]
+		if _, p := f.Key.Get(packet.IPProto); proto == 0 || proto == p {
+			f.SetField(keyField(a.Field.ID), a.Field.Value.Hi(), a.Field.Value.Lo())
+		}
 	case openflow.ActionPushVLAN:
 		f.PushVLAN(a.EtherType)
 	case openflow.ActionPopVLAN:

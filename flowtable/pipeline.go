@@ -11,6 +11,7 @@ import (
 
 	"github.com/weirswitch/weir/flowtable/classifier"
 	"github.com/weirswitch/weir/flowtable/packet"
+	"github.com/weirswitch/weir/openflow"
 )
 
 // Config is what a Pipeline is made with. The zero value of each field means its default.
@@ -18,6 +19,7 @@ type Config struct {
 	Tables     int // number of flow tables, 1 to 254; default 254
 	MaxEntries int // entries a table holds before TABLE_FULL; default 2 097 152
 	MaxGroups  int // groups of each type before OUT_OF_GROUPS; default 1 048 576
+	MaxMeters  int // meters before OUT_OF_METERS; default 262 144
 
 	NoCache   bool   // walk the tables for every frame: for tests and for measuring
 	CacheSize int    // paths a Processor remembers, rounded up to a power of two; default 8192
@@ -35,6 +37,7 @@ const (
 	maxTables         = 254 // 0xff means "all", 0xfe is the highest number left to it
 	defaultMaxEntries = 1 << 21
 	defaultMaxGroups  = 1 << 20
+	defaultMaxMeters  = 1 << 18 // as Open vSwitch
 )
 
 func (c Config) withDefaults() Config {
@@ -47,6 +50,7 @@ func (c Config) withDefaults() Config {
 	c.Tables = min(c.Tables, maxTables)
 	or(&c.MaxEntries, defaultMaxEntries)
 	or(&c.MaxGroups, defaultMaxGroups)
+	or(&c.MaxMeters, defaultMaxMeters)
 	or(&c.CacheSize, 8192)
 	or(&c.MACTableSize, 8192)
 	or(&c.LoopMoves, 10)
@@ -71,22 +75,24 @@ type Pipeline struct {
 	stats []tableCounters // one a table
 
 	spreader spreader
+	frags    *reassembler
+	ident    atomic.Uint32 // of the last packet that mayCut gave one
 
 	snap atomic.Pointer[snapshot] // what processors see
 
 	// Guarded by mu: the draft.
-	mu     sync.Mutex
-	tables []table
-	groups groups
-	meters meterTable
-	ports  []Port
-	set    *portSet
-	noFrag bool
-	agenda agenda[*Entry]
-	memo   memo
-	seq    uint64 // of the newest entry
-	epoch  uint64 // of the newest snapshot
-	dirty  bool   // the draft differs from snap
+	mu        sync.Mutex
+	tables    []table
+	groups    groups
+	meters    meterTable
+	ports     []Port
+	set       *portSet
+	fragments openflow.FragFlags
+	agenda    agenda[*Entry]
+	memo      memo
+	seq       uint64 // of the newest entry
+	epoch     uint64 // of the newest snapshot
+	dirty     bool   // the draft differs from snap
 }
 
 // table is the draft of one flow table.
@@ -117,6 +123,7 @@ func New(c Config) *Pipeline {
 	p := &Pipeline{
 		cfg:    c,
 		macs:   newMACTable(&c),
+		frags:  newReassembler(),
 		stats:  make([]tableCounters, c.Tables),
 		tables: make([]table, c.Tables),
 		set:    newPortSet(nil),
@@ -125,6 +132,7 @@ func New(c Config) *Pipeline {
 		groups: groups{byID: map[uint32]*groupNode{}, watched: map[uint32]int{}},
 	}
 	p.spreader.init(c.HashSeed)
+	p.ident.Store(uint32(c.HashSeed))
 	for i := range p.tables {
 		t := &p.tables[i]
 		t.rules.Seed, t.name, t.max = c.HashSeed, fmt.Sprintf("table%d", i), c.MaxEntries
@@ -152,18 +160,6 @@ func (p *Pipeline) publish() {
 
 // touch notes a change to a draft table. Requires p.mu.
 func (p *Pipeline) touch(t *table) { t.dirty, p.dirty = true, true }
-
-// DropFragments says whether fragments of IPv4 and IPv6 packets are dropped as they come in
-// (OFPC_FRAG_DROP, section 7.3.2), and publishes. Otherwise they pass like any frame; a later one has
-// no transport fields.
-func (p *Pipeline) DropFragments(drop bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.noFrag != drop {
-		p.noFrag, p.dirty = drop, true
-	}
-	p.publish()
-}
 
 // SetPorts replaces the list of ports and publishes. Addresses learned on a port that is gone, has
 // lost its link or changed its VLANs are forgotten; these ports are returned. A batch that began before

@@ -107,6 +107,13 @@ func compareWithModel(t *testing.T, seed uint64, steps int) {
 	}
 }
 
+// tied says whether one frame might teach two stations at the same time, in a life where that matters:
+// the oldest goes from a full table, and which of two equally old ones is the engine's own affair. An
+// inner header has another source; a tag put on, taken off or changed is another VLAN.
+func (l *life) tied(actions string) bool {
+	return l.batch == 1 && (strings.Contains(actions, "pbb") || strings.Contains(actions, "vlan"))
+}
+
 func (l *life) setPorts() {
 	l.ports = nil
 	for no := uint32(1); no <= 5; no++ {
@@ -134,8 +141,8 @@ func (l *life) setPorts() {
 
 func (l *life) flowMod() {
 	fm := randomFlowMod(l.r, 5)
-	if l.batch == 1 && strings.Contains(fm.Instructions.String(), "pbb") {
-		return // an inner header has another source: two stations seen at the same time
+	if l.tied(fm.Instructions.String()) {
+		return
 	}
 	l.step = fmt.Sprintf("flow mod %+v", fm)
 	var first error
@@ -258,9 +265,11 @@ func (l *life) frames() {
 func (l *life) packetOut() {
 	b := randomFrame(l.r)
 	in := []uint32{1, 2, uint32(openflow.PortController)}[l.r.IntN(3)]
-	actions := randomActions(l.r, true, nil)
-	l.step = fmt.Sprintf("packet out %v", actions)
-	list := openflow.NewActions(actions...)
+	list := openflow.NewActions(randomActions(l.r, true, nil)...)
+	if l.tied(list.String()) {
+		return
+	}
+	l.step = fmt.Sprintf("packet out %v", list)
 	l.model.events = nil
 	if l.model.knows(list) {
 		l.model.packetOut(in, b, list)

@@ -19,21 +19,23 @@ const module = "github.com/weirswitch/weir"
 // arrows says which packages of weir each package may import. The drawing of it is in ARCHITECTURE.md.
 func arrows() map[string][]string {
 	return map[string][]string{
-		"openflow":             {},
-		"openflow/ofctl":       {"openflow"},
-		"openflow/oftest":      {"openflow"},
-		"openflow/of10":        {"openflow"},
-		"flowtable/packet":     {},
-		"flowtable/classifier": {"flowtable/packet"},
-		"flowtable":            {"flowtable/classifier", "flowtable/packet", "openflow"},
-		"ports":                {"flowtable/packet"},
-		"agent":                {"flowtable", "flowtable/packet", "openflow", "openflow/ofctl", "openflow/of10", "ports"},
-		"agent/cmd/weir":       {"agent"},
-		"integration":          {"integration/lab"},
-		"integration/lab":      {},
-		"integration/guest":    {},
-		"integration/oracle":   {},
-		"examples/*":           {"agent", "flowtable", "flowtable/packet", "openflow", "openflow/ofctl", "openflow/oftest", "ports", "integration/lab"},
+		"openflow":                 {},
+		"openflow/ofctl":           {"openflow"},
+		"openflow/oftest":          {"openflow"},
+		"openflow/of10":            {"openflow"},
+		"flowtable/packet":         {},
+		"flowtable/classifier":     {"flowtable/packet"},
+		"flowtable":                {"flowtable/classifier", "flowtable/packet", "openflow"},
+		"ports":                    {"flowtable/packet"},
+		"agent":                    {"flowtable", "flowtable/packet", "openflow", "openflow/ofctl", "openflow/of10", "ports"},
+		"agent/cmd/weir":           {"agent"},
+		"integration":              {"integration/lab"},
+		"integration/lab":          {},
+		"integration/guest":        {},
+		"integration/oracle":       {},
+		"integration/benchcontrol": {},
+		"integration/conformance":  {},
+		"examples/*":               {"agent", "flowtable", "flowtable/packet", "openflow", "openflow/ofctl", "openflow/oftest", "ports", "integration/lab"},
 	}
 }
 

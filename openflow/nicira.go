@@ -167,13 +167,34 @@ func appendNicira(b []byte, a *Action) []byte {
 	return endAction(b, start)
 }
 
-// appendFieldName writes the four-byte header of a field. Those that only have an eight-byte one
-// (tcp_flags) have an older name of four bytes, which is what these actions use.
+// appendFieldName writes the four-byte header by which these actions name a field: Nicira's older one where
+// there is one, as Open vSwitch does, else the standard one.
 func appendFieldName(b []byte, id FieldID) []byte {
-	info := id.Info()
-	class, number := info.Class, info.Number
-	if class == classExperimenter {
-		class, number = classBasic, info.Number
+	name := niciraNames[id]
+	return append(append16(b, name.class), name.number<<1, uint8(id.Info().Bytes))
+}
+
+// niciraNames are those headers, turned round from what readers take.
+var niciraNames = buildNiciraNames()
+
+func buildNiciraNames() (t [NumFields]struct {
+	class  uint16
+	number uint8
+}) {
+	for id := range t {
+		t[id].class, t[id].number = fields[id].Class, fields[id].Number
 	}
-	return append(append16(b, class), number<<1, uint8(info.Bytes))
+	for class, list := range [...][]FieldID{classNXM0: nxm0[:], classNXM1: nxm1[:]} {
+		for number, id := range list {
+			if id != none {
+				t[id].class, t[id].number = uint16(class), uint8(number)
+			}
+		}
+	}
+	for id := range t {
+		if t[id].class == classExperimenter {
+			t[id].class = classBasic // OpenFlow 1.5's number, for there is no room for an experimenter
+		}
+	}
+	return t
 }

@@ -75,6 +75,7 @@ func TestParseAgainstScapy(t *testing.T) {
 			want.Set(fl, hi, lo)
 		}
 		f := parsed(s.bytes)
+		f.Key.Set(HasL4, 0, 0) // no field of any header
 		if f.Key == want {
 			continue
 		}

@@ -18,7 +18,7 @@ const (
 //	w1   eth_dst:48 | ip_dscp:6 ip_ecn:2 | ip_ttl:8
 //	w2   eth_src:48 | ip_proto:8 | ip_frag:8
 //	w3   ipv4_src:32 (arp_spa) | ipv4_dst:32 (arp_tpa)
-//	w4   tp_src:16 (icmp type, arp_op) | tp_dst:16 (icmp code) | tcp_flags:16 | ipv6_exthdr:16
+//	w4   tp_src:16 (icmp type, arp_op) | tp_dst:16 (icmp code) | tcp_flags:16 | has_l4:1 0:6 ipv6_exthdr:9
 //	w5,6 ipv6_src    w7,8 ipv6_dst
 //	w9   ipv6_flabel:32 | mpls label:20 tc:3 bos:1 ttl:8
 //	w10  nd_sll:48 (arp_sha) | 0:16     w11  nd_tll:48 (arp_tha) | 0:16
@@ -52,6 +52,7 @@ const (
 	IPProto            //
 	IPTTL              // IPv4 TTL, IPv6 hop limit
 	IPFrag             // bit 0: a fragment; bit 1: not the first one (nw_frag)
+	HasL4              // a transport header can be read: without it the fields below are zero and not there
 	IPv4Src            //
 	IPv4Dst            //
 	TPSrc              //
@@ -103,7 +104,7 @@ const (
 	ExtDest   = 1 << 3 // one or two destination options headers
 	ExtFrag   = 1 << 4
 	ExtRouter = 1 << 5
-	ExtHop    = 1 << 6
+	ExtHop    = 1 << 6 // as the first of them
 	ExtUnrep  = 1 << 7 // a header is there more often than RFC 8200, 4.1 has it
 	ExtUnseq  = 1 << 8 // not in the order of RFC 8200, 4.1
 )
@@ -124,7 +125,7 @@ func slotTable() [NumFields]Slot {
 	t := [NumFields]Slot{
 		InPort: {0, 32, 32}, EthType: {0, 16, 16}, VLANPCP: {0, 13, 3}, VLANVID: {0, 0, 13},
 		EthDst: {1, 16, 48}, IPDSCP: {1, 10, 6}, IPECN: {1, 8, 2}, IPTTL: {1, 0, 8},
-		EthSrc: {2, 16, 48}, IPProto: {2, 8, 8}, IPFrag: {2, 0, 8},
+		EthSrc: {2, 16, 48}, IPProto: {2, 8, 8}, IPFrag: {2, 0, 8}, HasL4: {4, 15, 1},
 		IPv4Src: {3, 32, 32}, IPv4Dst: {3, 0, 32}, ARPSPA: {3, 32, 32}, ARPTPA: {3, 0, 32},
 		TPSrc: {4, 48, 16}, TPDst: {4, 32, 16}, TCPFlags: {4, 16, 12}, IPv6ExtHdr: {4, 0, 9},
 		ICMPType: {4, 48, 8}, ICMPCode: {4, 32, 8}, ARPOp: {4, 48, 16},
@@ -172,6 +173,15 @@ func set(w *[Words]uint64, fl Field, hi, lo uint64) {
 	}
 	m := ^uint64(0) >> (64 - uint(s.Bits))
 	w[s.Word] = w[s.Word]&^(m<<s.Shift) | (lo&m)<<s.Shift
+}
+
+// InTransport reports a field of the transport header: a frame has it only where HasL4 is set.
+func (fl Field) InTransport() bool {
+	switch fl {
+	case TPSrc, TPDst, TCPFlags, ICMPType, ICMPCode, ICMPv6Type, ICMPv6Code, NDTarget, NDSLL, NDTLL:
+		return true
+	}
+	return false
 }
 
 // Get returns a field's value; hi is zero but for fields of 128 bits.
@@ -242,7 +252,7 @@ func (fl Field) String() string {
 var fieldNames = [...]string{
 	InPort: "in_port", InPhyPort: "in_phy_port", Metadata: "metadata",
 	EthDst: "eth_dst", EthSrc: "eth_src", EthType: "eth_type", VLANVID: "vlan_vid", VLANPCP: "vlan_pcp",
-	IPDSCP: "ip_dscp", IPECN: "ip_ecn", IPProto: "ip_proto", IPTTL: "ip_ttl", IPFrag: "ip_frag",
+	IPDSCP: "ip_dscp", IPECN: "ip_ecn", IPProto: "ip_proto", IPTTL: "ip_ttl", IPFrag: "ip_frag", HasL4: "has_l4",
 	IPv4Src: "ipv4_src", IPv4Dst: "ipv4_dst", TPSrc: "tp_src", TPDst: "tp_dst", TCPFlags: "tcp_flags",
 	ICMPType: "icmpv4_type", ICMPCode: "icmpv4_code",
 	ARPOp: "arp_op", ARPSPA: "arp_spa", ARPTPA: "arp_tpa", ARPSHA: "arp_sha", ARPTHA: "arp_tha",

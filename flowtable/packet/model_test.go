@@ -119,6 +119,9 @@ func (m *model) ipv4(b []byte) {
 
 func (m *model) transport(b []byte, proto byte, six bool) {
 	need := map[byte]int{6: 20, 17: 8, 132: 12, 1: 8, 58: 8}[proto]
+	if len(b) >= max(need, 8) {
+		m.num(HasL4, 1)
+	}
 	if need == 0 || len(b) < need || proto == 1 && six || proto == 58 && !six {
 		return
 	}
@@ -222,7 +225,9 @@ func modelExtHdr(kinds []byte, none bool) (bits int) {
 	count := map[byte]int{}
 	place := 0
 	for _, k := range kinds {
-		bits |= name[k]
+		if k != 0 || kinds[0] == 0 {
+			bits |= name[k]
+		}
 		count[k]++
 		at := slices.Index(order, k)
 		if k == 60 && (place > 1 || count[k] > 1) {

@@ -19,6 +19,8 @@ const (
 	typeNone = 0x05ff // eth_type of a frame that has none
 )
 
+const hasL4 = 1 << 15 // HasL4 in word 4
+
 // IP protocol numbers that the parser knows.
 const (
 	protoHop    = 0
@@ -96,6 +98,9 @@ func (f *Frame) parse() {
 		}
 	case typePBB:
 		f.parsePBB(b, at)
+	}
+	if l.L4 != 0 {
+		k[4] |= hasL4
 	}
 }
 

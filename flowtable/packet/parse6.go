@@ -59,8 +59,13 @@ func extRank(proto uint8) (rank int, bit uint64) {
 // behind ESP or a later fragment's header can be read.
 func (f *Frame) skipExtensions(b []byte, proto uint8, at int) (last uint8, next int, ok bool) {
 	k, l := &f.Key, &f.Layout
-	bits, rank := uint64(0), 0
-	defer func() { k[4] |= bits }()
+	bits, rank, hopFirst := uint64(0), 0, proto == protoHop
+	defer func() {
+		if !hopFirst {
+			bits &^= ExtHop // "present as the first extension header" (OpenFlow 1.3.5, 7.2.3.8)
+		}
+		k[4] |= bits
+	}()
 	for {
 		r, bit := extRank(proto)
 		if bit == 0 {

@@ -25,6 +25,22 @@ func knowing(match []openflow.Field) (k facts) {
 	return k
 }
 
+// fields is a match that makes sure of as much.
+func (k facts) fields() (list []openflow.Field) {
+	for _, f := range []struct {
+		id openflow.FieldID
+		v  uint64
+	}{{openflow.EthType, k.eth}, {openflow.IPProto, k.proto}, {openflow.ICMPv6Type, k.icmp6}} {
+		if f.v != 0 {
+			list = append(list, openflow.Exact(f.id, f.v))
+		}
+	}
+	if k.vlan {
+		list = append(list, openflow.WithMask(openflow.VLANVID, openflow.VIDPresent, openflow.VIDPresent))
+	}
+	return list
+}
+
 func (k facts) ip() bool   { return k.eth == 0x0800 || k.eth == 0x86dd }
 func (k facts) mpls() bool { return k.eth == 0x8847 || k.eth == 0x8848 }
 
@@ -65,6 +81,9 @@ func (g *gen) actionSet(k *facts, n int) (list []openflow.Action) {
 }
 
 func (g *gen) output() openflow.Action {
+	if g.groups > 0 && g.one(2) {
+		return openflow.Group(1 + g.Uint32N(g.groups))
+	}
 	a := openflow.Output(openflow.PortNo(1 + g.IntN(numPorts)))
 	switch g.IntN(24) {
 	case 0:
@@ -78,7 +97,7 @@ func (g *gen) output() openflow.Action {
 			a.Port = openflow.PortNormal
 		}
 	case 4, 5:
-		a.Port, a.MaxLen = openflow.PortController, pick(g, []uint16{0xffff, 0xffff, 2000})
+		a.Port, a.MaxLen = openflow.PortController, pick(g, []uint16{0xffff, 2000, 20, 0})
 	case 6:
 		a.Port = 9 // is not there
 	}

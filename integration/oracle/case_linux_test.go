@@ -167,6 +167,7 @@ type frame struct {
 	port  int
 	what  string
 	bytes []byte
+	knows facts
 }
 
 func (f *frame) play(g target) error { return g.send(f.port, f.bytes) }
@@ -176,7 +177,9 @@ func (f *frame) smaller() []step {
 	if f.port == 1 {
 		return nil
 	}
-	return []step{&frame{1, f.what, f.bytes}}
+	n := *f
+	n.port = 1
+	return []step{&n}
 }
 
 // pause lets the clock run.

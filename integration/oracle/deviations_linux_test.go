@@ -15,6 +15,7 @@ type deviation struct {
 	flow  func(*flow) bool
 	frame func(*frame) bool
 	life  func(*life) bool
+	whole func(*life) bool // with all steps as they are; for the others a PACKET_OUT is an entry and a frame
 }
 
 // deviations are all known ones.
@@ -24,7 +25,6 @@ func deviations() []deviation {
 		{name: "empty-list", flow: emptyList},
 		{name: "push-mpls-ip", life: pushMPLSOverIP},
 		{name: "three-labels", life: moreThanThreeLabels},
-		{name: "max-len", flow: shortPacketIn},
 		{name: "miss-runs-set", life: missAfterWrite},
 		{name: "later-fragment-field", flow: laterFragmentField},
 		{name: "fragment-checksum", life: fragmentRewrite},
@@ -73,17 +73,27 @@ func deviations() []deviation {
 		{name: "nd-code", flow: ndCode},
 		{name: "later-fragment-protocol", frame: func(f *frame) bool { return strings.Contains(f.what, "fragment 001") }},
 		{name: "two-tags", life: moreThanTwoTags},
+		{name: "port-numbers", whole: someStep(func(p *packetOut) bool { return p.in == 0 || p.in >= 0xff00 && p.in <= openflow.PortMax })},
+		{name: "group-checks", whole: groupChecks},
+		{name: "watch-reserved", whole: someStep(watchReserved)},
+		{name: "select-in-group", whole: selectInGroup},
+		{name: "group-twice", flow: groupTwice},
+		{name: "short-packet-out", whole: someStep(func(p *packetOut) bool { return len(p.frame.bytes) < 14 })},
+		{name: "packet-out-no-recv", whole: packetOutNoRecv},
+		{name: "packet-out-learning", whole: packetOutLearning},
+		{name: "no-packet-in", life: noPacketIn},
+		{name: "port-mod-bits", whole: someStep(func(p *portMod) bool { return (p.config|p.mask)&^openflow.PortConfigAll != 0 })},
 	}
 }
 
 // known names the first deviation that a life holds, or nothing.
 func known(l *life) string {
-	l, padded := l.readable()
+	n, padded := l.readable()
 	if padded {
 		return "padding"
 	}
 	for _, d := range deviations() {
-		if d.in(l) {
+		if d.in(n) || d.whole != nil && d.whole(l) {
 			return d.name
 		}
 	}
@@ -103,6 +113,10 @@ func (l *life) readable() (n *life, padded bool) {
 			}
 			padded = padded || !same
 			s = f
+		}
+		if p, is := s.(interface{ shows() []step }); is {
+			n.steps = append(n.steps, p.shows()...)
+			continue
 		}
 		n.steps = append(n.steps, s)
 	}

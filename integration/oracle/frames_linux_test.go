@@ -29,6 +29,7 @@ type stack struct {
 	layers []gopacket.SerializableLayer
 	words  []string
 	ip     gopacket.NetworkLayer // for checksums
+	knows  facts
 }
 
 func (s *stack) add(l gopacket.SerializableLayer, format string, args ...any) {
@@ -58,6 +59,7 @@ func (g *gen) frame() *frame {
 		next = &tag.Type
 	}
 	s.inside(next)
+	s.know(uint64(*next), len(s.words) > 1 && strings.HasPrefix(s.words[1], "vlan"))
 	if s.ip == nil {
 		s.layers = append(s.layers, gopacket.Payload(s.payload()))
 	}
@@ -69,7 +71,29 @@ func (g *gen) frame() *frame {
 	if len(b) < 60 && (len(b) < 14 || !g.one(4)) {
 		b = append(b, make([]byte, 60-len(b))...)
 	}
-	return &frame{1 + g.IntN(numPorts), strings.Join(s.words, ", "), b}
+	return &frame{1 + g.IntN(numPorts), strings.Join(s.words, ", "), b, s.knows}
+}
+
+// know notes what is certain about the frame, as a match would say it.
+func (s *stack) know(eth uint64, tagged bool) {
+	s.knows = facts{vlan: tagged, eth: eth}
+	if !s.knows.ip() {
+		return
+	}
+	for _, l := range s.layers {
+		switch l := l.(type) {
+		case *layers.TCP:
+			s.knows.proto = 6
+		case *layers.UDP, *unsummed:
+			s.knows.proto = 17
+		case *layers.SCTP:
+			s.knows.proto = 132
+		case *layers.ICMPv4:
+			s.knows.proto = 1
+		case *layers.ICMPv6:
+			s.knows.proto, s.knows.icmp6 = 58, uint64(l.TypeCode.Type())
+		}
+	}
 }
 
 // vid is a VID for a frame or for set_field. NORMAL and VID 0 do not go together: see deviation priority-tags.

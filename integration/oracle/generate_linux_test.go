@@ -28,6 +28,9 @@ type gen struct {
 	normal                             bool // output to NORMAL may happen; then no VID is 0
 	sets                               bool // the life may write actions
 	hard                               bool // entries may have hard timeouts; then none is modified
+
+	groups    uint32 // entries may use groups 1 to this
+	portsFall bool   // ports may go down
 }
 
 // newLife makes the life of a seed: the first one that holds no known deviation.
@@ -83,7 +86,9 @@ func (g *gen) forwarding() *life {
 		if len(frames) > 0 && g.one(3) { // met before: the cache knows it
 			f = pick(g, frames)
 			if g.one(2) {
-				f = &frame{1 + g.IntN(numPorts), f.what, f.bytes}
+				n := *f
+				n.port = 1 + g.IntN(numPorts)
+				f = &n
 			}
 		}
 		frames = append(frames, f)
@@ -226,7 +231,7 @@ func (g *gen) instructions(f *flow) {
 	for {
 		f.does = nil
 		g.tryInstructions(f)
-		if !popsBlindly(f) && !setWithoutOutput(f) && !setToController(f) {
+		if !popsBlindly(f) && !setWithoutOutput(f) && !groupTwice(f) && !setToController(f) {
 			return
 		}
 	}

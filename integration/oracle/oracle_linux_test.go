@@ -111,3 +111,7 @@ func TestChanges(t *testing.T) { explore(t, (*gen).changes) }
 func TestWrong(t *testing.T) { explore(t, (*gen).wrongs) }
 
 func TestScrambled(t *testing.T) { explore(t, (*gen).scrambles) }
+
+func TestPorts(t *testing.T) { explore(t, (*gen).portLife) }
+
+func TestGroups(t *testing.T) { explore(t, (*gen).groupLife) }

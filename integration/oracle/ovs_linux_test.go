@@ -29,6 +29,7 @@ type ovs struct {
 	dir   string
 	ctl   *unixctl
 	ports [numPorts]capture
+	reset []openflow.Message // what makes it as it was in the beginning
 }
 
 // startOVS runs ovsdb-server and ovs-vswitchd until the test ends.
@@ -88,6 +89,14 @@ func (o *ovs) configure(t *testing.T) {
 	t.Cleanup(func() { o.c.Close() })
 	if err := want(o.c); err != nil {
 		t.Fatal(err)
+	}
+	all, err := o.c.Ports()
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.reset = forgetAll()
+	for _, p := range all {
+		o.reset = append(o.reset, &openflow.PortMod{Port: p.No, HWAddr: p.HWAddr, Mask: openflow.PortConfigAll})
 	}
 	for _, cmd := range [][]string{{"vlog/disable-rate-limit"}, {"time/stop"}} {
 		if _, err := o.ctl.call(cmd[0], cmd[1:]...); err != nil {
@@ -152,7 +161,7 @@ func (o *ovs) name() string { return "ovs" }
 
 // begin empties the bridge for the next life.
 func (o *ovs) begin() error {
-	if err := o.c.Apply(forgetFlows()); err != nil {
+	if err := o.c.Apply(o.reset...); err != nil {
 		return err
 	}
 	if err := o.settle(); err != nil {
@@ -181,6 +190,18 @@ func (o *ovs) send(port int, frame []byte) error {
 		return err
 	}
 	// The main loop reads ports before controllers: when it answers, the frame is through.
+	if err := o.c.Barrier(); err != nil {
+		return err
+	}
+	return o.purge()
+}
+
+// calm lets the main loop come round after a message. Several messages may meet the same round, the barrier of the
+// next among them, but not the answer of two servers.
+func (o *ovs) calm() error {
+	if err := o.purge(); err != nil {
+		return err
+	}
 	if err := o.c.Barrier(); err != nil {
 		return err
 	}

@@ -150,31 +150,19 @@ func (f *flow) count(t openflow.ActionType) (n int) {
 	return n
 }
 
-// shortPacketIn: an output to the controller of less than the whole frame.
-func shortPacketIn(f *flow) bool {
-	for _, in := range f.does {
-		for _, a := range in.actions {
-			if a.Type == openflow.ActionOutput && a.Port == openflow.PortController && a.MaxLen < 2000 {
-				return true
-			}
-		}
-	}
-	return false
-}
-
 // missAfterWrite: a frame with an action set may meet no entry in a later table.
 func missAfterWrite(l *life) bool {
 	writes, deletes, last := false, false, uint8(0)
 	has := map[uint8]bool{}
 	for _, s := range l.steps {
 		f, is := s.(*flow)
-		if !is {
+		if !is || f.table >= packetOutTable {
 			continue
 		}
 		switch {
 		case f.command >= openflow.FlowDelete:
 			deletes = deletes || len(f.match) == 0
-		case f.command == openflow.FlowAdd && len(f.match) == 0 && f.flags&openflow.FlowCheckOverlap == 0:
+		case f.command == openflow.FlowAdd && len(f.match) == 0 && f.flags&openflow.FlowCheckOverlap == 0 && !hasType(openflow.ActionGroup)(f):
 			has[f.table] = true
 			deletes = deletes || f.idle|f.hard != 0
 		}
@@ -224,7 +212,7 @@ func fragmentRewrite(l *life) bool {
 // setToController: an action set sends to the controller, also by an expired TTL, and more than one
 // entry had a part in it.
 func setToController(f *flow) bool {
-	writes, goes := false, f.table > 0
+	writes, goes := false, f.table > 0 && f.table < packetOutTable
 	for _, in := range f.does {
 		goes = goes || in.Type == openflow.InstructionGotoTable
 		for _, a := range in.actions {

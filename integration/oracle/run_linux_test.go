@@ -34,6 +34,8 @@ type target interface {
 	take() []string // what the controller heard since the last call
 	send(port int, frame []byte) error
 	wait(time.Duration) error
+	note(string)   // one more thing that was seen
+	calm() error   // wait for the consequences of a message
 	settle() error // wait for the FLOW_REMOVEDs of a delete
 	outputs() ([numPorts][]string, error)
 	rundir() string
@@ -72,12 +74,18 @@ func (e *ear) hear(_ uint32, m openflow.Message) {
 	default:
 		return
 	}
+	e.note(line)
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.lines = append(e.lines, line)
 	if _, is := m.(*openflow.PacketIn); is {
 		e.ins++
 	}
+}
+
+func (e *ear) note(line string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.lines = append(e.lines, line)
 }
 
 func (e *ear) packetIns() uint64 {
@@ -109,10 +117,21 @@ func want(c *oftest.Controller) error {
 	all := [2]uint32{7, 0}
 	return c.Apply(
 		&openflow.SetAsync{AsyncConfig: openflow.AsyncConfig{PacketIn: all, PortStatus: all, FlowRemoved: [2]uint32{15, 0}}},
-		&openflow.SetConfig{SwitchConfig: openflow.SwitchConfig{MissSendLen: openflow.ControllerNoBuffer}})
+		plainConfig())
 }
 
-func forgetFlows() *openflow.FlowMod { return oftest.DeleteFlows(openflow.Match{}) }
+func plainConfig() *openflow.SetConfig {
+	return &openflow.SetConfig{SwitchConfig: openflow.SwitchConfig{MissSendLen: openflow.ControllerNoBuffer}}
+}
+
+// forgetAll takes everything out of a switch.
+func forgetAll() []openflow.Message {
+	return []openflow.Message{
+		oftest.DeleteFlows(openflow.Match{}), plainConfig(),
+		&openflow.GroupMod{Command: openflow.GroupDelete, Group: openflow.GroupAll},
+		&openflow.MeterMod{Command: openflow.MeterDelete, Meter: openflow.MeterAll},
+	}
+}
 
 // play runs a life on a target and gives what was seen after each step; the last element is what the
 // switch says of itself in the end.
@@ -126,6 +145,10 @@ func play(g target, l *life, text bool) ([][]string, error) {
 	}
 	var seen [][]string
 	for i, st := range l.steps {
+		if f, is := st.(*frame); is && l.configs(i)[f.port]&openflow.PortDown != 0 { // no device would take it
+			seen = append(seen, nil)
+			continue
+		}
 		if err := st.play(g); err != nil {
 			return nil, fmt.Errorf("%s: step %d, %s: %w", g.name(), i, st, err)
 		}
@@ -195,6 +218,11 @@ func inventory(g target, base []openflow.TableStats, text bool) (lines []string,
 	for i, c := range counts {
 		lines = append(lines, fmt.Sprintf("table %d: active=%d lookup=%d matched=%d", i, c.ActiveCount, c.LookupCount-base[i].LookupCount, c.MatchedCount-base[i].MatchedCount))
 	}
+	groups, err := groupLines(g)
+	if err != nil {
+		return nil, err
+	}
+	lines = append(lines, groups...)
 	for _, r := range aggregateRequests() {
 		sum, err := oftest.Records[*openflow.AggregateStats](g.controller(), openflow.MultipartAggregate, r)
 		if err != nil {
@@ -288,10 +316,11 @@ func repeats(all []target, l *life, text bool) (bool, error) {
 
 // compare tells the first step after which two switches differ.
 func compare(l *life, nameA string, a [][]string, nameB string, b [][]string) string {
-	blur := l.any(popsAndGoes)
+	blurs := l.blurs()
 	for i := range a {
-		if blur && i == len(l.steps) {
-			a[i], b[i] = withoutBytes(a[i]), withoutBytes(b[i])
+		a[i] = l.throughDown(i, a[i])
+		for _, blur := range blurs {
+			a[i], b[i] = blur(a[i]), blur(b[i])
 		}
 		if slices.Equal(a[i], b[i]) || i < len(l.steps) && unreadable(l.steps[i]) && refused(a[i]) && refused(b[i]) {
 			continue
@@ -303,18 +332,6 @@ func compare(l *life, nameA string, a [][]string, nameB string, b [][]string) st
 		return fmt.Sprintf("%s:\n%s%s", what, only(nameA, a[i], b[i]), only(nameB, b[i], a[i]))
 	}
 	return ""
-}
-
-var byteCounts = regexp.MustCompile(`bytes=[0-9]+`)
-
-// withoutBytes takes the byte counters out: Open vSwitch counts a frame behind pop_mpls by its new size.
-func withoutBytes(lines []string) []string {
-	var list []string
-	for _, s := range lines {
-		list = append(list, byteCounts.ReplaceAllString(s, "bytes=?"))
-	}
-	slices.Sort(list)
-	return list
 }
 
 // unreadable messages may be refused with different codes: which of their mistakes is met first is open.

@@ -93,11 +93,11 @@ func (w *weir) send(port int, frame []byte) error {
 	if err := w.c.Apply(&openflow.PacketOut{BufferID: openflow.NoBuffer, InPort: openflow.PortController, Data: make([]byte, 14)}); err != nil {
 		return err
 	}
-	return w.allHeard()
+	return w.calm()
 }
 
-// allHeard waits for the packet-ins, which no barrier holds back.
-func (w *weir) allHeard() error {
+// calm waits for the packet-ins, which no barrier holds back.
+func (w *weir) calm() error {
 	for end := time.Now().Add(patience); w.packetIns() < w.sw.Controllers()[0].PacketIns; {
 		if time.Now().After(end) {
 			return fmt.Errorf("packet-ins are missing")

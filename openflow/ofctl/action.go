@@ -188,16 +188,9 @@ var nxmNames = map[openflow.FieldID]string{
 
 // appendSubField writes NAME[], NAME[bit] or NAME[first..last].
 func appendSubField(b []byte, s openflow.SubField) []byte {
+	b = appendFieldName(b, s.ID)
 	switch {
-	case s.ID >= openflow.Reg0 && s.ID <= openflow.Reg15:
-		b = fmt.Appendf(b, "NXM_NX_REG%d", s.ID-openflow.Reg0)
-	case s.ID >= openflow.XReg0 && s.ID <= openflow.XReg7:
-		b = fmt.Appendf(b, "OXM_OF_PKT_REG%d", s.ID-openflow.XReg0)
-	default:
-		b = append(b, nxmNames[s.ID]...)
-	}
-	switch {
-	case s.Offset == 0 && int(s.Bits) == s.ID.Info().Bits:
+	case s.Offset == 0 && int(s.Bits) == usedBits(s.ID):
 		return append(b, "[]"...)
 	case s.Bits == 1:
 		return fmt.Appendf(b, "[%d]", s.Offset)

@@ -105,7 +105,7 @@ func writeCorpusHex(t *testing.T, flows []corpusFlow) {
 	}
 }
 
-// recorder is a switch that answers what add-flow asks and keeps the FLOW_MODs unread.
+// recorder is a switch that answers what add-flow and the like ask and keeps their messages unread.
 type recorder struct {
 	path string
 	mods chan []byte
@@ -142,7 +142,7 @@ func (r *recorder) serve(nc net.Conn) {
 		}
 		h := openflow.ReadHeader(raw)
 		switch h.Type {
-		case openflow.TypeFlowMod:
+		case openflow.TypeFlowMod, openflow.TypeGroupMod, openflow.TypeMeterMod, openflow.TypePacketOut:
 			r.mods <- bytes.Clone(raw)
 		case openflow.TypeBarrierRequest:
 			c.Send(h.XID, &openflow.BarrierReply{})

@@ -10,11 +10,18 @@
 //	table.go    dump-tables            table 0: active=2, lookup=6, matched=6
 //	meter.go    dump-meters and so on  meter=1 kbps burst bands=
 //	desc.go     the other short replies
+//	parse.go    the way back: words, numbers, names of ports, and errors that tell the place
+//	parse*.go   one topic each: flows, matches, values, actions, groups and meters
+//	nearest.go  the word that was meant
 //
 // The order of fields and the spelling of numbers are Open vSwitch's, version 3.1, when it prints
 // an OpenFlow 1.3 reply: the golden test compares with that program's own output. What it cannot
 // read (in_phy_port, ipv6_exthdr, pbb_isid, the PBB and copy-TTL actions) is printed in the
 // specification's words.
+//
+// What is printed is read again, and typed text becomes the bytes that ovs-ofctl sends for it on OpenFlow 1.3. Where that
+// program goes on in silence the parser refuses: a field without its protocol (nw_src=10.0.0.1 alone would choose every
+// frame), a value too large for its field (dl_vlan=4096 would be 0), words of extensions that weir does not have.
 //
 // # Concurrency
 //

@@ -158,7 +158,8 @@ def exthdr(kinds, last):
     """The bits of OpenFlow 1.3.5, 7.2.3.7, from the list of headers."""
     bits = 1 if last == 59 else 0
     for k in kinds:
-        bits |= BIT[k]
+        if k != 0 or kinds[0] == 0:  # hop-by-hop counts as the first one only
+            bits |= BIT[k]
     places = [0, 60, 43, 44, 51, 50, 60]
     for k in set(kinds):
         if kinds.count(k) > places.count(k):

@@ -1,0 +1,249 @@
+package conformance
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/hex"
+	"fmt"
+	"net"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/weirswitch/weir/agent"
+	"github.com/weirswitch/weir/flowtable/packet"
+	"github.com/weirswitch/weir/openflow"
+	"github.com/weirswitch/weir/openflow/oftest"
+	"github.com/weirswitch/weir/ports"
+)
+
+const (
+	// numPorts is how many pipe ports a switch has: 1, 2, 3...
+	numPorts = 4
+	// patience is for what should not happen: no passing test waits it out.
+	patience = 20 * time.Second
+)
+
+// bench is a switch with a pipe at each port and a controller that wants every asynchronous message.
+type bench struct {
+	sw    *agent.Switch
+	c     *oftest.Controller
+	clock *agent.ManualClock
+	ends  []*ports.Pipe    // of ports 1, 2...
+	sent  [numPorts]uint64 // frames, by port
+
+	mu    sync.Mutex
+	heard []string // what the switch sent by itself, one line a message
+	ins   uint64   // packet-ins among it, ever
+}
+
+// options change a switch before it is made.
+type options func(*agent.BridgeConfig, *agent.Env)
+
+func withoutCache(_ *agent.BridgeConfig, e *agent.Env) { e.NoCache = true }
+
+// newBench starts a switch, which ends with the test.
+func newBench(t testing.TB, change ...options) *bench {
+	t.Helper()
+	b := &bench{clock: new(agent.ManualClock)}
+	pipes := new(ports.Pipes)
+	cfg := agent.BridgeConfig{Name: "br0", DPID: 1, MAC: [6]byte{2, 0, 0, 0, 0xff, 0}, FailMode: agent.FailSecure, Tables: 254}
+	for i := range numPorts {
+		name := fmt.Sprintf("p%d", i+1)
+		cfg.Ports = append(cfg.Ports, agent.PortConfig{Spec: ports.Spec{Number: uint32(i + 1), Name: name, Kind: ports.KindPipe, Target: name}})
+	}
+	env := agent.Env{Clock: b.clock, Identity: "conformance", Seed: 1, Workers: 1, Pipes: pipes}
+	for _, f := range change {
+		f(&cfg, &env)
+	}
+	var err error
+	b.sw, err = agent.NewSwitch(cfg, env)
+	must(t, err)
+	must(t, b.sw.Start())
+	t.Cleanup(func() { must(t, b.sw.Close()) })
+	for i := range numPorts {
+		end, err := pipes.End(cfg.Ports[i].Target)
+		must(t, err)
+		b.ends = append(b.ends, end)
+	}
+	near, far := net.Pipe()
+	served := make(chan error, 1)
+	go func() { served <- b.sw.Serve(near) }()
+	b.c, err = oftest.New(far, oftest.Config{OnMessage: b.hear, Timeout: patience})
+	must(t, err)
+	t.Cleanup(func() { b.c.Close(); <-served })
+	all := [2]uint32{7, 0}
+	must(t, b.c.Apply(&openflow.SetAsync{AsyncConfig: openflow.AsyncConfig{PacketIn: all, PortStatus: all, FlowRemoved: [2]uint32{15, 0}}}))
+	return b
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// clear makes the switch as it was when it began, as far as FLOW_MOD, GROUP_MOD, METER_MOD and SET_CONFIG can change it.
+func (b *bench) clear() error {
+	err := b.c.Apply(oftest.DeleteFlows(openflow.Match{}),
+		&openflow.GroupMod{Command: openflow.GroupDelete, Group: openflow.GroupAll},
+		&openflow.MeterMod{Command: openflow.MeterDelete, Meter: openflow.MeterAll},
+		&openflow.SetConfig{SwitchConfig: openflow.SwitchConfig{MissSendLen: 128}})
+	b.take()
+	return err
+}
+
+// hear is called by the controller's reader.
+func (b *bench) hear(_ uint32, m openflow.Message) {
+	var line string
+	switch m := m.(type) {
+	case *openflow.PacketIn:
+		in := packetIn{reason: m.Reason, table: m.TableID, cookie: m.Cookie, data: m.Data, total: int(m.TotalLen), fields: m.Match}
+		line = in.line()
+		if m.BufferID != openflow.NoBuffer {
+			line += " buffered"
+		}
+	case *openflow.Error:
+		line = "error " + errorName(m)
+	case *openflow.FlowRemoved:
+		line = fmt.Sprintf("flow-removed %s table=%d cookie=%#x packets=%d bytes=%d", m.Reason, m.TableID, m.Cookie, m.PacketCount, m.ByteCount)
+	case *openflow.PortStatus:
+		line = fmt.Sprintf("port-status %s %d", m.Reason, m.Port.No)
+	default:
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.heard = append(b.heard, line)
+	if _, is := m.(*openflow.PacketIn); is {
+		b.ins++
+	}
+}
+
+// fieldsText is a match as a set: its order has no meaning.
+func fieldsText(m openflow.Match) string {
+	var list []string
+	for f := range m.All() {
+		list = append(list, f.String())
+	}
+	slices.Sort(list)
+	return strings.Join(list, ",")
+}
+
+func errorName(e *openflow.Error) string { return fmt.Sprintf("%s/%s", e.Type, e.CodeName()) }
+
+// inject lets a frame come in by a port and returns when everything that it causes has happened.
+func (b *bench) inject(port int, frame []byte, o packet.Offload) error {
+	b.sent[port-1]++
+	if err := b.ends[port-1].InjectOffload(frame, o); err != nil {
+		return err
+	}
+	if err := until("the frame was not read", func() bool { return b.sw.Ports()[port-1].RxPackets >= b.sent[port-1] }); err != nil {
+		return err
+	}
+	return b.settle()
+}
+
+// packetOut has the controller send a frame.
+func (b *bench) packetOut(inPort openflow.PortNo, frame []byte, list ...openflow.Action) error {
+	m := &openflow.PacketOut{BufferID: openflow.NoBuffer, InPort: inPort, Data: frame, Actions: openflow.NewActions(list...)}
+	if err := b.c.Apply(m); err != nil {
+		return err
+	}
+	return b.settle()
+}
+
+// settle waits for the one worker, which a PACKET_OUT needs, and for the packet-ins, which no barrier holds back.
+func (b *bench) settle() error {
+	nothing := &openflow.PacketOut{BufferID: openflow.NoBuffer, InPort: openflow.PortController, Data: make([]byte, 14)}
+	if err := b.c.Apply(nothing); err != nil {
+		return err
+	}
+	return until("packet-ins are missing", func() bool {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		return b.ins >= b.sw.Controllers()[0].PacketIns
+	})
+}
+
+// until looks again and again, for what is about to happen on another goroutine.
+func until(what string, done func() bool) error {
+	for end, n := time.Now().Add(patience), 0; !done(); n++ {
+		if n < 1000 {
+			runtime.Gosched() // a sleep is longer than what is waited for
+			continue
+		}
+		if time.Now().After(end) {
+			return fmt.Errorf("%s within %v", what, patience)
+		}
+		time.Sleep(10 * time.Microsecond)
+	}
+	return nil
+}
+
+// take gives what the switch has sent since the last call: frames by port, in their order there, then
+// messages, one line each.
+func (b *bench) take() (lines []string) {
+	for i, end := range b.ends {
+		for f, ok := end.TryReceive(); ok; f, ok = end.TryReceive() {
+			lines = append(lines, sent{port: i + 1, frame: f.Bytes(), offload: f.Offload}.line())
+		}
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	lines = append(lines, b.heard...)
+	b.heard = nil
+	return lines
+}
+
+// sent is a frame that leaves by a port.
+type sent struct {
+	port    int
+	frame   []byte
+	offload packet.Offload
+}
+
+func (s sent) line() string {
+	line := fmt.Sprintf("out %d: %s", s.port, hex.EncodeToString(s.frame))
+	if s.offload != (packet.Offload{}) {
+		line += fmt.Sprintf(" offload=%+v", s.offload)
+	}
+	return line
+}
+
+// packetIn is a PACKET_IN that is expected or came. Zero total: the length of data. Empty fields: in_port=1.
+type packetIn struct {
+	reason openflow.PacketInReason
+	table  uint8
+	cookie uint64
+	data   []byte
+	total  int
+	fields openflow.Match
+}
+
+func (p packetIn) line() string {
+	fields := cmp.Or(fieldsText(p.fields), "in_port=1")
+	return fmt.Sprintf("packet-in %s table=%d cookie=%#x %s total=%d data=%s",
+		p.reason, p.table, p.cookie, fields, cmp.Or(p.total, len(p.data)), hex.EncodeToString(p.data))
+}
+
+// raw sends bytes that no encoder makes, behind a header with type and length.
+func (b *bench) raw(t openflow.Type, body []byte) error {
+	msg := bytes.Clone(openflow.Append(nil, b.c.Conn().NextXID(), &openflow.EchoRequest{Data: body}))
+	msg[1] = byte(t)
+	before := len(b.c.Errors())
+	if err := b.c.Conn().QueueRaw(msg); err != nil {
+		return err
+	}
+	if err := b.c.Barrier(); err != nil {
+		return err
+	}
+	if errs := b.c.Errors(); len(errs) > before {
+		return errs[before]
+	}
+	return nil
+}

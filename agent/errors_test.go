@@ -468,7 +468,7 @@ func TestHelloFailed(t *testing.T) {
 	}
 	m, xid, _ := openflow.Decode(raw)
 	e, ok := m.(*openflow.Error)
-	if !ok || xid != 0x1234 || e.CodeName() != "OFPHFC_INCOMPATIBLE" || !strings.Contains(string(e.Data), "OpenFlow 1.3") {
+	if !ok || xid != 0x1234 || e.CodeName() != "OFPHFC_INCOMPATIBLE" || !strings.Contains(string(e.Data), "OpenFlow 1.0, 1.3") {
 		t.Errorf("xid %x, %v", xid, m)
 	}
 	if _, err := conn.ReadMessage(); err == nil {

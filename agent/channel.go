@@ -77,7 +77,10 @@ type Channel struct {
 	// Of a main connection: the auxiliary ones that take packet-ins; nil: none.
 	auxiliaries atomic.Pointer[[]*Channel]
 
-	parts gatherer // of multipart requests; the reader's own
+	// The reader's own.
+	parts   gatherer // of multipart requests
+	decoder openflow.Decoder
+	burst   burst
 
 	why     error // why it ended; guarded by endOnce
 	endOnce sync.Once
@@ -133,7 +136,7 @@ func (c *Channel) run() error {
 	c.arm(handshakeTime)
 	err := c.read()
 	c.sw.leave(c)
-	c.sw.pipe.Publish()
+	c.publish()
 	c.drain(err, written)
 	c.endOnce.Do(func() { c.why = err })
 	if errors.Is(c.why, io.EOF) {
@@ -170,7 +173,7 @@ func (c *Channel) read() error {
 		return err
 	}
 	for {
-		raw, err := c.conn.ReadMessage()
+		raw, err := c.nextMessage()
 		if err != nil {
 			return err
 		}
@@ -180,9 +183,6 @@ func (c *Channel) read() error {
 		c.busy.Store(false)
 		if err != nil {
 			return err
-		}
-		if c.conn.Buffered() == 0 {
-			c.sw.pipe.Publish() // a burst shares this
 		}
 	}
 }
@@ -241,6 +241,7 @@ func (c *Channel) refuse(xid uint32, err error) {
 func (c *Channel) handle(raw []byte) error {
 	m, xid, err := c.decode(raw)
 	if err == nil && m != nil {
+		c.settle(m)
 		err = c.dispatch(m, xid, raw)
 	}
 	if err == nil {
@@ -262,7 +263,7 @@ func (c *Channel) handle(raw []byte) error {
 
 // reply sends an answer after publishing what it may speak of. It waits while the peer does not read.
 func (c *Channel) reply(xid uint32, m openflow.Message) error {
-	c.sw.pipe.Publish()
+	c.publish()
 	return c.send(xid, m)
 }
 

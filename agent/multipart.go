@@ -14,7 +14,7 @@ func (c *Channel) handleMultipart(m *openflow.MultipartRequest, xid uint32, raw 
 	if m == nil || err != nil {
 		return err
 	}
-	c.sw.pipe.Publish()
+	c.publish()
 	w := c.replies(m.Type, xid, raw)
 	if err := c.sw.answer(m, w); err != nil {
 		return err
@@ -105,13 +105,13 @@ func (s *Switch) answerFlows(r *openflow.FlowStatsRequest, w *openflow.ReplyWrit
 
 // plain reports an entry that ovs-ofctl knows every word of.
 func plain(e *flowtable.Entry) bool {
-	for f := range e.Match.All() {
+	for f := range e.Match().All() {
 		switch f.ID {
 		case openflow.InPhyPort, openflow.IPv6ExtHdr, openflow.PBBISID, openflow.PBBUCA:
 			return false
 		}
 	}
-	for i := range e.Instructions.All() {
+	for i := range e.Instructions().All() {
 		if !plainActions(i.Actions) {
 			return false
 		}

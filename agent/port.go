@@ -133,7 +133,7 @@ func (s *Switch) putIn(cfg PortConfig) (uint32, error) {
 
 func (s *Switch) portOptions(p *port) ports.Options {
 	return ports.Options{
-		Counters: p.counters, OnChange: s.portChanged, NoOffload: p.cfg.Spec.NoOffload,
+		Counters: p.counters, OnChange: s.portChanged, Owner: "bridge " + s.name, NoOffload: p.cfg.Spec.NoOffload,
 		Patches: s.env.Patches, Pipes: s.env.Pipes, Links: s.env.Links,
 	}
 }

@@ -51,7 +51,7 @@ func (c *Channel) decode(raw []byte) (openflow.Message, uint32, error) {
 	if c.old != nil {
 		return c.old.Decode(raw)
 	}
-	return openflow.Decode(raw)
+	return c.decoder.Decode(raw)
 }
 
 // append writes a message for the peer. It may be called from any goroutine once the versions are agreed.

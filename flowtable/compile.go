@@ -48,19 +48,26 @@ func keyField(id openflow.FieldID) packet.Field {
 
 // compileMatch turns a checked match into key and mask. A frame without a readable transport header, such
 // as a later fragment, meets no entry that asks for a field of it (section 7.3.2).
-func compileMatch(m openflow.Match) (key packet.Key, mask packet.Mask) {
-	for f := range m.All() {
-		at := keyField(f.ID)
-		if at.InTransport() && !f.Mask.IsZero() {
+func compileMatch(m openflow.Match, key *packet.Key, mask *packet.Mask) {
+	*key, *mask = packet.Key{}, packet.Mask{}
+	for f := range m.Bits() {
+		field := keyField(f.ID)
+		if field.InTransport() && f.MaskHi|f.MaskLo != 0 {
 			key.Set(packet.HasL4, 0, 1)
 			mask.SetFull(packet.HasL4)
 		}
-		oldHi, oldLo := mask.Get(at)
-		keyHi, keyLo := key.Get(at)
-		mask.Set(at, oldHi|f.Mask.Hi(), oldLo|f.Mask.Lo())
-		key.Set(at, keyHi|f.Value.Hi()&f.Mask.Hi(), keyLo|f.Value.Lo()&f.Mask.Lo())
+		at := packet.Slots[field]
+		w := at.Word % packet.Words
+		if at.Bits == 128 {
+			mask[w], key[w] = mask[w]|f.MaskHi, key[w]|f.Hi&f.MaskHi
+			mask[w+1], key[w+1] = mask[w+1]|f.MaskLo, key[w+1]|f.Lo&f.MaskLo
+			continue
+		}
+		_, full := at.Full()
+		bits := f.MaskLo & full << at.Shift
+		mask[w] |= bits
+		key[w] |= f.Lo << at.Shift & bits
 	}
-	return key, mask
 }
 
 // opCode says what an op does to a frame or with it.
@@ -122,10 +129,11 @@ func (o op) String() string {
 // Program is a compiled list of instructions or actions: what a frame that meets an entry
 // undergoes. Immutable.
 type Program struct {
-	apply    []op     // in their order
-	write    []op     // into the action set, in its order (ascending rank)
-	groups   []uint32 // that the actions name, each once
-	clear    bool     // empty the action set before write
+	source   openflow.Instructions // of an entry: as they were sent
+	apply    []op                  // in their order
+	write    []op                  // into the action set, in its order (ascending rank)
+	groups   []uint32              // that the actions name, each once
+	clear    bool                  // empty the action set before write
 	next     int16
 	meter    int32  // slot of the meter that comes first; 0: none
 	metadata uint64 // written under metaMask

@@ -569,7 +569,7 @@ func entryTexts(list []*Entry, now time.Duration) []string {
 	for _, e := range list {
 		c := e.Counters(now)
 		s = append(s, fmt.Sprintf("table=%d prio=%d cookie=%x %v actions=%x packets=%d bytes=%d duration=%v idle=%v", e.Table, e.Priority, e.Cookie,
-			e.Match, e.Instructions.Bytes(), c.Packets, c.Bytes, c.Duration, c.Idle))
+			e.Match(), e.Instructions().Bytes(), c.Packets, c.Bytes, c.Duration, c.Idle))
 	}
 	return s
 }

@@ -90,9 +90,9 @@ type Pipeline struct {
 	fragments openflow.FragFlags
 	agenda    agenda[*Entry]
 	memo      memo
-	seq       uint64 // of the newest entry
-	epoch     uint64 // of the newest snapshot
-	dirty     bool   // the draft differs from snap
+	found     []*Entry // scratch of one command
+	epoch     uint64   // of the newest snapshot
+	dirty     bool     // the draft differs from snap
 }
 
 // table is the draft of one flow table.
@@ -107,6 +107,10 @@ type table struct {
 	reads packet.Mask
 	// shape: some entry rewrites a header and goes on to another table.
 	shape bool
+
+	// The bits that are one in the cookie of every entry, and of any; entries that went count until the
+	// table is empty.
+	everyCookie, anyCookie uint64
 
 	// What a controller may choose (TableShape).
 	name string

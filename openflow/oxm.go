@@ -193,6 +193,7 @@ type FieldInfo struct {
 	Experimenter uint32 // with Class 0xffff only
 
 	allOnes Value
+	low     uint64 // allOnes.Lo()
 }
 
 // Info looks the field up; an ID out of range is the caller's mistake and panics.
@@ -316,6 +317,7 @@ func buildFields(list []FieldInfo) (t [NumFields]FieldInfo) {
 	}
 	for _, f := range list {
 		f.allOnes = lowBits(f.Bits)
+		f.low = f.allOnes.Lo()
 		t[f.ID] = f
 	}
 	return t

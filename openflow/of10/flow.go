@@ -12,8 +12,6 @@ const (
 	flowStatsNXSize  = 48
 	flowRemovedSize  = 88
 	flowRemovedNXLen = 56
-
-	flagEmergency = 1 << 2 // OFPFF_EMERG, which nobody ever had
 )
 
 func flowModError(code uint16, format string, args ...any) *openflow.Error {

@@ -9,14 +9,11 @@ import (
 // Groups came after 1.0. Open vSwitch's tools speak of them there in the form of OpenFlow 1.5, with
 // actions of 1.0 in the buckets.
 
-// Properties of a bucket, and the commands that 1.3 does not have.
+// Properties of a bucket.
 const (
 	bucketWeight     = 0
 	bucketWatchPort  = 1
 	bucketWatchGroup = 2
-
-	groupInsertBucket = 3
-	bucketAll         = 0xffffffff
 )
 
 func groupError(code uint16, format string, args ...any) *openflow.Error {

@@ -6,10 +6,10 @@ import (
 
 // The nx_match fields whose layout or meaning is not that of a field of 1.3, as class<<8 | number.
 const (
-	nxmInPort  = 0x0000<<8 | 0
-	nxmVLANTCI = 0x0000<<8 | 4
-	nxmIPTOS   = 0x0000<<8 | 5
-	nxmCookie  = 0x0001<<8 | 30 // of eight bytes; the MPLS TTL, of one byte, has the same number
+	nxmInPort  = 0
+	nxmVLANTCI = 4
+	nxmIPTOS   = 5
+	nxmCookie  = 1<<8 | 30 // of eight bytes; the MPLS TTL, of one byte, has the same number
 )
 
 // nxmField is one TLV as it lies in a message.

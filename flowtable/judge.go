@@ -32,6 +32,14 @@ func (j *judge) set() judge {
 
 const unknown = -1
 
+// judgeOf is the judge of a FLOW_MOD's actions; a loose one is not judged.
+func judgeOf(m *openflow.FlowMod) judge {
+	if m.Loose != nil {
+		return judge{blind: true}
+	}
+	return newJudge(m.Match)
+}
+
 func newJudge(m openflow.Match) judge {
 	j := judge{eth: unknown, proto: unknown, icmp6: unknown}
 	for f := range m.All() {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/weirswitch/weir/openflow"
+	"github.com/weirswitch/weir/openflow/of10"
 )
 
 const (
@@ -37,6 +38,8 @@ type Channel struct {
 	conn       *openflow.Conn
 	out        *outbox
 	peer       string
+	versions   []uint8       // that its HELLO offers
+	old        *of10.Session // OpenFlow 1.0 was agreed on; nil: 1.3. Set before up
 	tool       bool          // accepted by a listener: quiet until it asks (CONTRACT of service connections)
 	onUp       func()        // called once the versions are agreed; may be nil
 	onFeatures func()        // called once the first FEATURES_REPLY is on its way; may be nil
@@ -74,7 +77,10 @@ type Channel struct {
 	// Of a main connection: the auxiliary ones that take packet-ins; nil: none.
 	auxiliaries atomic.Pointer[[]*Channel]
 
-	parts gatherer // of multipart requests; the reader's own
+	// The reader's own.
+	parts   gatherer // of multipart requests
+	decoder openflow.Decoder
+	burst   burst
 
 	why     error // why it ended; guarded by endOnce
 	endOnce sync.Once
@@ -93,9 +99,10 @@ func (s *Switch) newChannelLike(main *Channel, nc net.Conn, peer string, setting
 func (s *Switch) makeChannel(nc net.Conn, peer string, tool bool, settings ControllerConfig, limit *packetLimit) *Channel {
 	c := &Channel{
 		sw: s, nc: nc, conn: openflow.NewConn(nc), peer: peer, tool: tool, limit: limit,
-		log:   s.env.Log.Part("channel").With("bridge", s.name).With("controller", peer),
-		out:   newOutbox(s.packetInQueue(), limit),
-		ended: make(chan struct{}), role: openflow.RoleEqual, async: defaultAsync, since: s.clock.Now(),
+		log:      s.env.Log.Part("channel").With("bridge", s.name).With("controller", peer),
+		out:      newOutbox(s.packetInQueue(), limit),
+		versions: s.versionsFor(tool),
+		ended:    make(chan struct{}), role: openflow.RoleEqual, async: defaultAsync, since: s.clock.Now(),
 	}
 	c.probe.Store(int64(settings.InactivityProbe))
 	c.missLen.Store(defaultMissLen)
@@ -118,7 +125,7 @@ func (s *Switch) packetInQueue() int {
 // run speaks OpenFlow until the connection ends and says why it did; nil when the peer just closed it.
 func (c *Channel) run() error {
 	defer close(c.ended)
-	c.send(0, openflow.NewHello(openflow.Version)) // at once: some controllers wait for it
+	c.send(0, c.hello()) // at once: some controllers wait for it
 	written := make(chan struct{})
 	go func() {
 		defer close(written)
@@ -129,7 +136,7 @@ func (c *Channel) run() error {
 	c.arm(handshakeTime)
 	err := c.read()
 	c.sw.leave(c)
-	c.sw.pipe.Publish()
+	c.publish()
 	c.drain(err, written)
 	c.endOnce.Do(func() { c.why = err })
 	if errors.Is(c.why, io.EOF) {
@@ -166,7 +173,7 @@ func (c *Channel) read() error {
 		return err
 	}
 	for {
-		raw, err := c.conn.ReadMessage()
+		raw, err := c.nextMessage()
 		if err != nil {
 			return err
 		}
@@ -176,9 +183,6 @@ func (c *Channel) read() error {
 		c.busy.Store(false)
 		if err != nil {
 			return err
-		}
-		if c.conn.Buffered() == 0 {
-			c.sw.pipe.Publish() // a burst shares this
 		}
 	}
 }
@@ -196,7 +200,7 @@ func (c *Channel) greet() error {
 	}
 	switch m := m.(type) {
 	case *openflow.Hello:
-		if _, err := openflow.Negotiate(openflow.NewHello(openflow.Version), m); err != nil {
+		if err := c.agree(m); err != nil {
 			c.refuse(xid, err)
 			return err
 		}
@@ -235,8 +239,9 @@ func (c *Channel) refuse(xid uint32, err error) {
 // handle decodes and dispatches one message. A message that cannot be obeyed is answered with an
 // ERROR that carries it; only a broken connection ends it.
 func (c *Channel) handle(raw []byte) error {
-	m, xid, err := openflow.Decode(raw)
-	if err == nil {
+	m, xid, err := c.decode(raw)
+	if err == nil && m != nil {
+		c.settle(m)
 		err = c.dispatch(m, xid, raw)
 	}
 	if err == nil {
@@ -258,12 +263,12 @@ func (c *Channel) handle(raw []byte) error {
 
 // reply sends an answer after publishing what it may speak of. It waits while the peer does not read.
 func (c *Channel) reply(xid uint32, m openflow.Message) error {
-	c.sw.pipe.Publish()
+	c.publish()
 	return c.send(xid, m)
 }
 
 func (c *Channel) send(xid uint32, m openflow.Message) error {
-	return c.out.reply(func(b []byte) []byte { return openflow.Append(b, xid, m) })
+	return c.out.reply(func(b []byte) []byte { return c.append(b, xid, m) })
 }
 
 // note remembers that the peer is alive.
@@ -315,7 +320,7 @@ func (c *Channel) check() {
 		c.end(errSilent)
 		return
 	}
-	c.out.notify(func(b []byte) []byte { return openflow.Append(b, 0, &openflow.EchoRequest{}) })
+	c.out.notify(func(b []byte) []byte { return c.append(b, 0, &openflow.EchoRequest{}) })
 	c.arm(probe)
 }
 

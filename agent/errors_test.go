@@ -255,7 +255,6 @@ func badMods() []refusal {
 		{openflow.ErrTableModFailed, openflow.TMFCBadConfig, "an undefined bit", &openflow.TableMod{TableID: 1, Config: 4}},
 
 		{openflow.ErrSwitchConfigFailed, openflow.SCFCBadFlags, "drop and reassemble at once", patched(&openflow.SetConfig{}, 9, 3)},
-		{openflow.ErrSwitchConfigFailed, openflow.SCFCBadFlags, "reassemble, which FEATURES_REPLY does not offer", patched(&openflow.SetConfig{}, 9, 2)},
 		{openflow.ErrSwitchConfigFailed, openflow.SCFCBadFlags, "an undefined flag", patched(&openflow.SetConfig{}, 9, 4)},
 
 		{openflow.ErrRoleRequestFailed, openflow.RRFCBadRole, "role 4", patched(&openflow.RoleRequest{}, 11, 4)},
@@ -462,14 +461,14 @@ func TestHelloFailed(t *testing.T) {
 	if _, err := conn.ReadMessage(); err != nil {
 		t.Fatal(err)
 	}
-	go far.Write([]byte{1, 0, 0, 8, 0, 0, 0x12, 0x34})
+	go far.Write([]byte{2, 0, 0, 8, 0, 0, 0x12, 0x34})
 	raw, err := conn.ReadMessage()
 	if err != nil {
 		t.Fatal(err)
 	}
 	m, xid, _ := openflow.Decode(raw)
 	e, ok := m.(*openflow.Error)
-	if !ok || xid != 0x1234 || e.CodeName() != "OFPHFC_INCOMPATIBLE" || !strings.Contains(string(e.Data), "OpenFlow 1.3") {
+	if !ok || xid != 0x1234 || e.CodeName() != "OFPHFC_INCOMPATIBLE" || !strings.Contains(string(e.Data), "OpenFlow 1.0, 1.3") {
 		t.Errorf("xid %x, %v", xid, m)
 	}
 	if _, err := conn.ReadMessage(); err == nil {

@@ -16,7 +16,8 @@ func (c *Channel) handleFeatures(xid uint32) error {
 	err := c.reply(xid, &openflow.FeaturesReply{
 		DatapathID: c.sw.dpid, NBuffers: uint32(len(c.sw.kept.places)), AuxiliaryID: c.auxID, NTables: uint8(c.sw.pipe.Features().Tables),
 		Capabilities: openflow.CapFlowStats | openflow.CapTableStats | openflow.CapPortStats | openflow.CapGroupStats |
-			openflow.CapQueueStats,
+			openflow.CapQueueStats | openflow.CapIPReasm,
+		Ports: c.sw.portDescs(),
 	})
 	switch {
 	case c.main != nil:
@@ -42,16 +43,12 @@ func (c *Channel) handleGetConfig(xid uint32) error {
 }
 
 // handleSetConfig takes miss_send_len, which is this controller's own, and the treatment of
-// fragments, which is the switch's. weir does not put fragments together: FEATURES_REPLY lacks
-// OFPC_IP_REASM, without which the flag is not allowed. A tool that sets a length wants packet-ins.
+// fragments, which is the switch's. A tool that sets a length wants packet-ins.
 func (c *Channel) handleSetConfig(m *openflow.SetConfig) error {
 	s := c.sw
-	if m.Flags != openflow.FragNormal && m.Flags != openflow.FragDrop {
-		return openflow.Errorf(openflow.ErrSwitchConfigFailed, openflow.SCFCBadFlags, "fragments: %s is not supported, only normal and drop", m.Flags)
-	}
 	s.mu.Lock()
 	s.fragments = m.Flags
-	s.pipe.DropFragments(m.Flags == openflow.FragDrop)
+	s.pipe.SetFragments(m.Flags)
 	s.mu.Unlock()
 	main := c.lead()
 	main.missLen.Store(uint32(m.MissSendLen))

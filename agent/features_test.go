@@ -13,6 +13,7 @@ import (
 	"github.com/google/gopacket/layers"
 
 	"github.com/weirswitch/weir/openflow"
+	"github.com/weirswitch/weir/ports"
 )
 
 // fragments are the pieces of an IPv4 and of an IPv6 packet, and a whole one of each, as gopacket
@@ -105,9 +106,15 @@ func TestOvsOfctlFragments(t *testing.T) {
 	pieces, _ := fragments(t)
 	b.send(1, pieces[1])
 	b.silent(2)
-	if out, err := o.try("set-frags", "br0", "reassemble"); err == nil || !strings.Contains(out, "reassemble") {
-		t.Errorf("set-frags reassemble: %v %s", err, out)
+	if out := o.run("show", "br0"); !strings.Contains(out, "IP_REASM") {
+		t.Error(out)
 	}
+	o.run("set-frags", "br0", "reassemble")
+	if out := o.run("get-frags", "br0"); strings.TrimSpace(out) != "reassemble" {
+		t.Errorf("get-frags: %s", out)
+	}
+	b.send(1, pieces[1])
+	b.silent(2)
 	o.run("set-frags", "br0", "normal")
 	b.send(1, pieces[1])
 	b.expect(pieces[1], 2)
@@ -148,5 +155,60 @@ func TestOvsOfctlReadsBuffers(t *testing.T) {
 	out, err := exec.Command("ovs-ofctl", "ofp-print", hex.EncodeToString(in.raw)).CombinedOutput()
 	if want := fmt.Sprintf("data_len=20 buffer=0x%08x", in.m.BufferID); err != nil || !strings.Contains(string(out), want) {
 		t.Errorf("%v %s, want %s", err, out, want)
+	}
+}
+
+// TestReassembledPacketIn: a controller is given the packet that the fragments make, and what it sends
+// back leaves by a link with a small MTU in fragments again.
+func TestReassembledPacketIn(t *testing.T) {
+	b := newBench(t, 1)
+	b.plug(2, PortConfig{Spec: ports.Spec{MTU: 1500, NoOffload: true}})
+	p := b.connect()
+	p.features()
+	p.send(&openflow.SetConfig{SwitchConfig: openflow.SwitchConfig{Flags: openflow.FragReasm, MissSendLen: openflow.ControllerNoBuffer}})
+	p.send(deleteAll())
+	p.send(add(1, inPort(1), controllerOutput(openflow.ControllerNoBuffer), openflow.Output(2)))
+	p.barrier()
+	var parts [][]byte
+	for i := range 4 { // of 800 bytes and a rest
+		data := make([]byte, 800)
+		flags := layers.IPv4MoreFragments
+		if i == 3 {
+			data, flags = data[:50], 0
+		}
+		for j := range data {
+			data[j] = byte(i + j)
+		}
+		buf := gopacket.NewSerializeBuffer()
+		err := gopacket.SerializeLayers(buf, gopacket.SerializeOptions{FixLengths: true, ComputeChecksums: true},
+			&layers.Ethernet{SrcMAC: net.HardwareAddr{2, 0, 0, 0, 0, 1}, DstMAC: net.HardwareAddr{2, 0, 0, 0, 0, 2}, EthernetType: layers.EthernetTypeIPv4},
+			&layers.IPv4{Version: 4, TTL: 9, Id: 77, Protocol: 253, Flags: flags, FragOffset: uint16(i * 100),
+				SrcIP: net.IP{10, 0, 0, 1}, DstIP: net.IP{10, 0, 0, 2}}, gopacket.Payload(data))
+		if err != nil {
+			t.Fatal(err)
+		}
+		parts = append(parts, append([]byte(nil), buf.Bytes()...))
+	}
+	for _, i := range []int{2, 0, 3, 1} {
+		b.send(1, parts[i])
+	}
+	for _, f := range parts { // in the order and the size of the originals
+		b.expect(f, 2)
+	}
+	in := expect[*openflow.PacketIn](p)
+	if want := 14 + 20 + 2450; len(in.m.Data) != want || int(in.m.TotalLen) != want {
+		t.Fatalf("a packet-in with %d bytes of %d, want %d", len(in.m.Data), in.m.TotalLen, want)
+	}
+	none[*openflow.PacketIn](p)
+	p.send(outOf(1, in.m.Data, openflow.Output(2)))
+	p.barrier()
+	for i, want := range []int{1480, 2450 - 1480} {
+		f, ok := b.ends[2].TryReceive()
+		if !ok || f.Len() != 14+20+want || f.Bytes()[14+5] != 77 {
+			t.Fatalf("fragment %d: %v", i, f)
+		}
+	}
+	if n := len(b.sw.Status().Drops); n != 0 {
+		t.Errorf("drops %v", b.sw.Status().Drops)
 	}
 }

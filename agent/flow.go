@@ -9,8 +9,8 @@ import (
 	"github.com/weirswitch/weir/openflow"
 )
 
-// handleFlowMod edits the draft tables. The change becomes visible when the connection's input runs
-// dry or anything is answered, so a burst shares one publication. A frame that is named by buffer_id
+// handleFlowMod edits the draft tables. The change becomes visible when the burst it belongs to ends or
+// anything is answered (burst.go). A frame that is named by buffer_id
 // then goes through the tables from the first one on (section 6.4).
 func (c *Channel) handleFlowMod(m *openflow.FlowMod) error {
 	s := c.sw
@@ -34,20 +34,17 @@ func (c *Channel) handleFlowMod(m *openflow.FlowMod) error {
 }
 
 func (c *Channel) flowMod(m *openflow.FlowMod) error {
-	s := c.sw
-	now := s.clock.Now()
-	removed, err := s.pipe.FlowMod(now, m)
+	removed, err := c.sw.pipe.FlowMod(c.sw.clock.Now(), m)
 	if len(removed) > 0 {
-		s.pipe.Publish() // an entry said to be gone serves no frame
-		s.flowsRemoved(c, now, removed)
+		c.removed(removed)
 	}
 	return err
 }
 
-// flowsRemoved sends FLOW_REMOVED for the entries that asked for it, once their going is published and
+// flowsRemoved sends FLOW_REMOVED for the entries that asked for it, when their going is published and
 // the batches have ended that may still have met them: only then are their counters the last ones. The
 // connection that caused it, if any, waits for that and for room; the others never make anybody wait.
-func (s *Switch) flowsRemoved(origin *Channel, now time.Duration, removed []flowtable.Removed) {
+func (s *Switch) flowsRemoved(origin *Channel, removed []flowtable.Removed) {
 	counted := false
 	for i := range removed {
 		r := &removed[i]
@@ -61,10 +58,11 @@ func (s *Switch) flowsRemoved(origin *Channel, now time.Duration, removed []flow
 				counted = true
 			}
 			if m == nil {
-				r.Last = r.Counters(now)
+				last := r.Counters(0)
+				r.Last.Packets, r.Last.Bytes = last.Packets, last.Bytes
 				m = flowRemoved(r)
 			}
-			fill := func(b []byte) []byte { return openflow.Append(b, 0, m) }
+			fill := func(b []byte) []byte { return c.append(b, 0, m) }
 			if c == origin {
 				c.out.reply(fill)
 			} else {
@@ -79,7 +77,7 @@ func flowRemoved(r *flowtable.Removed) *openflow.FlowRemoved {
 		Cookie: r.Cookie, Priority: r.Priority, Reason: r.Reason, TableID: r.Table,
 		DurationSec: uint32(r.Last.Duration / time.Second), DurationNsec: wholeMillis(r.Last.Duration),
 		IdleTimeout: r.IdleTimeout, HardTimeout: r.HardTimeout,
-		PacketCount: r.Last.Packets, ByteCount: r.Last.Bytes, Match: r.Match,
+		PacketCount: r.Last.Packets, ByteCount: r.Last.Bytes, Match: r.Match(),
 	}
 }
 
@@ -97,7 +95,8 @@ func flowStats(e *flowtable.Entry, now time.Duration) openflow.FlowStats {
 		TableID: e.Table, Priority: e.Priority, Cookie: e.Cookie, Flags: e.Flags,
 		DurationSec: uint32(n.Duration / time.Second), DurationNsec: wholeMillis(n.Duration),
 		IdleTimeout: e.IdleTimeout, HardTimeout: e.HardTimeout,
-		PacketCount: n.Packets, ByteCount: n.Bytes, Match: e.Match, Instructions: e.Instructions,
+		PacketCount: n.Packets, ByteCount: n.Bytes, Match: e.Match(), Instructions: e.Instructions(),
+		IdleAge: uint16(min(n.Idle/time.Second+1, 0xffff)),
 	}
 }
 

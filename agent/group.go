@@ -12,12 +12,9 @@ import (
 // handleGroupMod edits the draft (section 6.5). Like a FLOW_MOD it becomes visible when the
 // connection's input runs dry or anything is answered; a deleted group may take entries along.
 func (c *Channel) handleGroupMod(m *openflow.GroupMod) error {
-	s := c.sw
-	now := s.clock.Now()
-	removed, err := s.pipe.GroupMod(now, m)
+	removed, err := c.sw.pipe.GroupMod(c.sw.clock.Now(), m)
 	if len(removed) > 0 {
-		s.pipe.Publish() // an entry said to be gone serves no frame
-		s.flowsRemoved(c, now, removed)
+		c.removed(removed)
 	}
 	return err
 }

@@ -12,12 +12,9 @@ import (
 
 // handleMeterMod edits the draft, as handleFlowMod does. A deleted meter takes its entries along.
 func (c *Channel) handleMeterMod(m *openflow.MeterMod) error {
-	s := c.sw
-	now := s.clock.Now()
-	removed, err := s.pipe.MeterMod(now, m)
+	removed, err := c.sw.pipe.MeterMod(c.sw.clock.Now(), m)
 	if len(removed) > 0 {
-		s.pipe.Publish() // an entry said to be gone serves no frame
-		s.flowsRemoved(c, now, removed)
+		c.removed(removed)
 	}
 	return err
 }

@@ -9,15 +9,13 @@ import (
 
 // handleMultipart answers one request (section 7.3.5). The parts go out as they are made, so a dump
 // of a million entries needs no more memory than the connection's outbox.
-func (c *Channel) handleMultipart(m *openflow.MultipartRequest, xid uint32, size int) error {
-	m, err := c.parts.add(xid, m, size)
+func (c *Channel) handleMultipart(m *openflow.MultipartRequest, xid uint32, raw []byte) error {
+	m, err := c.parts.add(xid, m, len(raw))
 	if m == nil || err != nil {
 		return err
 	}
-	c.sw.pipe.Publish()
-	w := openflow.NewReplyWriter(m.Type, xid, nil, func(msg []byte) error {
-		return c.out.reply(func(b []byte) []byte { return append(b, msg...) })
-	})
+	c.publish()
+	w := c.replies(m.Type, xid, raw)
 	if err := c.sw.answer(m, w); err != nil {
 		return err
 	}
@@ -107,13 +105,13 @@ func (s *Switch) answerFlows(r *openflow.FlowStatsRequest, w *openflow.ReplyWrit
 
 // plain reports an entry that ovs-ofctl knows every word of.
 func plain(e *flowtable.Entry) bool {
-	for f := range e.Match.All() {
+	for f := range e.Match().All() {
 		switch f.ID {
 		case openflow.InPhyPort, openflow.IPv6ExtHdr, openflow.PBBISID, openflow.PBBUCA:
 			return false
 		}
 	}
-	for i := range e.Instructions.All() {
+	for i := range e.Instructions().All() {
 		if !plainActions(i.Actions) {
 			return false
 		}

@@ -135,7 +135,8 @@ func TestSmallAnswers(t *testing.T) {
 	b := newBench(t, 2, func(c *BridgeConfig, _ *Env) { c.DatapathDesc = "rack 7" })
 	p := b.connect()
 	if f := p.features(); f.DatapathID != 1 || f.NTables != 10 || f.NBuffers != 0 || f.AuxiliaryID != 0 ||
-		f.Capabilities != openflow.CapFlowStats|openflow.CapTableStats|openflow.CapPortStats|openflow.CapGroupStats|openflow.CapQueueStats {
+		f.Capabilities != openflow.CapFlowStats|openflow.CapTableStats|openflow.CapPortStats|openflow.CapGroupStats|
+			openflow.CapIPReasm|openflow.CapQueueStats {
 		t.Errorf("%v", f)
 	}
 	if d := p.ask(openflow.MultipartDesc)[0].(*openflow.Desc); d.Datapath != "rack 7" || d.Manufacturer == "" {
@@ -198,7 +199,7 @@ func TestRefusals(t *testing.T) {
 		{multipart(openflow.MultipartExperimenter, &openflow.ExperimenterRecord{Experimenter: 1}), openflow.ErrBadRequest, openflow.BRCBadExperimenter},
 		{multipart(openflow.MultipartFlow, &openflow.FlowStatsRequest{TableID: 99}), openflow.ErrBadRequest, openflow.BRCBadTableID},
 		{&openflow.MultipartRequest{Type: openflow.MultipartDesc, More: true}, openflow.ErrBadRequest, openflow.BRCMultipartBufferOverflow},
-		{&openflow.SetConfig{SwitchConfig: openflow.SwitchConfig{Flags: openflow.FragReasm}}, openflow.ErrSwitchConfigFailed, openflow.SCFCBadFlags},
+		{&openflow.SetConfig{SwitchConfig: openflow.SwitchConfig{Flags: 3}}, openflow.ErrSwitchConfigFailed, openflow.SCFCBadFlags},
 	} {
 		xid := p.send(c.m)
 		if e := expect[*openflow.Error](p); e.xid != xid || !errors.Is(e.m, &openflow.Error{Type: c.kind, Code: c.code}) {

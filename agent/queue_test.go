@@ -152,14 +152,15 @@ func TestQueueRatesInRealTime(t *testing.T) {
 	p.barrier()
 	ctx, cancel := context.WithTimeout(context.Background(), 1200*time.Millisecond)
 	defer cancel()
-	go func() { // 20 Mbit/s and more from each
+	go func() { // 20 Mbit/s from each, also when this goroutine comes late
+		begin, sent := time.Now(), 0
 		for tick := time.NewTicker(2 * time.Millisecond); ; <-tick.C {
 			if ctx.Err() != nil {
 				tick.Stop()
 				return
 			}
-			for src := byte(1); src <= 3; src++ {
-				for range 5 {
+			for due := int(time.Since(begin) / (400 * time.Microsecond)); sent <= due; sent++ {
+				for src := byte(1); src <= 3; src++ {
 					_ = b.ends[1].Inject(append(frame(9, src, ""), make([]byte, 940)...)) // a full pipe is what we want
 				}
 			}

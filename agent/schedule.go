@@ -48,12 +48,12 @@ type frameWriter interface {
 }
 
 const (
-	smallQueueIDs = 64                    // ids below are found by index
-	levelTime     = 20 * time.Millisecond // what a level can save up: more than a late timer loses
-	waitTime      = 200 * time.Millisecond
-	leastWaiting  = 32 << 10 // bytes that may wait in a queue: waitTime at its rate, within these
-	mostWaiting   = 4 << 20  // bounds; and always one frame, be it a super-frame
-	mostFrames    = 4096     // which may wait in a queue however small they are
+	smallQueueIDs = 64                     // ids below are found by index
+	levelTime     = 20 * time.Millisecond  // what a level can save up while nobody wants it
+	waitTime      = 200 * time.Millisecond // what frames may wait, and what a level saves up for those that do
+	leastWaiting  = 32 << 10               // bytes that may wait in a queue: waitTime at its rate, within these
+	mostWaiting   = 4 << 20                // bounds; and always one frame, be it a super-frame
+	mostFrames    = 4096                   // which may wait in a queue however small they are
 	soonest       = time.Millisecond
 	spareFrames   = 256
 	spareBytes    = 2048
@@ -85,10 +85,15 @@ type level struct {
 
 const bit = int64(time.Second)
 
-func (l *level) fill(d time.Duration) {
-	most := l.rate * int64(levelTime)
+// fill adds what a time has brought. While frames wait for the level, the processor that comes late must not take from
+// the rate: then all of waitTime counts.
+func (l *level) fill(d time.Duration, wanted bool) {
 	if l.rate == 0 {
 		return
+	}
+	most := l.rate * int64(levelTime)
+	if wanted {
+		most = max(most, min(l.rate, maxRate/10)*int64(waitTime)) // the numbers hold a tenth of maxRate for ten times levelTime
 	}
 	if int64(d) > (most-l.now)/l.rate {
 		l.now = most
@@ -203,11 +208,14 @@ func (s *scheduler) send(now time.Duration, frames []*packet.Frame, ids []uint32
 func (s *scheduler) advance(now time.Duration) {
 	if d := now - s.filled; d > 0 {
 		s.filled = now
-		s.link.fill(d)
+		backlog := false
 		for _, q := range s.queues {
-			q.min.fill(d)
-			q.max.fill(d)
+			waiting := q.bytes > 0
+			backlog = backlog || waiting
+			q.min.fill(d, waiting)
+			q.max.fill(d, waiting)
 		}
+		s.link.fill(d, backlog)
 	}
 	for s.link.open() {
 		q := s.next()

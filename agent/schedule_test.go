@@ -154,6 +154,38 @@ func TestBelowMaxRateNothingIsLost(t *testing.T) {
 	}
 }
 
+// lateClock is a clock of a busy machine: its timers fire only at whole multiples of a time.
+type lateClock struct {
+	*ManualClock
+	every time.Duration
+}
+
+func (c lateClock) AfterFunc(d time.Duration, f func()) Timer {
+	now := c.Now()
+	return c.ManualClock.AfterFunc((now+d+c.every-1)/c.every*c.every-now, f)
+}
+
+// TestLateProcessorTakesNothing: frames and timers come in turns of a tenth of a second, as on a machine that is busy with
+// something else, and the rates hold all the same.
+func TestLateProcessorTakesNothing(t *testing.T) {
+	const every = 100 * time.Millisecond
+	r := newSchedulerRig(0)
+	r.scheduler = newScheduler(lateClock{r.clock, every}, r.wire, &r.count, 10e6,
+		[]QueueConfig{{ID: 1, MinRate: 6e6}, {ID: 2}, {ID: 3, MaxRate: 1e6}}, nil)
+	const turns = 100
+	for range turns {
+		for q, mbit := range map[uint32]int{1: 9, 2: 9, 3: 2} {
+			r.offer(q, mbit*1e6/8/1000/10, 1000)
+		}
+		r.clock.Advance(every)
+	}
+	seconds := (turns * every).Seconds()
+	rate := func(q uint16) float64 { return float64(r.wire.bytes[q]) * 8 / seconds }
+	near(t, "queue 1", rate(1), 7.5e6, 0.05) // 6 and half of the 3 that the third leaves
+	near(t, "queue 2", rate(2), 1.5e6, 0.1)
+	near(t, "queue 3", rate(3), 1e6, 0.05)
+}
+
 // TestMinRateUnderContention: three queues and the rest all want the whole link.
 func TestMinRateUnderContention(t *testing.T) {
 	r := newSchedulerRig(10e6, QueueConfig{ID: 1, MinRate: 6e6}, QueueConfig{ID: 2, MinRate: 2e6}, QueueConfig{ID: 3})

@@ -284,7 +284,7 @@ func (s *Switch) Flows(table int) []FlowStatus {
 			Table: e.Table, Priority: e.Priority, Cookie: e.Cookie, Packets: st.PacketCount, Bytes: st.ByteCount,
 			Duration:    time.Duration(st.DurationSec)*time.Second + time.Duration(st.DurationNsec),
 			IdleTimeout: e.IdleTimeout, HardTimeout: e.HardTimeout, Flags: ofctl.FlowFlags(e.Flags),
-			Match: ofctl.Match(e.Match), Actions: ofctl.Instructions(e.Instructions), Text: ofctl.Flow(&st),
+			Match: ofctl.Match(e.Match()), Actions: ofctl.Instructions(e.Instructions()), Text: ofctl.Flow(&st),
 		})
 	}
 	return list

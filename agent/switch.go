@@ -263,7 +263,7 @@ var errClosing = errors.New("the bridge is closing")
 // expire runs the timeouts and arms itself again.
 func (s *Switch) expire() {
 	now := s.clock.Now()
-	s.flowsRemoved(nil, now, s.pipe.Expire(now))
+	s.flowsRemoved(nil, s.pipe.Expire(now))
 	s.kept.tick(now)
 	for _, l := range s.pipe.Loops() {
 		s.log.Part("fdb").Warnf("loop: %s in VLAN %d moved %d times between ports %d and %d; its flooding is damped. Break the loop or run spanning tree",

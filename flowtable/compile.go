@@ -48,19 +48,26 @@ func keyField(id openflow.FieldID) packet.Field {
 
 // compileMatch turns a checked match into key and mask. A frame without a readable transport header, such
 // as a later fragment, meets no entry that asks for a field of it (section 7.3.2).
-func compileMatch(m openflow.Match) (key packet.Key, mask packet.Mask) {
-	for f := range m.All() {
-		at := keyField(f.ID)
-		if at.InTransport() && !f.Mask.IsZero() {
+func compileMatch(m openflow.Match, key *packet.Key, mask *packet.Mask) {
+	*key, *mask = packet.Key{}, packet.Mask{}
+	for f := range m.Bits() {
+		field := keyField(f.ID)
+		if field.InTransport() && f.MaskHi|f.MaskLo != 0 {
 			key.Set(packet.HasL4, 0, 1)
 			mask.SetFull(packet.HasL4)
 		}
-		oldHi, oldLo := mask.Get(at)
-		keyHi, keyLo := key.Get(at)
-		mask.Set(at, oldHi|f.Mask.Hi(), oldLo|f.Mask.Lo())
-		key.Set(at, keyHi|f.Value.Hi()&f.Mask.Hi(), keyLo|f.Value.Lo()&f.Mask.Lo())
+		at := packet.Slots[field]
+		w := at.Word % packet.Words
+		if at.Bits == 128 {
+			mask[w], key[w] = mask[w]|f.MaskHi, key[w]|f.Hi&f.MaskHi
+			mask[w+1], key[w+1] = mask[w+1]|f.MaskLo, key[w+1]|f.Lo&f.MaskLo
+			continue
+		}
+		_, full := at.Full()
+		bits := f.MaskLo & full << at.Shift
+		mask[w] |= bits
+		key[w] |= f.Lo << at.Shift & bits
 	}
-	return key, mask
 }
 
 // opCode says what an op does to a frame or with it.
@@ -103,7 +110,9 @@ var opNames = [numOpCodes]string{"output", "in_port", "all", "flood", "normal", 
 type op struct {
 	code  opCode
 	field packet.Field
-	whole bool   // opSetField: all bits of the field
+	whole bool   // opSetField: all bits of the field; opPushVLAN: only onto a frame without a tag
+	proto uint8  // opSetField, opMove: the field is of this transport protocol alone; 0: of any, or no port
+	from  uint8  // opMove: the same of the field that is read
 	rank  uint16 // place in the action set's order; ops of equal rank replace each other there
 	n     uint16
 	port  uint32
@@ -120,10 +129,11 @@ func (o op) String() string {
 // Program is a compiled list of instructions or actions: what a frame that meets an entry
 // undergoes. Immutable.
 type Program struct {
-	apply    []op     // in their order
-	write    []op     // into the action set, in its order (ascending rank)
-	groups   []uint32 // that the actions name, each once
-	clear    bool     // empty the action set before write
+	source   openflow.Instructions // of an entry: as they were sent
+	apply    []op                  // in their order
+	write    []op                  // into the action set, in its order (ascending rank)
+	groups   []uint32              // that the actions name, each once
+	clear    bool                  // empty the action set before write
 	next     int16
 	meter    int32  // slot of the meter that comes first; 0: none
 	metadata uint64 // written under metaMask
@@ -172,8 +182,8 @@ const (
 // maxSet bounds an action set: one op of each kind, one set_field a field.
 const maxSet = 24 + int(packet.NumFields)
 
-// compileInstructions makes the program of an entry of a table, whose match it must agree with.
-func (p *Pipeline) compileInstructions(table uint8, m openflow.Match, list openflow.Instructions) (*Program, error) {
+// compileInstructions makes the program of an entry of a table, whose match the judge knows.
+func (p *Pipeline) compileInstructions(table uint8, judge judge, list openflow.Instructions) (*Program, error) {
 	prog := &Program{next: noTable}
 	var apply, write openflow.Actions
 	for in := range list.All() {
@@ -201,7 +211,6 @@ func (p *Pipeline) compileInstructions(table uint8, m openflow.Match, list openf
 			return nil, openflow.Errorf(openflow.ErrBadInstruction, openflow.BICUnsupInst, "instruction %s", in.Type)
 		}
 	}
-	judge := newJudge(m)
 	var err error
 	if prog.apply, err = compileList(apply, &judge); err != nil {
 		return nil, err
@@ -315,7 +324,7 @@ var simpleOps = map[openflow.ActionType]op{
 
 func compileAction(a *openflow.Action, packetOut bool) (op, error) {
 	if o, ok := simpleOps[a.Type]; ok {
-		o.n = a.EtherType
+		o.n, o.whole = a.EtherType, a.IfUntagged
 		if a.Type == openflow.ActionSetMPLSTTL || a.Type == openflow.ActionSetNwTTL {
 			o.n = uint16(a.TTL)
 		}
@@ -329,15 +338,16 @@ func compileAction(a *openflow.Action, packetOut bool) (op, error) {
 	case openflow.ActionSetQueue:
 		return op{code: opSetQueue, rank: rankQueue, port: a.Queue}, nil
 	case openflow.ActionSetField, openflow.NXLoadMasked:
-		return fieldOp(keyField(a.Field.ID), a.Field.Value, a.Field.Mask), nil
+		return fieldOp(a.Field.ID, a.Field.Value, a.Field.Mask), nil
 	case openflow.NXLoad:
 		v, m := openflow.ValueOf(a.Load), shiftedOnes(0, a.Dst.Bits)
-		return fieldOp(keyField(a.Dst.ID), shiftLeft(v, a.Dst.Offset), shiftLeft(m, a.Dst.Offset)), nil
+		return fieldOp(a.Dst.ID, shiftLeft(v, a.Dst.Offset), shiftLeft(m, a.Dst.Offset)), nil
 	case openflow.NXMove:
 		if a.Src.ID == openflow.ActsetOutput { // a remembered path does not keep it up to date
 			return op{}, openflow.Errorf(openflow.ErrBadAction, openflow.BACBadArgument, "%s can be matched, not copied", a.Src.ID)
 		}
 		return op{code: opMove, field: keyField(a.Dst.ID), port: uint32(keyField(a.Src.ID)), n: a.Src.Bits,
+			proto: portsOf(a.Dst.ID), from: portsOf(a.Src.ID),
 			hi: uint64(a.Src.Offset), lo: uint64(a.Dst.Offset)}, nil
 	case openflow.NXPopQueue:
 		return op{code: opPopQueue}, nil
@@ -372,14 +382,39 @@ func compileOutput(a *openflow.Action, packetOut bool) (op, error) {
 }
 
 // fieldOp is the op that sets the bits of mask in a field.
-func fieldOp(fl packet.Field, value, mask openflow.Value) op {
+func fieldOp(id openflow.FieldID, value, mask openflow.Value) op {
+	fl := keyField(id)
 	fullHi, fullLo := packet.Slots[fl].Full()
-	o := op{code: opSetField, field: fl, rank: rankSet | uint16(fl), hi: value.Hi(), lo: value.Lo()}
+	o := op{code: opSetField, field: fl, proto: portsOf(id), rank: rankSet | uint16(fl), hi: value.Hi(), lo: value.Lo()}
+	if o.proto == protoUDP || o.proto == protoSCTP { // in an action set beside the ports of TCP
+		o.rank = rankSet | (0xe0 + uint16(id-openflow.UDPSrc))
+	}
 	if o.whole = mask.Hi() == fullHi && mask.Lo() == fullLo; !o.whole {
 		o.mask = &[2]uint64{mask.Hi(), mask.Lo()}
 		o.rank = 0 // a load under a mask is not an action of the action set
 	}
 	return o
+}
+
+// The protocols whose ports share their place in the key.
+const (
+	protoTCP  = 6
+	protoUDP  = 17
+	protoSCTP = 132
+)
+
+// portsOf is the protocol whose port or flags a field is, 0 for every other field. Where nobody judges actions, in
+// a bucket or a PACKET_OUT, they may meet a frame of another protocol, and must leave it alone.
+func portsOf(id openflow.FieldID) uint8 {
+	switch id {
+	case openflow.TCPSrc, openflow.TCPDst, openflow.TCPFlags:
+		return protoTCP
+	case openflow.UDPSrc, openflow.UDPDst:
+		return protoUDP
+	case openflow.SCTPSrc, openflow.SCTPDst:
+		return protoSCTP
+	}
+	return 0
 }
 
 // shiftedOnes is n ones above offset zeros; shiftLeft moves a value of up to 128 bits.

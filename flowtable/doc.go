@@ -14,6 +14,7 @@
 //	                      resubmit.go        Nicira's resubmit: a further lookup among the ops
 //	                      execute.go         ops on the frame; each output calls Sink.Output
 //	                      bucket.go          a frame meets a group; spread.go is the hash of select
+//	                      reassemble.go      fragments wait for the rest of their packet
 //	                      police.go          the meter of an entry, before its actions
 //	                      normal.go          what output:NORMAL means: VLANs and flooding;
 //	                                         mac.go and fdb.go hold the MAC table

@@ -87,7 +87,9 @@ func (pr *Processor) change(f *packet.Frame, o *op) (*packet.Frame, bool) {
 func (pr *Processor) reshape(f *packet.Frame, o *op) {
 	switch o.code {
 	case opPushVLAN:
-		f.PushVLAN(o.n)
+		if !o.whole || f.Layout.VLANs == 0 {
+			f.PushVLAN(o.n)
+		}
 	case opPopVLAN:
 		f.PopVLAN()
 		pr.revealed = pr.revealed || f.Layout.VLANs > 0
@@ -109,6 +111,9 @@ func isPipelineField(fl packet.Field) bool { return packet.Slots[fl].Word >= pac
 // setField writes a field, whole or under a mask. Fields that say what the following bytes mean
 // bring other bytes to light.
 func (pr *Processor) setField(f *packet.Frame, o *op) {
+	if !carries(f, o.proto) {
+		return
+	}
 	hi, lo := o.hi, o.lo
 	if !o.whole {
 		oldHi, oldLo := f.Key.Get(o.field)
@@ -121,6 +126,15 @@ func (pr *Processor) setField(f *packet.Frame, o *op) {
 	}
 }
 
+// carries reports whether the frame has a header of a transport protocol; 0 asks for none.
+func carries(f *packet.Frame, proto uint8) bool {
+	if proto == 0 {
+		return true
+	}
+	_, p := f.Key.Get(packet.IPProto)
+	return uint8(p) == proto
+}
+
 func reveals(fl packet.Field) bool {
 	switch fl {
 	case packet.EthType, packet.IPProto, packet.MPLSBOS, packet.ICMPv6Type, packet.ICMPv6Code, packet.NDTarget, packet.NDSLL, packet.NDTLL:
@@ -131,6 +145,9 @@ func reveals(fl packet.Field) bool {
 
 // move copies bits between fields: o.n bits from bit o.hi of field o.port to bit o.lo of o.field.
 func (pr *Processor) move(f *packet.Frame, o *op) {
+	if !carries(f, o.proto) || !carries(f, o.from) {
+		return
+	}
 	hi, lo := f.Key.Get(packet.Field(o.port))
 	hi, lo = shift128(hi, lo, -int(o.hi))
 	ones := shiftedOnes(uint16(o.lo), o.n)
@@ -198,16 +215,16 @@ func (pr *Processor) outputTable(f *packet.Frame) {
 		return
 	}
 	c.Parse()
-	if pr.snap.noFrag && isFragment(c) {
-		pr.drops[DropFragment]++
-		return
-	}
 	queue := pr.queue
 	var written []op // by a resubmit before
 	if pr.set.n > 0 {
 		written = slices.Clone(pr.set.list())
 	}
-	pr.walkWhole(c, nil, 0)
+	if pr.snap.frags != openflow.FragNormal && isFragment(c) {
+		pr.fragment(c)
+	} else {
+		pr.walkWhole(c, nil, 0)
+	}
 	pr.at, pr.queue = nil, queue
 	pr.set.n = copy(pr.set.ops[:], written)
 }

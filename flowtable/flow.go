@@ -3,6 +3,7 @@
 package flowtable
 
 import (
+	"cmp"
 	"sync/atomic"
 	"time"
 
@@ -13,23 +14,37 @@ import (
 
 // Entry is a flow entry: what was installed, exactly as it was sent, and its compiled form. It does
 // not change, but for its counters; a modification makes a new Entry that shares them.
+//
+// Tables of a million entries exist, so all of an entry is one piece of memory but for the match as it
+// was sent: 176 bytes, and no pointer that the garbage collector could be spared.
 type Entry struct {
-	Table        uint8
-	Priority     uint16
-	Flags        openflow.FlowModFlags
-	IdleTimeout  uint16 // seconds
-	HardTimeout  uint16 // seconds
-	Cookie       uint64
-	Match        openflow.Match
-	Instructions openflow.Instructions
-	Created      time.Duration // when the ADD came, on the switch's clock
-
+	rule  classifier.Rule[*Entry]
+	own   entryStats  // in use unless the entry took over another's counters
+	stats *entryStats // own, or the own of an entry that this one replaced
 	prog  *Program
-	stats *entryStats
-	rule  *classifier.Rule[*Entry]
-	seq   uint64 // order of insertion; a replacement takes its predecessor's
-	place int32  // in the agenda; guarded by Pipeline.mu
-	miss  bool   // the table-miss entry: priority 0, no match field (section 5.4)
+	match string // the OXM bytes
+
+	Cookie      uint64
+	Created     time.Duration // when the ADD came, on the switch's clock
+	place       int32         // in the agenda; guarded by Pipeline.mu
+	IdleTimeout uint16        // seconds
+	HardTimeout uint16        // seconds
+	Flags       openflow.FlowModFlags
+	Priority    uint16
+	Table       uint8
+	miss        bool // the table-miss entry: priority 0, no match field (section 5.4)
+}
+
+// Match is the match as it was sent.
+func (e *Entry) Match() openflow.Match { return openflow.UnpackMatch(e.match) }
+
+// Instructions are the instructions as they were sent.
+func (e *Entry) Instructions() openflow.Instructions { return e.prog.source }
+
+// before is the order of dumps: table, priority downwards, and insertion; a replacement has its
+// predecessor's place.
+func (e *Entry) before(o *Entry) int {
+	return cmp.Or(cmp.Compare(e.Table, o.Table), cmp.Compare(o.Priority, e.Priority), cmp.Compare(e.rule.Order(), o.rule.Order()))
 }
 
 // entryStats are an entry's counters. Processors add to them once a batch.
@@ -73,7 +88,7 @@ func (p *Pipeline) FlowMod(now time.Duration, m *openflow.FlowMod) ([]Removed, e
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !p.hasTable(m.TableID) && !(m.TableID == openflow.TableAll && isDelete(m.Command)) {
+	if !p.hasTable(m.TableID) && !(m.TableID == openflow.TableAll && mayMeanAll(m)) {
 		return nil, openflow.Errorf(openflow.ErrFlowModFailed, openflow.FMFCBadTableID,
 			"there is no table %d; %s, or 255 in a delete", m.TableID, p.tablesText())
 	}
@@ -81,7 +96,7 @@ func (p *Pipeline) FlowMod(now time.Duration, m *openflow.FlowMod) ([]Removed, e
 	case openflow.FlowAdd:
 		return nil, p.add(now, m)
 	case openflow.FlowModify, openflow.FlowModifyStrict:
-		return nil, p.modify(m)
+		return nil, p.modify(now, m)
 	}
 	return p.delete(now, m), nil
 }
@@ -100,13 +115,12 @@ func (p *Pipeline) checkFlowMod(m *openflow.FlowMod) error {
 	case m.Flags&^all != 0:
 		return fail(openflow.FMFCBadFlags, "flags 0x%x are not defined", uint16(m.Flags&^all))
 	}
-	if err := m.Match.Check(); err != nil {
-		return err
-	}
-	if isDelete(m.Command) {
-		return nil // "the instructions field is ignored"
-	}
-	return m.Instructions.Check()
+	return m.Check()
+}
+
+// mayMeanAll reports a command that table 255 may stand in.
+func mayMeanAll(m *openflow.FlowMod) bool {
+	return isDelete(m.Command) || m.Loose != nil && m.Command != openflow.FlowAdd
 }
 
 func isDelete(c openflow.FlowModCommand) bool {
@@ -116,103 +130,177 @@ func isDelete(c openflow.FlowModCommand) bool {
 // add inserts an entry, or replaces the one with the same match and priority: that one's counters
 // pass on unless RESET_COUNTS says no, its duration does not, and nobody is told that it went.
 func (p *Pipeline) add(now time.Duration, m *openflow.FlowMod) error {
-	prog, instructions, err := p.program(m.TableID, m.Match, m.Instructions)
+	prog, err := p.program(m.TableID, m)
 	if err != nil {
 		return err
 	}
 	t := &p.tables[m.TableID]
-	key, mask := compileMatch(m.Match)
+	var key packet.Key
+	var mask packet.Mask
+	compileMatch(m.Match, &key, &mask)
 	if m.Flags&openflow.FlowCheckOverlap != 0 {
 		if r := t.rules.Overlaps(&key, &mask, m.Priority); r != nil {
 			return openflow.Errorf(openflow.ErrFlowModFailed, openflow.FMFCOverlap,
-				"a frame could match this and %s, both of priority %d in table %d", r.Value.Match, m.Priority, m.TableID)
+				"a frame could match this and %s, both of priority %d in table %d", r.Value.Match(), m.Priority, m.TableID)
 		}
 	}
-	old := t.rules.Find(&key, &mask, m.Priority)
-	if old == nil && t.rules.Len() >= t.max {
+	at := t.rules.Locate(&key, &mask, m.Priority)
+	if at.Rule == nil && t.rules.Len() >= t.max {
 		return openflow.Errorf(openflow.ErrFlowModFailed, openflow.FMFCTableFull, "table %d holds its %d entries", m.TableID, t.max)
 	}
 	e := &Entry{
 		Table: m.TableID, Priority: m.Priority, Flags: m.Flags, IdleTimeout: m.IdleTimeout, HardTimeout: m.HardTimeout,
-		Cookie: m.Cookie, Match: m.Match.Clone(), Instructions: instructions, Created: now,
-		prog: prog, stats: new(entryStats), miss: m.Priority == 0 && m.Match.IsEmpty(),
+		Cookie: m.Cookie, match: m.Match.Pack(), Created: now,
+		prog: prog, miss: m.Priority == 0 && m.Match.IsEmpty(),
 	}
-	p.seq++
-	e.seq = p.seq
-	if old != nil {
-		e.seq = old.Value.seq
-		if m.Flags&openflow.FlowResetCounts == 0 {
-			e.stats = old.Value.stats
-		}
-		p.agenda.drop(old.Value)
+	e.stats = &e.own
+	if at.Rule != nil && m.Flags&openflow.FlowResetCounts == 0 {
+		e.stats = at.Rule.Value.stats
 	}
 	e.stats.used.Store(int64(now))
-	p.insert(t, e, &key, &mask)
-	p.schedule(e)
+	p.insert(t, e, at, &key, &mask)
 	return nil
 }
 
-// insert puts e into a draft table, in the place of one with the same match and priority.
-func (p *Pipeline) insert(t *table, e *Entry, key *packet.Key, mask *packet.Mask) {
-	e.rule = classifier.NewRule(key, mask, e.Priority, e)
+// insert puts e into the spot of a draft table that is its, in the place of the entry there.
+func (p *Pipeline) insert(t *table, e *Entry, at classifier.Spot[*Entry], key *packet.Key, mask *packet.Mask) {
 	p.refer(e.prog, 1)
-	if old := t.rules.Insert(e.rule); old != nil {
-		p.refer(old.Value.prog, -1)
-		p.meters.leave(old.Value)
+	if at.Rule != nil {
+		old := at.Rule.Value
+		p.refer(old.prog, -1)
+		p.meters.leave(old)
+		p.agenda.drop(old)
 	}
+	e.rule.Value = e
+	t.noteCookie(e.Cookie)
+	t.rules.Put(at, &e.rule, key, mask, e.Priority)
 	p.meters.join(e)
 	t.reads.Or(mask)
 	if e.prog.next != noTable {
 		t.shape = e.prog.dependencies(&t.reads) || t.shape
 	}
 	p.touch(t)
+	p.schedule(e)
 }
 
 // modify gives the selected entries other instructions; cookie, timeouts, flags, duration and,
 // without RESET_COUNTS, counters stay. Selecting none is no error and adds none. The entries'
-// matches are at least as specific as the request's, so what fits the one fits all.
-func (p *Pipeline) modify(m *openflow.FlowMod) error {
-	prog, instructions, err := p.program(m.TableID, m.Match, m.Instructions)
-	if err != nil {
-		return err
-	}
-	t := &p.tables[m.TableID]
-	var found []*Entry
-	for e := range p.selected(t, m) {
-		found = append(found, e)
-	}
-	for _, e := range found {
-		p.agenda.drop(e)
-		n := *e
-		n.Instructions, n.prog = instructions, prog
-		if m.Flags&openflow.FlowResetCounts != 0 {
-			n.stats = new(entryStats)
-			n.stats.used.Store(e.stats.used.Load())
+// matches are at least as specific as the request's, so what fits the one fits all. A loose modify
+// changes cookies, too, may mean all tables, and adds an entry if it has found none.
+func (p *Pipeline) modify(now time.Duration, m *openflow.FlowMod) error {
+	tables := p.tables
+	if m.TableID != openflow.TableAll {
+		tables = tables[m.TableID : m.TableID+1]
+		if _, err := p.program(m.TableID, m); err != nil {
+			return err // whether or not there is an entry to give it to
 		}
-		key, mask := e.rule.Key(), e.rule.Mask()
-		p.insert(t, &n, &key, &mask)
-		p.schedule(&n)
+	}
+	for i := range tables {
+		if tables[i].rules.Len() > 0 {
+			p.found = selected(&tables[i], m, p.found)
+		}
+	}
+	defer p.forgetFound()
+	if m.Loose != nil && len(p.found) == 0 {
+		return p.addInstead(now, m)
+	}
+	return p.replaceFound(m)
+}
+
+// replaceFound gives the found entries, which lie table by table, the instructions of m. All of it is
+// compiled before the first changes: what a later table refuses leaves the earlier ones alone.
+func (p *Pipeline) replaceFound(m *openflow.FlowMod) error {
+	for i, e := range p.found {
+		if i == 0 || e.Table != p.found[i-1].Table {
+			if _, err := p.program(e.Table, m); err != nil {
+				return err
+			}
+		}
+	}
+	var prog *Program
+	for i, e := range p.found {
+		if i == 0 || e.Table != p.found[i-1].Table {
+			prog, _ = p.program(e.Table, m)
+		}
+		p.replace(e, m, prog)
 	}
 	return nil
 }
 
-// selected are the entries of a table that a modify or delete means, before out_port and out_group.
-func (p *Pipeline) selected(t *table, m *openflow.FlowMod) func(yield func(*Entry) bool) {
-	key, mask := compileMatch(m.Match)
-	strict := m.Command == openflow.FlowModifyStrict || m.Command == openflow.FlowDeleteStrict
-	return func(yield func(*Entry) bool) {
-		if strict {
-			if r := t.rules.Find(&key, &mask, m.Priority); r != nil && cookieMeets(r.Value, m.Cookie, m.CookieMask) {
-				yield(r.Value)
-			}
-			return
+// addInstead is what a loose modify does that has found no entry. One that compares cookies, or would
+// keep them, has meant entries that are there.
+func (p *Pipeline) addInstead(now time.Duration, m *openflow.FlowMod) error {
+	if m.CookieMask != 0 || m.Loose.NewCookie == ^uint64(0) {
+		return nil
+	}
+	a := *m
+	a.Cookie = m.Loose.NewCookie
+	if a.TableID == openflow.TableAll {
+		a.TableID = 0
+	}
+	return p.add(now, &a)
+}
+
+// replace puts e, with other instructions, in its own place.
+func (p *Pipeline) replace(e *Entry, m *openflow.FlowMod, prog *Program) {
+	t := &p.tables[e.Table]
+	n := &Entry{
+		Table: e.Table, Priority: e.Priority, Flags: e.Flags, IdleTimeout: e.IdleTimeout, HardTimeout: e.HardTimeout,
+		Cookie: e.Cookie, match: e.match, Created: e.Created, prog: prog, stats: e.stats, miss: e.miss,
+	}
+	if m.Loose != nil && m.Loose.NewCookie != ^uint64(0) {
+		n.Cookie = m.Loose.NewCookie
+	}
+	if m.Flags&openflow.FlowResetCounts != 0 {
+		n.stats = &n.own
+		n.stats.used.Store(e.stats.used.Load())
+	}
+	key, mask := e.rule.Key(), e.rule.Mask()
+	p.insert(t, n, t.rules.Locate(&key, &mask, e.Priority), &key, &mask)
+}
+
+// forgetFound lets go of the entries that a command meant; of the list, too, when it is long.
+func (p *Pipeline) forgetFound() {
+	clear(p.found)
+	if p.found = p.found[:0]; cap(p.found) > 1024 {
+		p.found = nil
+	}
+}
+
+// selected appends the entries of a table that a modify or delete means, before out_port and out_group.
+func selected(t *table, m *openflow.FlowMod, list []*Entry) []*Entry {
+	var key packet.Key
+	var mask packet.Mask
+	compileMatch(m.Match, &key, &mask)
+	if m.Command == openflow.FlowModifyStrict || m.Command == openflow.FlowDeleteStrict {
+		if r := t.rules.Find(&key, &mask, m.Priority); r != nil && cookieMeets(r.Value, m.Cookie, m.CookieMask) {
+			list = append(list, r.Value)
 		}
-		for r := range t.rules.Within(&key, &mask) {
-			if cookieMeets(r.Value, m.Cookie, m.CookieMask) && !yield(r.Value) {
-				return
-			}
+		return list
+	}
+	if t.noCookie(m.Cookie, m.CookieMask) {
+		return list
+	}
+	for r := range t.rules.Within(&key, &mask) {
+		if cookieMeets(r.Value, m.Cookie, m.CookieMask) {
+			list = append(list, r.Value)
 		}
 	}
+	return list
+}
+
+// noCookie reports that no entry's cookie can be equal to cookie in the bits of mask.
+func (t *table) noCookie(cookie, mask uint64) bool {
+	return t.rules.Len() == 0 || (t.everyCookie&^cookie|cookie&^t.anyCookie)&mask != 0
+}
+
+// noteCookie enters the cookie of a new entry into what noCookie asks.
+func (t *table) noteCookie(cookie uint64) {
+	if t.rules.Len() == 0 {
+		t.everyCookie, t.anyCookie = cookie, cookie
+	}
+	t.everyCookie &= cookie
+	t.anyCookie |= cookie
 }
 
 func cookieMeets(e *Entry, cookie, mask uint64) bool { return (e.Cookie^cookie)&mask == 0 }
@@ -223,21 +311,18 @@ func (p *Pipeline) delete(now time.Duration, m *openflow.FlowMod) []Removed {
 		tables = tables[m.TableID : m.TableID+1]
 	}
 	var gone []Removed
-	var found []*Entry
 	for i := range tables {
 		t := &tables[i]
 		if t.rules.Len() == 0 {
 			continue
 		}
-		found = found[:0]
-		for e := range p.selected(t, m) {
+		p.found = selected(t, m, p.found)
+		for _, e := range p.found {
 			if e.sendsTo(m.OutPort, m.OutGroup) {
-				found = append(found, e)
+				gone = p.remove(gone, now, e, openflow.RemovedDelete)
 			}
 		}
-		for _, e := range found {
-			gone = p.remove(gone, now, e, openflow.RemovedDelete)
-		}
+		p.forgetFound()
 	}
 	return gone
 }
@@ -246,7 +331,7 @@ func (p *Pipeline) delete(now time.Duration, m *openflow.FlowMod) []Removed {
 // Requires p.mu.
 func (p *Pipeline) remove(gone []Removed, now time.Duration, e *Entry, why openflow.FlowRemovedReason) []Removed {
 	t := &p.tables[e.Table]
-	t.rules.Delete(e.rule)
+	t.rules.Delete(&e.rule)
 	p.refer(e.prog, -1)
 	p.meters.leave(e)
 	p.agenda.drop(e)
@@ -264,7 +349,7 @@ func (e *Entry) sendsTo(port openflow.PortNo, group uint32) bool {
 	if toPort && toGroup {
 		return true
 	}
-	for in := range e.Instructions.All() {
+	for in := range e.Instructions().All() {
 		for a := range in.Actions.All() {
 			toPort = toPort || a.Type == openflow.ActionOutput && a.Port == port
 			toGroup = toGroup || a.Type == openflow.ActionGroup && a.Group == group

@@ -283,11 +283,11 @@ func TestReadBack(t *testing.T) {
 	if err != nil || len(list) != 4 {
 		t.Fatal(list, err)
 	}
-	if list[0].Table != 0 || list[1].Match.String() != inPort(2).String() || list[2].Match.String() != inPort(1).String() {
-		t.Errorf("order: %v %v %v %v", list[0].Match, list[1].Match, list[2].Match, list[3].Match)
+	if list[0].Table != 0 || list[1].Match().String() != inPort(2).String() || list[2].Match().String() != inPort(1).String() {
+		t.Errorf("order: %v %v %v %v", list[0].Match(), list[1].Match(), list[2].Match(), list[3].Match())
 	}
-	if e := list[3]; string(e.Match.Bytes()) != string(m.Bytes()) || !e.Instructions.Equal(buf) {
-		t.Errorf("read back %v %v", e.Match, e.Instructions)
+	if e := list[3]; string(e.Match().Bytes()) != string(m.Bytes()) || !e.Instructions().Equal(buf) {
+		t.Errorf("read back %v %v", e.Match(), e.Instructions())
 	}
 	f := AllFlows()
 	f.Match = inPort(1)

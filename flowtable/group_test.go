@@ -249,6 +249,20 @@ func TestBucketsDoNotLeak(t *testing.T) {
 }
 
 // TestGroupReasons: what a bucket of the table-miss entry's group sends up is no table miss.
+// A bucket's set_field of one protocol's port wrote the port of another protocol: nobody judges buckets by a match.
+func TestBucketSetsPortsOfItsProtocolAlone(t *testing.T) {
+	eachPath(t, func(t *testing.T, c Config) {
+		r := newRig(t, c, upPorts(3))
+		r.group(1, typeAll, bucketOf(openflow.SetField(openflow.TCPSrc, 7), openflow.SetField(openflow.UDPSrc, 8), openflow.SetField(openflow.SCTPSrc, 9), openflow.Output(2)))
+		r.flow(0, 1, inPort(1), openflow.ApplyActions(openflow.Group(1)))
+		to := ethernet{dst: "2", src: "1"}
+		want := []string{outputEvent(2, 0, udpFrame(to, 64, 8, 20))}
+		if got := r.send(1, udpFrame(to, 64, 10, 20)); !slices.Equal(got, want) {
+			t.Errorf("got %q\nwant %q", got, want)
+		}
+	})
+}
+
 func TestGroupReasons(t *testing.T) {
 	r := newRig(t, Config{}, upPorts(2))
 	r.group(1, typeIndirect, bucketOf(openflow.Action{Type: openflow.ActionOutput, Port: openflow.PortController, MaxLen: 99}))

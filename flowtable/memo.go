@@ -4,6 +4,7 @@ package flowtable
 
 import (
 	"hash/maphash"
+	"iter"
 
 	"github.com/weirswitch/weir/openflow"
 )
@@ -17,33 +18,60 @@ type memo struct {
 }
 
 type remembered struct {
-	table uint8
-	list  openflow.Instructions // own memory
-	prog  *Program              // without write_actions; nil: free
+	table  uint8
+	judged bool     // some action of apply_actions may not fit a match
+	prog   *Program // without write_actions; nil: free
 }
 
-// program compiles the instructions of an entry, or finds them compiled. It returns a copy of the
-// list that may be kept. Whether the actions fit the match is judged every time. Requires p.mu.
-func (p *Pipeline) program(table uint8, m openflow.Match, list openflow.Instructions) (*Program, openflow.Instructions, error) {
+// program compiles the instructions of a FLOW_MOD for a table, or finds them compiled. Whether the actions
+// fit the match is judged every time. Requires p.mu.
+func (p *Pipeline) program(table uint8, m *openflow.FlowMod) (*Program, error) {
+	list := m.Instructions
 	slot := &p.memo.slots[maphash.Bytes(p.memo.seed, list.Bytes())%uint64(len(p.memo.slots))]
-	if slot.prog != nil && slot.table == table && slot.list.Equal(list) {
-		j := newJudge(m)
-		if in, ok := list.Get(openflow.InstructionApplyActions); ok {
-			for a := range in.Actions.All() {
-				if err := j.see(&a); err != nil {
-					return nil, list, err
-				}
-			}
+	if slot.prog != nil && slot.table == table && slot.prog.source.Equal(list) {
+		if slot.judged {
+			return slot.prog, judgeApplied(m)
 		}
-		return slot.prog, slot.list, nil
+		return slot.prog, nil
 	}
-	prog, err := p.compileInstructions(table, m, list)
+	return p.compileAnew(slot, table, m)
+}
+
+// judgeApplied reports an action of apply_actions that does not fit the match.
+func judgeApplied(m *openflow.FlowMod) error {
+	j := judgeOf(m)
+	for a := range applied(m.Instructions) {
+		if err := j.see(&a); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// compileAnew is program for what is not remembered yet.
+func (p *Pipeline) compileAnew(slot *remembered, table uint8, m *openflow.FlowMod) (*Program, error) {
+	list := m.Instructions
+	prog, err := p.compileInstructions(table, judgeOf(m), list)
 	if err != nil {
-		return nil, list, err
+		return nil, err
 	}
-	list = list.Clone()
-	if len(prog.write) == 0 { // an action set is judged in its own order, which takes compiling
-		*slot = remembered{table, list, prog}
+	if prog.source = list.Clone(); len(prog.write) > 0 {
+		return prog, nil // an action set is judged in its own order, which takes compiling
 	}
-	return prog, list, nil
+	*slot = remembered{table: table, prog: prog}
+	for a := range applied(list) {
+		slot.judged = slot.judged || !sendsOnly(a.Type)
+	}
+	return prog, nil
+}
+
+// applied are the actions of a list's apply_actions.
+func applied(list openflow.Instructions) iter.Seq[openflow.Action] {
+	in, _ := list.Get(openflow.InstructionApplyActions)
+	return in.Actions.All()
+}
+
+// sendsOnly marks actions that no judge has a word on.
+func sendsOnly(t openflow.ActionType) bool {
+	return t == openflow.ActionOutput || t == openflow.ActionGroup || t == openflow.ActionSetQueue
 }

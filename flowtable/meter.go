@@ -182,9 +182,7 @@ func (p *Pipeline) deleteMeters(now time.Duration, id uint32) []Removed {
 	}
 	p.dirty = p.dirty || t.dirty
 	clear(p.memo.slots[:]) // programs name slots
-	slices.SortFunc(users, func(a, b *Entry) int {
-		return cmp.Or(cmp.Compare(a.Table, b.Table), cmp.Compare(b.Priority, a.Priority), cmp.Compare(a.seq, b.seq))
-	})
+	slices.SortFunc(users, (*Entry).before)
 	var gone []Removed
 	for _, e := range users {
 		gone = p.remove(gone, now, e, openflow.RemovedDelete)

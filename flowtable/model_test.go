@@ -282,7 +282,7 @@ func (m *model) pipeline(x *modelFrame) {
 // write puts an action into the action set, in the place of one of its kind.
 func (x *modelFrame) write(a openflow.Action) {
 	x.set = slices.DeleteFunc(x.set, func(b openflow.Action) bool {
-		return a.Type == b.Type && (a.Type != openflow.ActionSetField || keyField(a.Field.ID) == keyField(b.Field.ID))
+		return a.Type == b.Type && (a.Type != openflow.ActionSetField || a.Field.ID == b.Field.ID)
 	})
 	x.set = append(x.set, a)
 }
@@ -383,7 +383,10 @@ func (m *model) act(x *modelFrame, a *openflow.Action) {
 	case openflow.ActionSetQueue:
 		x.queue = a.Queue
 	case openflow.ActionSetField:
-		f.SetField(keyField(a.Field.ID), a.Field.Value.Hi(), a.Field.Value.Lo())
+		proto := map[openflow.FieldID]uint64{openflow.TCPDst: 6, openflow.UDPSrc: 17}[a.Field.ID]
+		if _, p := f.Key.Get(packet.IPProto); proto == 0 || proto == p {
+			f.SetField(keyField(a.Field.ID), a.Field.Value.Hi(), a.Field.Value.Lo())
+		}
 	case openflow.ActionPushVLAN:
 		f.PushVLAN(a.EtherType)
 	case openflow.ActionPopVLAN:
@@ -444,6 +447,9 @@ func (m *model) carries(p *Port, vlan uint16) bool {
 	c := p.VLAN
 	if c.Mode == VLANAccess {
 		return vlan == c.Tag
+	}
+	if c.Mode != VLANTrunk && c.Tag != 0 && vlan == 0 {
+		return false
 	}
 	return len(c.Trunks) == 0 || slices.Contains(c.Trunks, vlan) || c.Mode != VLANTrunk && vlan == c.Tag
 }
@@ -566,7 +572,7 @@ func entryTexts(list []*Entry, now time.Duration) []string {
 	for _, e := range list {
 		c := e.Counters(now)
 		s = append(s, fmt.Sprintf("table=%d prio=%d cookie=%x %v actions=%x packets=%d bytes=%d duration=%v idle=%v", e.Table, e.Priority, e.Cookie,
-			e.Match, e.Instructions.Bytes(), c.Packets, c.Bytes, c.Duration, c.Idle))
+			e.Match(), e.Instructions().Bytes(), c.Packets, c.Bytes, c.Duration, c.Idle))
 	}
 	return s
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/weirswitch/weir/flowtable/classifier"
 	"github.com/weirswitch/weir/flowtable/packet"
+	"github.com/weirswitch/weir/openflow"
 )
 
 // Config is what a Pipeline is made with. The zero value of each field means its default.
@@ -74,22 +75,24 @@ type Pipeline struct {
 	stats []tableCounters // one a table
 
 	spreader spreader
+	frags    *reassembler
+	ident    atomic.Uint32 // of the last packet that mayCut gave one
 
 	snap atomic.Pointer[snapshot] // what processors see
 
 	// Guarded by mu: the draft.
-	mu     sync.Mutex
-	tables []table
-	groups groups
-	meters meterTable
-	ports  []Port
-	set    *portSet
-	noFrag bool
-	agenda agenda[*Entry]
-	memo   memo
-	seq    uint64 // of the newest entry
-	epoch  uint64 // of the newest snapshot
-	dirty  bool   // the draft differs from snap
+	mu        sync.Mutex
+	tables    []table
+	groups    groups
+	meters    meterTable
+	ports     []Port
+	set       *portSet
+	fragments openflow.FragFlags
+	agenda    agenda[*Entry]
+	memo      memo
+	found     []*Entry // scratch of one command
+	epoch     uint64   // of the newest snapshot
+	dirty     bool     // the draft differs from snap
 }
 
 // table is the draft of one flow table.
@@ -104,6 +107,10 @@ type table struct {
 	reads packet.Mask
 	// shape: some entry rewrites a header and goes on to another table.
 	shape bool
+
+	// The bits that are one in the cookie of every entry, and of any; entries that went count until the
+	// table is empty.
+	everyCookie, anyCookie uint64
 
 	// What a controller may choose (TableShape).
 	name string
@@ -120,6 +127,7 @@ func New(c Config) *Pipeline {
 	p := &Pipeline{
 		cfg:    c,
 		macs:   newMACTable(&c),
+		frags:  newReassembler(),
 		stats:  make([]tableCounters, c.Tables),
 		tables: make([]table, c.Tables),
 		set:    newPortSet(nil),
@@ -128,6 +136,7 @@ func New(c Config) *Pipeline {
 		groups: groups{byID: map[uint32]*groupNode{}, watched: map[uint32]int{}},
 	}
 	p.spreader.init(c.HashSeed)
+	p.ident.Store(uint32(c.HashSeed))
 	for i := range p.tables {
 		t := &p.tables[i]
 		t.rules.Seed, t.name, t.max = c.HashSeed, fmt.Sprintf("table%d", i), c.MaxEntries
@@ -155,18 +164,6 @@ func (p *Pipeline) publish() {
 
 // touch notes a change to a draft table. Requires p.mu.
 func (p *Pipeline) touch(t *table) { t.dirty, p.dirty = true, true }
-
-// DropFragments says whether fragments of IPv4 and IPv6 packets are dropped as they come in
-// (OFPC_FRAG_DROP, section 7.3.2), and publishes. Otherwise they pass like any frame; a later one has
-// no transport fields.
-func (p *Pipeline) DropFragments(drop bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.noFrag != drop {
-		p.noFrag, p.dirty = drop, true
-	}
-	p.publish()
-}
 
 // SetPorts replaces the list of ports and publishes. Addresses learned on a port that is gone, has
 // lost its link or changed its VLANs are forgotten; these ports are returned. A batch that began before

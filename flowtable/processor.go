@@ -106,6 +106,7 @@ func (pr *Processor) PacketOut(now time.Duration, f *packet.Frame, prog *Program
 		pr.drops[DropRunt]++
 	} else {
 		f.Parse()
+		pr.mayCut(f)
 		pr.at, pr.queue, pr.resubmits = nil, 0, 0
 		pr.set.reset()
 		last := !slices.ContainsFunc(prog.apply, func(o op) bool { return o.code == opResubmit })
@@ -155,7 +156,8 @@ func (pr *Processor) process(frames []*packet.Frame) {
 	}
 }
 
-// admit reports whether a frame, which is parsed, may come in at all.
+// admit reports whether a frame, which is parsed, goes its way now. It does not when it may not come
+// in at all, or when it is a fragment that is kept or dropped.
 func (pr *Processor) admit(f *packet.Frame) bool {
 	in := pr.snap.ports.get(f.InPort)
 	switch {
@@ -165,8 +167,8 @@ func (pr *Processor) admit(f *packet.Frame) bool {
 		pr.drops[DropNoRecv]++
 	case f.Len() < ethernetHeader:
 		pr.drops[DropRunt]++
-	case pr.snap.noFrag && isFragment(f):
-		pr.drops[DropFragment]++
+	case pr.snap.frags != openflow.FragNormal && isFragment(f):
+		pr.fragment(f)
 	default:
 		pr.runs = 0
 		return true
@@ -298,8 +300,16 @@ const (
 
 // copyOf is a copy of f that may be changed, nil when the batch has used up its scratch frames.
 func (pr *Processor) copyOf(f *packet.Frame) *packet.Frame {
-	n := max(minRoom, f.Len())
-	if pr.used >= maxScratch || pr.copied+n > maxScratchBytes {
+	c := pr.scratchFrame(f.Len())
+	if c != nil {
+		f.CopyTo(c)
+	}
+	return c
+}
+
+// scratchFrame is a frame with room for n bytes that lasts until the batch ends, or nil as in copyOf.
+func (pr *Processor) scratchFrame(n int) *packet.Frame {
+	if n = max(minRoom, n); pr.used >= maxScratch || pr.copied+n > maxScratchBytes {
 		pr.drops[DropTooManyCopies]++
 		return nil
 	}
@@ -310,6 +320,5 @@ func (pr *Processor) copyOf(f *packet.Frame) *packet.Frame {
 	pr.used++
 	pr.copied += n
 	pr.bulky = pr.bulky || n > keepRoom
-	f.CopyTo(c)
 	return c
 }

@@ -5,6 +5,7 @@ package flowtable
 import (
 	"github.com/weirswitch/weir/flowtable/classifier"
 	"github.com/weirswitch/weir/flowtable/packet"
+	"github.com/weirswitch/weir/openflow"
 )
 
 // snapshot is everything that decides about a frame except counters, the MAC table and time. It is
@@ -16,7 +17,7 @@ type snapshot struct {
 	groups groupDirectory
 	alive  slotSet // which of the groups that others watch are live
 	meters *meterSet
-	noFrag bool // fragments of IP packets are dropped
+	frags  openflow.FragFlags // what becomes of fragments of IP packets
 
 	// A path may be reused for every frame equal in these bits of the header words, and, if shape
 	// is set, with the same headers present.
@@ -27,7 +28,7 @@ type snapshot struct {
 // freeze makes the draft a snapshot. Only tables that changed are frozen anew.
 func (p *Pipeline) freeze() *snapshot {
 	p.epoch++
-	s := &snapshot{epoch: p.epoch, ports: p.set, meters: p.meters.freeze(), noFrag: p.noFrag}
+	s := &snapshot{epoch: p.epoch, ports: p.set, meters: p.meters.freeze(), frags: p.fragments}
 	p.freezeGroups(s, p.snap.Load())
 	last := -1
 	for i := range p.tables {

@@ -3,11 +3,11 @@
 package flowtable
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"time"
 
+	"github.com/weirswitch/weir/flowtable/packet"
 	"github.com/weirswitch/weir/openflow"
 )
 
@@ -30,9 +30,7 @@ func AllFlows() FlowFilter {
 // insertion. It sees every FlowMod that came before, and publishes them on the way.
 func (p *Pipeline) Flows(f FlowFilter) ([]*Entry, error) {
 	list, err := p.collect(f)
-	slices.SortFunc(list, func(a, b *Entry) int {
-		return cmp.Or(cmp.Compare(a.Table, b.Table), cmp.Compare(b.Priority, a.Priority), cmp.Compare(a.seq, b.seq))
-	})
+	slices.SortFunc(list, (*Entry).before)
 	return list, err
 }
 
@@ -46,7 +44,9 @@ func (p *Pipeline) collect(f FlowFilter) ([]*Entry, error) {
 	}
 	p.Publish()
 	snap := p.snap.Load()
-	key, mask := compileMatch(f.Match)
+	var key packet.Key
+	var mask packet.Mask
+	compileMatch(f.Match, &key, &mask)
 	var list []*Entry
 	for i := range snap.tables {
 		if f.Table != openflow.TableAll && int(f.Table) != i {
@@ -91,6 +91,8 @@ type TableStats struct {
 	Table            uint8
 	Active           int
 	Lookups, Matched uint64
+	Name             string
+	MaxEntries       int
 }
 
 // TableStats are the statistics of every table, in order.
@@ -101,7 +103,8 @@ func (p *Pipeline) TableStats() []TableStats {
 	for i := range p.tables {
 		if !p.tables[i].gone {
 			list = append(list, TableStats{Table: uint8(i), Active: p.tables[i].rules.Len(),
-				Lookups: p.stats[i].lookups.Load(), Matched: p.stats[i].matched.Load()})
+				Lookups: p.stats[i].lookups.Load(), Matched: p.stats[i].matched.Load(),
+				Name: p.tables[i].name, MaxEntries: p.tables[i].max})
 		}
 	}
 	return list

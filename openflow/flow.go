@@ -48,6 +48,29 @@ type FlowMod struct {
 	Flags        FlowModFlags
 	Match        Match
 	Instructions Instructions
+
+	// Loose is set for what OpenFlow 1.0 means and 1.3 cannot say. It is never sent.
+	Loose *Loose
+
+	checked bool // by Decode
+}
+
+// Loose is the older way with a FLOW_MOD: an action that does not fit a frame leaves the frame alone,
+// whatever the match says of it; and a modify that finds no entry adds one.
+type Loose struct {
+	NewCookie uint64 // what a modify gives to the entries it finds; all ones: they keep theirs
+}
+
+// Check judges match and, but in a delete, instructions, unless Decode has done so: a decoded message whose
+// match or instructions were changed is to be checked in them.
+func (m *FlowMod) Check() error {
+	if m.checked {
+		return nil
+	}
+	if err := m.Match.Check(); err != nil || m.Command >= FlowDelete {
+		return err // "the instructions field is ignored"
+	}
+	return m.Instructions.Check()
 }
 
 // MsgType is TypeFlowMod.
@@ -67,35 +90,40 @@ func (m *FlowMod) appendBody(b []byte) []byte {
 }
 
 func decodeFlowMod(b []byte) (Message, error) {
+	m := new(FlowMod)
+	if err := m.decode(b); err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+// decode fills an empty message.
+func (m *FlowMod) decode(b []byte) (err error) {
 	if len(b) < 56 {
-		return nil, badLen("FLOW_MOD", len(b), 56)
+		return badLen("FLOW_MOD", len(b), 56)
 	}
 	if len(b)-48 > maxFlowBody {
-		return nil, Errorf(ErrBadRequest, BRCBadLen, "match and instructions of %d bytes would not fit a FLOW reply, the limit is %d", len(b)-48, maxFlowBody)
+		return Errorf(ErrBadRequest, BRCBadLen, "match and instructions of %d bytes would not fit a FLOW reply, the limit is %d", len(b)-48, maxFlowBody)
 	}
-	m := &FlowMod{
-		Cookie: u64(b, 8), CookieMask: u64(b, 16), TableID: b[24], Command: FlowModCommand(b[25]),
-		IdleTimeout: u16(b, 26), HardTimeout: u16(b, 28), Priority: u16(b, 30), BufferID: u32(b, 32),
-		OutPort: PortNo(u32(b, 36)), OutGroup: u32(b, 40), Flags: FlowModFlags(u16(b, 44)),
-	}
+	m.Cookie, m.CookieMask, m.TableID, m.Command = u64(b, 8), u64(b, 16), b[24], FlowModCommand(b[25])
+	m.IdleTimeout, m.HardTimeout, m.Priority, m.BufferID = u16(b, 26), u16(b, 28), u16(b, 30), u32(b, 32)
+	m.OutPort, m.OutGroup, m.Flags = PortNo(u32(b, 36)), u32(b, 40), FlowModFlags(u16(b, 44))
 	if m.Command > FlowDeleteStrict {
-		return nil, Errorf(ErrFlowModFailed, FMFCBadCommand, "command %d, the highest is %d", m.Command, FlowDeleteStrict)
+		return Errorf(ErrFlowModFailed, FMFCBadCommand, "command %d, the highest is %d", m.Command, FlowDeleteStrict)
 	}
 	if bad := m.Flags &^ flowFlagsAll; bad != 0 {
-		return nil, Errorf(ErrFlowModFailed, FMFCBadFlags, "flags 0x%x are not defined", uint16(bad))
+		return Errorf(ErrFlowModFailed, FMFCBadFlags, "flags 0x%x are not defined", uint16(bad))
 	}
 	var at int
-	var err error
 	if m.Match, at, err = decodeMatch(b, 48); err != nil {
-		return nil, err
+		return err
 	}
 	if at < len(b) {
 		m.Instructions.b = b[at:len(b):len(b)]
 	}
-	if err := checkInstructions(m.Instructions.b); err != nil {
-		return nil, err
-	}
-	return m, nil
+	err = checkInstructions(m.Instructions.b)
+	m.checked = err == nil
+	return err
 }
 
 // FlowRemovedReason says why an entry went (section 7.4.2).
@@ -204,6 +232,9 @@ type FlowStats struct {
 	ByteCount    uint64
 	Match        Match
 	Instructions Instructions
+
+	// IdleAge is the seconds since the last frame, plus one; 0: not known. 1.3 does not send it.
+	IdleAge uint16
 }
 
 func (s *FlowStats) appendRecord(b []byte) []byte {

@@ -6,6 +6,7 @@ import (
 	"iter"
 	"slices"
 	"strings"
+	"unsafe"
 )
 
 // Match is a list of fields, kept as the OXM bytes that were received or built: what was sent is
@@ -47,6 +48,58 @@ func (m Match) All() iter.Seq[Field] {
 	}
 }
 
+// FieldBits is a field as numbers: its value and the bits that count, right-aligned.
+type FieldBits struct {
+	ID             FieldID
+	Hi, Lo         uint64
+	MaskHi, MaskLo uint64
+}
+
+// Bits is All for those who compile matches, a million at a time.
+func (m Match) Bits() iter.Seq[FieldBits] {
+	return func(yield func(FieldBits) bool) {
+		for b := m.b; len(b) > 0; {
+			f, n := plainField(b)
+			if n == 0 {
+				h, v, ok := viewField(b)
+				if !ok {
+					return
+				}
+				f, n = FieldBits{v.ID, v.Value.Hi(), v.Value.Lo(), v.Mask.Hi(), v.Mask.Lo()}, h.size()
+			}
+			if !yield(f) {
+				return
+			}
+			b = b[n:]
+		}
+	}
+}
+
+// plainField reads what most fields are: one of the specification's, of up to eight bytes. n is its
+// length, zero for any other and for what is wrong with its length or mask.
+func plainField(b []byte) (f FieldBits, n int) {
+	if len(b) < 5 || u16(b, 0) != classBasic || int(b[2]>>1) >= NumStandardFields {
+		return f, 0
+	}
+	f.ID = FieldID(b[2] >> 1)
+	info, width, masked := &fields[f.ID], int(b[3]), b[2]&1 != 0
+	if n = 4 + width; n > len(b) {
+		return f, 0
+	}
+	if masked {
+		width /= 2
+	}
+	if width != info.Bytes || width > 8 || masked && (!info.Maskable || b[3]&1 != 0) {
+		return f, 0
+	}
+	f.Lo = number(b[4 : 4+width])
+	f.MaskLo = info.low
+	if masked {
+		f.MaskLo = number(b[4+width : n])
+	}
+	return f, n
+}
+
 // Get finds the field id.
 func (m Match) Get(id FieldID) (Field, bool) {
 	for f := range m.All() {
@@ -71,6 +124,12 @@ func (m Match) IsEmpty() bool { return len(m.b) == 0 }
 
 // Clone copies the bytes, so that the match outlives the message it came in.
 func (m Match) Clone() Match { return Match{slices.Clone(m.b)} }
+
+// Pack copies the bytes into a string, which is smaller to keep than a Match; UnpackMatch gives the match back.
+func (m Match) Pack() string { return string(m.b) }
+
+// UnpackMatch is the match that Pack made the string of.
+func UnpackMatch(s string) Match { return Match{unsafe.Slice(unsafe.StringData(s), len(s))} }
 
 // Bytes is the match as OXM TLVs, without header and padding. Read only.
 func (m Match) Bytes() []byte { return m.b }
@@ -247,17 +306,17 @@ func (s *fieldState) hasPart(id FieldID) bool {
 	return false
 }
 
-func (s *fieldState) add(f *Field) {
-	s.seen[f.ID>>6] |= 1 << (f.ID & 63)
-	switch f.ID {
+func (s *fieldState) add(id FieldID, v uint64) {
+	s.seen[id>>6] |= 1 << (id & 63)
+	switch id {
 	case EthType:
-		s.ethType = f.Value.Uint64()
+		s.ethType = v
 	case IPProto:
-		s.ipProto = f.Value.Uint64()
+		s.ipProto = v
 	case ICMPv6Type:
-		s.icmp6Ty = f.Value.Uint64()
+		s.icmp6Ty = v
 	case VLANVID:
-		s.vlan = f.Value.Uint64()&VIDPresent != 0
+		s.vlan = v&VIDPresent != 0
 	}
 }
 
@@ -286,25 +345,56 @@ func matchError(code uint16, format string, args ...any) *Error {
 func checkMatch(b []byte) error {
 	var s fieldState
 	for len(b) > 0 {
-		h, f, err := parseField(b)
-		if err != nil {
-			return err
-		}
-		if s.has(f.ID) || s.hasPart(f.ID) {
-			return matchError(BMCDupField, "%s is there twice", f.ID)
-		}
-		if err := checkFieldValue(&f); err != nil {
-			return err
-		}
-		for i := range f.ID.Info().Prereqs {
-			if p := &f.ID.Info().Prereqs[i]; !s.meets(p) {
-				return matchError(BMCBadPrereq, "%s needs %s before it", f.ID, p)
+		n := s.takePlain(b)
+		if n == 0 {
+			var err error
+			if n, err = s.take(b); err != nil {
+				return err
 			}
 		}
-		s.add(&f)
-		b = b[h.size():]
+		b = b[n:]
 	}
 	return nil
+}
+
+// takePlain is take for a plain field without fault; for any other it does nothing and gives zero.
+func (s *fieldState) takePlain(b []byte) int {
+	f, n := plainField(b)
+	if n == 0 || s.has(f.ID) || f.Lo&^f.MaskLo != 0 || f.MaskLo&^fields[f.ID].low != 0 {
+		return 0
+	}
+	switch f.ID {
+	case VLANVID, InPort, InPhyPort: // have values that cannot be
+		return 0
+	}
+	for i := range fields[f.ID].Prereqs {
+		if !s.meets(&fields[f.ID].Prereqs[i]) {
+			return 0
+		}
+	}
+	s.add(f.ID, f.Lo)
+	return n
+}
+
+// take checks the field at the start of b and gives its length.
+func (s *fieldState) take(b []byte) (int, error) {
+	h, f, err := parseField(b)
+	if err != nil {
+		return 0, err
+	}
+	if s.has(f.ID) || s.hasPart(f.ID) {
+		return 0, matchError(BMCDupField, "%s is there twice", f.ID)
+	}
+	if err := checkFieldValue(&f); err != nil {
+		return 0, err
+	}
+	for i := range f.ID.Info().Prereqs {
+		if p := &f.ID.Info().Prereqs[i]; !s.meets(p) {
+			return 0, matchError(BMCBadPrereq, "%s needs %s before it", f.ID, p)
+		}
+	}
+	s.add(f.ID, f.Value.Uint64())
+	return h.size(), nil
 }
 
 func (p *Prereq) String() string {

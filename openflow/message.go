@@ -136,6 +136,33 @@ func Decode(b []byte) (m Message, xid uint32, err error) {
 	return m, h.XID, nil
 }
 
+// Decoder is Decode for one reader who is done with a message before the next: the two kinds that come
+// in floods, FLOW_MOD and PACKET_OUT, are decoded into its own memory.
+type Decoder struct {
+	flowMod   FlowMod
+	packetOut PacketOut
+}
+
+// Decode is the function Decode; the message holds until the next call.
+func (d *Decoder) Decode(b []byte) (m Message, xid uint32, err error) {
+	if len(b) < HeaderSize {
+		return Decode(b)
+	}
+	h := ReadHeader(b)
+	if h.Version != Version || h.Length != len(b) {
+		return Decode(b)
+	}
+	switch h.Type {
+	case TypeFlowMod:
+		d.flowMod = FlowMod{}
+		return &d.flowMod, h.XID, d.flowMod.decode(b)
+	case TypePacketOut:
+		d.packetOut = PacketOut{}
+		return &d.packetOut, h.XID, d.packetOut.decode(b)
+	}
+	return Decode(b)
+}
+
 // Append writes m behind dst. A message that would be longer than MaxMessage is our own mistake
 // and panics; those that carry frames or requests (PACKET_IN, ERROR) cut them to fit, and long
 // replies are made with a ReplyWriter.

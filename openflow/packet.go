@@ -71,24 +71,30 @@ func (m *PacketOut) appendBody(b []byte) []byte {
 }
 
 func decodePacketOut(b []byte) (Message, error) {
-	if len(b) < 24 {
-		return nil, badLen("PACKET_OUT", len(b), 24)
+	m := new(PacketOut)
+	if err := m.decode(b); err != nil {
+		return nil, err
 	}
-	m := &PacketOut{BufferID: u32(b, 8), InPort: PortNo(u32(b, 12))}
+	return m, nil
+}
+
+// decode fills an empty message.
+func (m *PacketOut) decode(b []byte) error {
+	if len(b) < 24 {
+		return badLen("PACKET_OUT", len(b), 24)
+	}
+	m.BufferID, m.InPort = u32(b, 8), PortNo(u32(b, 12))
 	n := int(u16(b, 16))
 	if 24+n > len(b) {
-		return nil, Errorf(ErrBadRequest, BRCBadLen, "PACKET_OUT with %d bytes of actions where %d are left", n, len(b)-24)
+		return Errorf(ErrBadRequest, BRCBadLen, "PACKET_OUT with %d bytes of actions where %d are left", n, len(b)-24)
 	}
 	switch p := m.InPort; {
 	case p == 0, p > PortMax && p != PortController && p != PortLocal && p != PortAny:
-		return nil, Errorf(ErrBadRequest, BRCBadPort, "in_port %s: expected a port, LOCAL, CONTROLLER or ANY", p)
+		return Errorf(ErrBadRequest, BRCBadPort, "in_port %s: expected a port, LOCAL, CONTROLLER or ANY", p)
 	}
 	if n > 0 {
 		m.Actions.b = b[24 : 24+n : 24+n]
 	}
 	m.Data = b[24+n:]
-	if err := checkActions(m.Actions.b); err != nil {
-		return nil, err
-	}
-	return m, nil
+	return checkActions(m.Actions.b)
 }

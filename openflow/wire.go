@@ -9,6 +9,24 @@ func u16(b []byte, at int) uint16 { return binary.BigEndian.Uint16(b[at:]) }
 func u32(b []byte, at int) uint32 { return binary.BigEndian.Uint32(b[at:]) }
 func u64(b []byte, at int) uint64 { return binary.BigEndian.Uint64(b[at:]) }
 
+// number reads up to eight bytes.
+func number(b []byte) (v uint64) {
+	switch len(b) {
+	case 1:
+		return uint64(b[0])
+	case 2:
+		return uint64(u16(b, 0))
+	case 4:
+		return uint64(u32(b, 0))
+	case 8:
+		return u64(b, 0)
+	}
+	for _, c := range b {
+		v = v<<8 | uint64(c)
+	}
+	return v
+}
+
 func put16(b []byte, at int, v uint16) { binary.BigEndian.PutUint16(b[at:], v) }
 
 func append16(b []byte, v uint16) []byte { return binary.BigEndian.AppendUint16(b, v) }

@@ -91,7 +91,7 @@ func (h *vnetHdr) set(o *packet.Offload, hdrLen int) {
 		binary.NativeEndian.PutUint16(h[6:], o.CsumStart)
 		binary.NativeEndian.PutUint16(h[8:], o.CsumOffset)
 	}
-	if o.GSO == packet.GSONone {
+	if o.GSO == packet.GSONone || o.GSO == packet.GSOFrag { // that is cut here, or fits whole
 		return
 	}
 	h[1] = vnetGSO(o.GSO)

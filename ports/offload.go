@@ -49,17 +49,25 @@ type Finisher struct {
 	sh     shape
 	at     int    // payload bytes that have been given out
 	done   bool   // Next has nothing more
-	ident  uint32 // of the last fragmented IPv6 datagram
+	ident  uint32 // of the IPv6 datagram that is cut into fragments
+	size   int    // payload bytes of each fragment
 	pseudo uint64 // sum of the pseudo-header without its length
 }
 
 // Begin takes a frame on. mtu is the longest payload behind the Ethernet
-// header and its VLAN tags; 0 means no limit. When it answers false, the frame
-// is lost for the named reason.
+// header and its VLAN tags; 0 means no limit that anybody knows of. A packet
+// that was put together from fragments (GSOFrag) comes whole when it is known
+// to fit. When Begin answers false, the frame is lost for the named reason.
 func (s *Finisher) Begin(f *packet.Frame, mtu int) (DropReason, bool) {
 	s.frame, s.o, s.at, s.done = f.Bytes(), f.Offload, 0, false
 	if len(s.frame) < etherLen {
 		return DropTruncated, false
+	}
+	if s.o.GSO == packet.GSOFrag {
+		if mtu == 0 || !fits(s.frame, mtu) {
+			return s.beginAgain(mtu)
+		}
+		s.o.GSO = packet.GSONone
 	}
 	if s.o.GSO == packet.GSONone {
 		if !fits(s.frame, mtu) {
@@ -89,7 +97,7 @@ func (s *Finisher) Next() []byte {
 	switch {
 	case s.done:
 		return nil
-	case s.o.GSO == packet.GSOUDP:
+	case s.o.GSO == packet.GSOUDP, s.o.GSO == packet.GSOFrag:
 		return s.nextFragment()
 	case s.o.GSO != packet.GSONone:
 		return s.nextSegment()
@@ -205,6 +213,35 @@ func (s *Finisher) beginFragments() (DropReason, bool) {
 	// not share for a minute. A counter would do; starting from the checksum
 	// keeps two switches from counting in step.
 	s.ident += 1 + uint32(be.Uint16(l4[6:]))<<16
+	s.size = int(s.o.GSOSize) &^ 7 // offsets are counted in eights
+	return 0, true
+}
+
+// beginAgain prepares a packet that was put together to be cut into fragments no
+// longer than the longest that came, or than the MTU. What an action has made
+// unreadable passes where no MTU is known.
+func (s *Finisher) beginAgain(mtu int) (DropReason, bool) {
+	if !s.sh.read(s.frame) || s.o.NeedsCsum {
+		s.o.GSO = packet.GSONone
+		return DropTooBig, mtu == 0
+	}
+	limit, head := int(s.o.GSOSize), s.sh.fragAt-s.sh.l3
+	if mtu > 0 {
+		limit = min(limit, mtu-(s.sh.l3-s.sh.l2))
+	}
+	if s.sh.end-s.sh.l3 <= limit {
+		s.o.GSO = packet.GSONone
+		return 0, true
+	}
+	if s.sh.v6 {
+		head += fragHdr
+	}
+	if s.size = (limit - head) &^ 7; s.size <= 0 {
+		return DropTooBig, false
+	}
+	s.frame, s.ident = s.frame[:s.sh.end], s.o.FragID
+	n := len(s.frame)
+	copy(s.room(n+s.sh.fragAt+fragHdr+s.size), s.frame)
 	return 0, true
 }
 
@@ -212,8 +249,7 @@ func (s *Finisher) beginFragments() (DropReason, bool) {
 func (s *Finisher) nextFragment() []byte {
 	n := len(s.frame)
 	head, data := s.buf[:s.sh.fragAt], s.buf[s.sh.fragAt:n]
-	size := int(s.o.GSOSize) &^ 7 // offsets are counted in eights
-	part := data[s.at:min(len(data), s.at+size)]
+	part := data[s.at:min(len(data), s.at+s.size)]
 	last := s.at+len(part) == len(data)
 	if s.at == 0 && last { // it fits as it is: no fragment, and no header that says so
 		s.done = true
@@ -234,7 +270,10 @@ func (s *Finisher) nextFragment() []byte {
 	}
 	b = append(b, part...)
 	if !s.sh.v6 {
-		off := uint16(s.at / 8)
+		off := uint16(s.at/8) | be.Uint16(b[s.sh.l3+6:])&0x4000 // and Don't Fragment
+		if s.at > 0 {
+			blankOptions(b[s.sh.l3+20 : s.sh.fragAt])
+		}
 		if !last {
 			off |= 0x2000 // more fragments
 		}
@@ -244,6 +283,27 @@ func (s *Finisher) nextFragment() []byte {
 	s.at += len(part)
 	s.done = last
 	return b
+}
+
+// blankOptions makes no-operations of the IPv4 options that only the first
+// fragment carries (RFC 791, 3.1: the copied flag).
+func blankOptions(b []byte) {
+	const end, noop, copied = 0, 1, 0x80
+	for at := 0; at < len(b) && b[at] != end; {
+		size := 1
+		if b[at] != noop {
+			if at+1 >= len(b) || b[at+1] < 2 || at+int(b[at+1]) > len(b) {
+				return
+			}
+			size = int(b[at+1])
+		}
+		if b[at]&copied == 0 {
+			for i := range size {
+				b[at+i] = noop
+			}
+		}
+		at += size
+	}
 }
 
 // fits says whether a frame that is not to be cut keeps to the MTU. VLAN tags
@@ -281,7 +341,9 @@ func judge(f *packet.Frame, mtu int, soft bool) (hdrLen int, v verdict) {
 		return 0, verdict(DropTruncated)
 	case soft && unfinished(o):
 		return 0, passFinished
-	case o.GSO != packet.GSONone:
+	case o.GSO == packet.GSOFrag && (mtu == 0 || !fits(b, mtu)):
+		return 0, passFinished
+	case o.GSO != packet.GSONone && o.GSO != packet.GSOFrag:
 		return judgeSuper(b, o, mtu)
 	case !fits(b, mtu):
 		return 0, verdict(DropTooBig)

@@ -193,6 +193,19 @@ func (d *directory[V]) split(ed edition, hash uint32) {
 	}
 }
 
+// has reports whether this very rule is there.
+func (d *directory[V]) has(r *Rule[V]) bool {
+	lf := d.at(d.place(r.hash))
+	if lf == nil || slices.Contains(lf.rules[:lf.n], r) {
+		return lf != nil
+	}
+	if lf.more == nil {
+		return false
+	}
+	i := lf.more.index(r)
+	return i < len(lf.more.rules) && lf.more.rules[i] == r
+}
+
 // remove takes r out; it must be there.
 func (d *directory[V]) remove(ed edition, r *Rule[V]) {
 	d.own(ed, r.hash).drop(ed, r)

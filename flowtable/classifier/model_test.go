@@ -208,7 +208,7 @@ func runModel(t *testing.T, seed uint64, steps int) {
 		}
 		m.rules = m.rules[1:]
 	}
-	if table.Len() != 0 || len(table.subs) != 0 || len(table.masks) != 0 {
+	if table.Len() != 0 || len(table.subs) != 0 || len(table.families) != 0 {
 		t.Fatalf("seed %d: an emptied table keeps %d subtables", seed, len(table.subs))
 	}
 }

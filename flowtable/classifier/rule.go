@@ -19,7 +19,7 @@ const inline = 5
 // for Value it must not be changed.
 type Rule[V any] struct {
 	Value    V
-	words    *maskWords // shared by all rules of a subtable
+	of       *family[V] // shared by all rules of one mask in a Table
 	seq      uint64
 	hash     uint32
 	Priority uint16
@@ -33,50 +33,43 @@ type maskWord struct {
 	at   uint8
 }
 
-type maskWords struct{ words []maskWord }
-
-func wordsOf(mask *packet.Mask) *maskWords {
+func wordsOf(mask *packet.Mask) []maskWord {
 	n := 0
 	for _, w := range mask {
 		if w != 0 {
 			n++
 		}
 	}
-	m := &maskWords{make([]maskWord, 0, n)}
+	words := make([]maskWord, 0, n)
 	for i, w := range mask {
 		if w != 0 {
-			m.words = append(m.words, maskWord{w, uint8(i)})
+			words = append(words, maskWord{w, uint8(i)})
 		}
 	}
-	return m
-}
-
-func (m *maskWords) mask() (full packet.Mask) {
-	for _, w := range m.words {
-		full[w.at] = w.bits
-	}
-	return full
+	return words
 }
 
 // NewRule makes a rule that matches every key equal to key under mask. Bits of
 // key outside mask are ignored.
 func NewRule[V any](key *packet.Key, mask *packet.Mask, prio uint16, v V) *Rule[V] {
-	r := &Rule[V]{Value: v, Priority: prio, words: wordsOf(mask)}
-	words := r.words.words
-	var rest []uint64
-	if len(words) > inline {
-		rest = make([]uint64, len(words)-inline)
+	r := &Rule[V]{Value: v, Priority: prio}
+	r.fill(&family[V]{mask: *mask, words: wordsOf(mask)}, key)
+	return r
+}
+
+// fill makes r a rule of a family.
+func (r *Rule[V]) fill(f *family[V], key *packet.Key) {
+	r.of = f
+	if n := len(f.words); n > inline {
+		rest := make([]uint64, n-inline)
 		r.more = unsafe.SliceData(rest)
-	}
-	for i, w := range words {
-		v := key[w.at] & w.bits
-		if i < inline {
-			r.key[i] = v
-		} else {
-			rest[i-inline] = v
+		for i, w := range f.words[inline:] {
+			rest[i] = key[w.at] & w.bits
 		}
 	}
-	return r
+	for i, w := range f.words[:min(len(f.words), inline)] {
+		r.key[i] = key[w.at] & w.bits
+	}
 }
 
 // rest returns the words that did not fit in the rule.
@@ -84,7 +77,7 @@ func (r *Rule[V]) rest() []uint64 {
 	if r.more == nil {
 		return nil
 	}
-	return unsafe.Slice(r.more, len(r.words.words)-inline)
+	return unsafe.Slice(r.more, len(r.of.words)-inline)
 }
 
 // word returns the i-th masked word.
@@ -97,14 +90,14 @@ func (r *Rule[V]) word(i int) uint64 {
 
 // Key returns the rule's key, zero outside its mask.
 func (r *Rule[V]) Key() (k packet.Key) {
-	for i, w := range r.words.words {
+	for i, w := range r.of.words {
 		k[w.at] = r.word(i)
 	}
 	return k
 }
 
 // Mask returns the rule's mask.
-func (r *Rule[V]) Mask() (m packet.Mask) { return r.words.mask() }
+func (r *Rule[V]) Mask() packet.Mask { return r.of.mask }
 
 // matches reports whether k agrees with the rule under words, its mask.
 func (r *Rule[V]) matches(words []maskWord, k *packet.Key) bool {
@@ -128,6 +121,9 @@ func (r *Rule[V]) matchesRest(words []maskWord, k *packet.Key) bool {
 	}
 	return true
 }
+
+// Order grows with the time of insertion; a replacement has its predecessor's.
+func (r *Rule[V]) Order() uint64 { return r.seq }
 
 // before reports whether r wins over o when both match.
 func (r *Rule[V]) before(o *Rule[V]) bool {

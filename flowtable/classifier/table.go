@@ -10,17 +10,18 @@ import (
 )
 
 // Table is the writer's side: a draft that is edited and then frozen. The zero
-// Table is empty and usable. One goroutine at a time.
+// Table is empty and usable; it must not be copied. One goroutine at a time.
 type Table[V any] struct {
 	// Seed of the hash; set before the first Insert, or leave zero.
 	Seed uint64
 
-	edition edition
-	seq     uint64
-	n       int
-	subs    []*subtable[V] // highest max first; shown by Views of other editions than subsEd
-	subsEd  edition
-	masks   map[packet.Mask]*subtable[V] // the same subtables, as they are now
+	edition  edition
+	seq      uint64
+	n        int
+	subs     []*subtable[V] // highest max first; shown by Views of other editions than subsEd
+	subsEd   edition
+	families map[packet.Mask]*family[V] // those with rules
+	last     *family[V]                 // the one that Locate found last; nil: none
 }
 
 // subtable holds the rules of one mask.
@@ -30,14 +31,22 @@ type subtable[V any] struct {
 	dir   directory[V]
 
 	edition edition
-	draft   *draft // the writer's alone; Views ignore it
+	of      *family[V]
 }
 
-// draft is what only the writer needs to know of a subtable.
-type draft struct {
+// family is what all rules of one mask share: the mask for everybody, the rest
+// for the writer alone.
+type family[V any] struct {
 	mask  packet.Mask
-	words *maskWords
-	prios []prioCount // highest first
+	words []maskWord
+
+	in    *Table[V]
+	now   *subtable[V] // as it is in the draft
+	prios []prioCount  // highest first
+
+	// The bits that are one in the key of every rule, and of any. Rules that
+	// went may still count here; too wide costs time, too narrow would lie.
+	every, any packet.Key
 }
 
 type prioCount struct {
@@ -46,20 +55,43 @@ type prioCount struct {
 }
 
 // count adds by to the number of rules of this priority.
-func (d *draft) count(prio uint16, by int) {
-	i, found := d.find(prio)
+func (f *family[V]) count(prio uint16, by int) {
+	i, found := f.find(prio)
 	if !found {
-		d.prios = slices.Insert(d.prios, i, prioCount{prio, 0})
+		f.prios = slices.Insert(f.prios, i, prioCount{prio, 0})
 	}
-	if d.prios[i].n += by; d.prios[i].n == 0 {
-		d.prios = slices.Delete(d.prios, i, i+1)
+	if f.prios[i].n += by; f.prios[i].n == 0 {
+		f.prios = slices.Delete(f.prios, i, i+1)
 	}
 }
 
-func (d *draft) find(prio uint16) (int, bool) {
-	return slices.BinarySearchFunc(d.prios, prio, func(p prioCount, prio uint16) int {
+func (f *family[V]) find(prio uint16) (int, bool) {
+	return slices.BinarySearchFunc(f.prios, prio, func(p prioCount, prio uint16) int {
 		return int(prio) - int(p.prio)
 	})
+}
+
+// widen notes a key in every and any.
+func (f *family[V]) widen(key *packet.Key) {
+	if f.now.dir.n == 0 {
+		f.every, f.any = *key, *key
+		return
+	}
+	for _, w := range f.words {
+		f.every[w.at] &= key[w.at]
+		f.any[w.at] |= key[w.at]
+	}
+}
+
+// strange reports that no rule of the family agrees with key in the bits that
+// both it and mask have.
+func (f *family[V]) strange(key *packet.Key, mask *packet.Mask) bool {
+	for _, w := range f.words {
+		if (f.every[w.at]&^key[w.at]|key[w.at]&^f.any[w.at])&w.bits&mask[w.at] != 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // own returns the subtable for editing, in place in every list.
@@ -71,7 +103,7 @@ func (t *Table[V]) own(s *subtable[V]) *subtable[V] {
 	c.edition = t.edition
 	t.ownSubs()
 	t.subs[slices.Index(t.subs, s)] = &c
-	t.masks[c.draft.mask] = &c
+	c.of.now = &c
 	return &c
 }
 
@@ -84,17 +116,18 @@ func (t *Table[V]) ownSubs() {
 // settle brings the subtable's maximum and its place in the list up to date,
 // and drops it when it is empty.
 func (t *Table[V]) settle(s *subtable[V]) {
-	if s.dir.n > 0 && s.max == s.draft.prios[0].prio {
+	if s.dir.n > 0 && s.max == s.of.prios[0].prio {
 		return
 	}
 	t.ownSubs()
 	i := slices.Index(t.subs, s)
 	t.subs = slices.Delete(t.subs, i, i+1)
 	if s.dir.n == 0 {
-		delete(t.masks, s.draft.mask)
+		delete(t.families, s.of.mask)
+		s.of.now, t.last = nil, nil
 		return
 	}
-	s.max = s.draft.prios[0].prio
+	s.max = s.of.prios[0].prio
 	t.place(s)
 }
 
@@ -109,87 +142,105 @@ func (t *Table[V]) place(s *subtable[V]) {
 	t.subs = slices.Insert(t.subs, i, s)
 }
 
-// Insert adds r. A rule with the same key, mask and priority is replaced and
-// returned; r then takes its place in the order of insertion.
-func (t *Table[V]) Insert(r *Rule[V]) (replaced *Rule[V]) {
-	mask := r.Mask()
-	s := t.masks[mask]
-	if s == nil {
-		s = t.addSubtable(mask, r.words, r.Priority)
+// Spot is where a rule of some key, mask and priority is, or would be. It holds
+// until the next edit of the Table.
+type Spot[V any] struct {
+	Rule *Rule[V] // the one that is there, or nil
+	of   *family[V]
+	hash uint32
+}
+
+// Locate finds the spot of exactly this key, mask and priority.
+func (t *Table[V]) Locate(key *packet.Key, mask *packet.Mask, prio uint16) Spot[V] {
+	f := t.last
+	if f == nil || f.mask != *mask {
+		if f = t.families[*mask]; f == nil {
+			return Spot[V]{}
+		}
+		t.last = f
 	}
-	key := r.Key()
-	r.words = s.draft.words
-	r.hash = hashKey(t.Seed, s.words, &key)
-	s = t.own(s)
-	if old := s.exact(r.hash, &key, r.Priority); old != nil {
+	hash := hashKey(t.Seed, f.words, key)
+	return Spot[V]{f.now.dir.exact(hash, f.words, key, prio), f, hash}
+}
+
+// Find returns the rule with exactly this key, mask and priority, or nil.
+func (t *Table[V]) Find(key *packet.Key, mask *packet.Mask, prio uint16) *Rule[V] {
+	return t.Locate(key, mask, prio).Rule
+}
+
+// Put makes r a rule of this key, mask and priority, which at is the spot of;
+// only its Value is the caller's to set. The rule that is there goes: r takes its
+// place in the order of insertion.
+func (t *Table[V]) Put(at Spot[V], r *Rule[V], key *packet.Key, mask *packet.Mask, prio uint16) {
+	f := at.of
+	if f == nil {
+		f = t.addFamily(mask, prio)
+		at.hash = hashKey(t.Seed, f.words, key)
+	}
+	r.Priority, r.hash = prio, at.hash
+	r.fill(f, key)
+	s := t.own(f.now)
+	if old := at.Rule; old != nil {
 		r.seq = old.seq
 		s.dir.replace(t.edition, old, r)
-		return old
+		return
 	}
 	t.seq++
 	t.n++
 	r.seq = t.seq
+	f.widen(key)
 	s.dir.insert(t.edition, r)
-	s.draft.count(r.Priority, 1)
+	f.count(prio, 1)
 	t.settle(s)
-	return nil
 }
 
-func (t *Table[V]) addSubtable(mask packet.Mask, words *maskWords, prio uint16) *subtable[V] {
-	s := &subtable[V]{words: words.words, max: prio, edition: t.edition, draft: &draft{mask: mask, words: words}}
-	if t.masks == nil {
-		t.masks = make(map[packet.Mask]*subtable[V])
+// Insert puts a rule made by NewRule into its spot, and returns the one that it
+// replaces.
+func (t *Table[V]) Insert(r *Rule[V]) (replaced *Rule[V]) {
+	key, mask := r.Key(), r.Mask()
+	at := t.Locate(&key, &mask, r.Priority)
+	t.Put(at, r, &key, &mask, r.Priority)
+	return at.Rule
+}
+
+func (t *Table[V]) addFamily(mask *packet.Mask, prio uint16) *family[V] {
+	f := &family[V]{mask: *mask, words: wordsOf(mask), in: t}
+	f.now = &subtable[V]{words: f.words, max: prio, edition: t.edition, of: f}
+	if t.families == nil {
+		t.families = make(map[packet.Mask]*family[V])
 	}
-	t.masks[mask] = s
+	t.families[*mask] = f
 	t.ownSubs()
-	t.place(s)
-	return s
-}
-
-// exact returns the rule that has k's bits and this priority.
-func (s *subtable[V]) exact(hash uint32, k *packet.Key, prio uint16) *Rule[V] {
-	return s.dir.exact(hash, s.words, k, prio)
+	t.place(f.now)
+	return f
 }
 
 // Delete removes r and reports whether it was there.
 func (t *Table[V]) Delete(r *Rule[V]) bool {
-	mask := r.Mask()
-	s := t.masks[mask]
-	if s == nil {
+	f := r.of
+	if f.in != t || f.now == nil || !f.now.dir.has(r) {
 		return false
 	}
-	key := r.Key()
-	if s.exact(r.hash, &key, r.Priority) != r {
-		return false
-	}
-	s = t.own(s)
+	s := t.own(f.now)
 	s.dir.remove(t.edition, r)
-	s.draft.count(r.Priority, -1)
+	f.count(r.Priority, -1)
 	t.n--
 	t.settle(s)
 	return true
 }
 
-// Find returns the rule with exactly this key, mask and priority, or nil.
-func (t *Table[V]) Find(key *packet.Key, mask *packet.Mask, prio uint16) *Rule[V] {
-	s := t.masks[*mask]
-	if s == nil {
-		return nil
-	}
-	return s.exact(hashKey(t.Seed, s.words, key), key, prio)
-}
-
 // Overlaps returns a rule of this priority that some key could match together
 // with (key, mask), or nil. The rule with the same key and mask, whose place a
 // new one would take, does not count. Masks that are not coarser than mask are
-// searched rule by rule.
+// searched rule by rule, unless no rule of them can agree.
 func (t *Table[V]) Overlaps(key *packet.Key, mask *packet.Mask, prio uint16) *Rule[V] {
 	for _, s := range t.subs {
-		if _, has := s.draft.find(prio); !has || s.draft.mask == *mask {
+		f := s.of
+		if _, has := f.find(prio); !has || f.mask == *mask || f.strange(key, mask) {
 			continue
 		}
-		if mask.Covers(&s.draft.mask) {
-			if r := s.exact(hashKey(t.Seed, s.words, key), key, prio); r != nil {
+		if mask.Covers(&f.mask) {
+			if r := s.dir.exact(hashKey(t.Seed, s.words, key), s.words, key, prio); r != nil {
 				return r
 			}
 			continue
@@ -205,7 +256,7 @@ func (t *Table[V]) Overlaps(key *packet.Key, mask *packet.Mask, prio uint16) *Ru
 
 // agrees reports whether r and (key, mask) agree in the bits that both match.
 func (r *Rule[V]) agrees(key *packet.Key, mask *packet.Mask) bool {
-	for i, w := range r.words.words {
+	for i, w := range r.of.words {
 		if (r.word(i)^key[w.at])&w.bits&mask[w.at] != 0 {
 			return false
 		}
@@ -224,10 +275,11 @@ func (t *Table[V]) All() iter.Seq[*Rule[V]] {
 func (t *Table[V]) Within(key *packet.Key, mask *packet.Mask) iter.Seq[*Rule[V]] {
 	return func(yield func(*Rule[V]) bool) {
 		for _, s := range t.Freeze().subs {
-			if !s.draft.mask.Covers(mask) {
+			f := s.of
+			if !f.mask.Covers(mask) || f.strange(key, mask) {
 				continue
 			}
-			if s.draft.mask == *mask {
+			if f.mask == *mask {
 				if !s.dir.withKey(hashKey(t.Seed, s.words, key), s.words, key, yield) {
 					return
 				}

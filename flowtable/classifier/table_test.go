@@ -125,7 +125,7 @@ func TestCollisionsOfLongKeys(t *testing.T) {
 		rules[i].seq = uint64(i)
 		d.insert(0, rules[i])
 	}
-	words := wordsOf(&mask).words
+	words := wordsOf(&mask)
 	for i, r := range rules {
 		if got := d.lookup(0, words, &packet.Key{0: 1, 16: uint64(i)}); got != r {
 			t.Fatalf("rule %d not found", i)

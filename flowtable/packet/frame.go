@@ -10,13 +10,16 @@ const Headroom = 128
 type GSOType uint8
 
 // The kinds of virtio_net_hdr; GSOUDP is IP fragmentation, GSOUDPL4 cuts the
-// payload into datagrams of their own.
+// payload into datagrams of their own. GSOFrag is weir's own: an IP packet that
+// was put together from fragments, complete with its checksums, to be cut into
+// fragments again for a link that cannot take it whole.
 const (
 	GSONone GSOType = iota
 	GSOTCPv4
 	GSOTCPv6
 	GSOUDP
 	GSOUDPL4
+	GSOFrag
 )
 
 // Offload is what virtio_net_hdr says of a frame: work that the sender left to
@@ -29,9 +32,10 @@ type Offload struct {
 	GSO       GSOType // GSONone: not a super-frame
 
 	HdrLen     uint16 // bytes of all headers, a hint
-	GSOSize    uint16 // payload bytes of each segment
+	GSOSize    uint16 // payload bytes of each segment; GSOFrag: the longest IP packet among the fragments
 	CsumStart  uint16 // the sum runs from here to the end of the packet
 	CsumOffset uint16 // where the sum is stored, from CsumStart
+	FragID     uint32 // GSOFrag: the identification that all fragments had
 }
 
 // Layout tells where the headers of a parsed frame begin, in bytes from

@@ -10,8 +10,15 @@ func (f *Frame) OnWire() (packets, bytes uint64) {
 		return packets, bytes
 	}
 	size, head := uint64(f.Offload.GSOSize), uint64(f.Layout.Payload)
-	if f.Offload.GSO == GSOUDP { // fragments: cut behind the IP header, in eights
+	switch f.Offload.GSO { // fragments: cut behind the IP header, in eights
+	case GSOUDP:
 		size, head = size&^7, uint64(f.Layout.L4)
+	case GSOFrag:
+		ip := uint64(f.Layout.L4 - f.Layout.L3)
+		if f.Layout.L4 == 0 || size <= ip {
+			return packets, bytes
+		}
+		size, head = (size-ip)&^7, uint64(f.Layout.L4)
 	}
 	if head == 0 {
 		head = uint64(f.Offload.HdrLen)

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -171,10 +172,15 @@ func (b *bench) settle() error {
 
 // until looks again and again, for what is about to happen on another goroutine.
 func until(what string, done func() bool) error {
-	for end := time.Now().Add(patience); !done(); time.Sleep(10 * time.Microsecond) {
+	for end, n := time.Now().Add(patience), 0; !done(); n++ {
+		if n < 1000 {
+			runtime.Gosched() // a sleep is longer than what is waited for
+			continue
+		}
 		if time.Now().After(end) {
 			return fmt.Errorf("%s within %v", what, patience)
 		}
+		time.Sleep(10 * time.Microsecond)
 	}
 	return nil
 }

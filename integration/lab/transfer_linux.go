@@ -23,11 +23,13 @@ const chunk = 256 << 10
 type Transfer struct {
 	From  *Space
 	To    *Space
-	Addr  netip.Addr    // of To
-	Bytes int64         // how many to send
-	Hash  bool          // compare SHA-256 over both ends as well; costs throughput where the processors are shared
-	Rate  int64         // bytes a second; zero for as fast as it goes
-	Limit time.Duration // give up after; zero for a minute
+	Addr  netip.Addr     // of To
+	Port  uint16         // of To; zero for any that is free
+	Via   netip.AddrPort // what is dialled when something between translates; zero for the address and port of To
+	Bytes int64          // how many to send
+	Hash  bool           // compare SHA-256 over both ends as well; costs throughput where the processors are shared
+	Rate  int64          // bytes a second; zero for as fast as it goes
+	Limit time.Duration  // give up after; zero for a minute
 }
 
 // Result is what became of a transfer.
@@ -65,7 +67,7 @@ func (t Transfer) Run() (Result, error) {
 }
 
 func (t Transfer) run(deadline time.Time) (Result, error) {
-	ln, err := t.To.Listen(netip.AddrPortFrom(t.Addr, 0).String())
+	ln, err := t.To.Listen(netip.AddrPortFrom(t.Addr, t.Port).String())
 	if err != nil {
 		return Result{}, err
 	}
@@ -76,7 +78,11 @@ func (t Transfer) run(deadline time.Time) (Result, error) {
 
 	ctx, cancel := context.WithDeadline(context.Background(), deadline)
 	defer cancel()
-	conn, err := t.From.Dial(ctx, "tcp", ln.Addr().String())
+	dial := ln.Addr().String()
+	if t.Via.IsValid() {
+		dial = t.Via.String()
+	}
+	conn, err := t.From.Dial(ctx, "tcp", dial)
 	if err != nil {
 		return Result{}, err
 	}

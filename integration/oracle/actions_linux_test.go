@@ -47,7 +47,9 @@ func (k facts) mpls() bool { return k.eth == 0x8847 || k.eth == 0x8848 }
 // actions is a list for apply_actions.
 func (g *gen) actions(k *facts, n int) (list []openflow.Action) {
 	for range n {
-		if g.one(2) {
+		if g.nicira && g.one(2) {
+			list = append(list, g.niciraAction(k))
+		} else if g.one(2) {
 			list = append(list, g.output())
 		} else {
 			list = append(list, g.rewrite(k)...)
@@ -81,6 +83,9 @@ func (g *gen) actionSet(k *facts, n int) (list []openflow.Action) {
 }
 
 func (g *gen) output() openflow.Action {
+	if g.groups > 0 && g.one(2) {
+		return openflow.Group(1 + g.Uint32N(g.groups))
+	}
 	a := openflow.Output(openflow.PortNo(1 + g.IntN(numPorts)))
 	switch g.IntN(24) {
 	case 0:

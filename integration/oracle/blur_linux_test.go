@@ -14,11 +14,23 @@ func (l *life) blurs() (list []func([]string) []string) {
 	if l.any(popsAndGoes) {
 		list = append(list, without(`(bytes|n_bytes)=[0-9]+`))
 	}
+	if l.any(hasAction(func(a openflow.Action) bool { return a.Type > 0xffff })) {
+		list = append(list, without(`( actions)=.*`))
+	}
 	if refusedFrame(l) {
 		list = append(list, without(`(packets|n_packets|bytes|n_bytes|lookup|matched)=[0-9]+`))
 	}
 	if droppedFragment(l) {
 		list = append(list, without(`(lookup|matched)=[0-9]+`))
+	}
+	if n, _ := l.readable(); someStep(func(*groupMod) bool { return true })(l) && n.any(hasAction(changesSize)) {
+		list = append(list, without(`(^group [0-9]+ refs=[0-9?]+) .*`))
+	}
+	if someStep(func(m *groupMod) bool { return m.command == openflow.GroupModify })(l) {
+		list = append(list, without(`(^group [0-9]+ refs=[0-9?]+ packets)=[0-9]+ bytes=[0-9]+`))
+	}
+	if chained(l) {
+		list = append(list, without(`(refs)=[0-9]+`))
 	}
 	return list
 }
@@ -38,6 +50,11 @@ func without(expression string) func([]string) []string {
 		}
 		return list
 	}
+}
+
+// changesSize recognises actions after which a frame is longer or shorter.
+func changesSize(a openflow.Action) bool {
+	return slices.Contains([]openflow.ActionType{openflow.ActionPushVLAN, openflow.ActionPopVLAN, openflow.ActionPushMPLS, openflow.ActionPopMPLS}, a.Type)
 }
 
 // configs is how the life's PORT_MODs have configured the ports before step i.

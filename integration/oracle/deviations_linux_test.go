@@ -74,6 +74,12 @@ func deviations() []deviation {
 		{name: "later-fragment-protocol", frame: func(f *frame) bool { return strings.Contains(f.what, "fragment 001") }},
 		{name: "two-tags", life: moreThanTwoTags},
 		{name: "port-numbers", whole: someStep(func(p *packetOut) bool { return p.in == 0 || p.in >= 0xff00 && p.in <= openflow.PortMax })},
+		{name: "group-checks", whole: groupChecks},
+		{name: "watch-reserved", whole: someStep(watchReserved)},
+		{name: "select-in-group", whole: selectInGroup},
+		{name: "group-twice", flow: groupTwice},
+		{name: "down-forgets", whole: downForgets},
+		{name: "access-two-tags", life: accessTwoTags},
 		{name: "short-packet-out", whole: someStep(func(p *packetOut) bool { return len(p.frame.bytes) < 14 })},
 		{name: "packet-out-no-recv", whole: packetOutNoRecv},
 		{name: "packet-out-learning", whole: packetOutLearning},
@@ -99,7 +105,7 @@ func known(l *life) string {
 // readable has the parts of raw messages in their place. padded says that in one of them bytes are not
 // zero that say nothing.
 func (l *life) readable() (n *life, padded bool) {
-	n = &life{}
+	n = &life{ports: l.ports}
 	for _, s := range l.steps {
 		if r, is := s.(*raw); is {
 			f, same := r.parts()

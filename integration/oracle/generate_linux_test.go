@@ -28,6 +28,11 @@ type gen struct {
 	normal                             bool // output to NORMAL may happen; then no VID is 0
 	sets                               bool // the life may write actions
 	hard                               bool // entries may have hard timeouts; then none is modified
+
+	groups    uint32 // entries may use groups 1 to this
+	portsFall bool   // ports may go down
+	nicira    bool   // registers, load, move, resubmit
+	table     uint8  // whose actions are being made
 }
 
 // newLife makes the life of a seed: the first one that holds no known deviation.
@@ -228,7 +233,7 @@ func (g *gen) instructions(f *flow) {
 	for {
 		f.does = nil
 		g.tryInstructions(f)
-		if !popsBlindly(f) && !setWithoutOutput(f) && !setToController(f) {
+		if !popsBlindly(f) && !setWithoutOutput(f) && !groupTwice(f) && !setToController(f) {
 			return
 		}
 	}
@@ -236,6 +241,7 @@ func (g *gen) instructions(f *flow) {
 
 func (g *gen) tryInstructions(f *flow) {
 	k := knowing(f.match)
+	g.table = f.table
 	if g.left = 0; f.table == g.pushAt {
 		g.left = g.pushes
 	}

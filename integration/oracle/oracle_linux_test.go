@@ -113,3 +113,9 @@ func TestWrong(t *testing.T) { explore(t, (*gen).wrongs) }
 func TestScrambled(t *testing.T) { explore(t, (*gen).scrambles) }
 
 func TestPorts(t *testing.T) { explore(t, (*gen).portLife) }
+
+func TestGroups(t *testing.T) { explore(t, (*gen).groupLife) }
+
+func TestNicira(t *testing.T) { explore(t, (*gen).niciraLife) }
+
+func TestVLANs(t *testing.T) { explore(t, (*gen).vlanLife) }

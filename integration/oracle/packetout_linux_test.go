@@ -188,11 +188,13 @@ func (g *gen) packetOut() *packetOut {
 	case 0:
 		p.in = pick(g, []openflow.PortNo{0, 9, openflow.PortLocal, openflow.PortTable, openflow.PortAll, openflow.PortFlood, openflow.PortInPort, openflow.PortNormal, 0xffffff01, openflow.PortMax})
 	case 1:
-		p.buffer = uint32(g.IntN(3))
+		if g.groups == 0 { // else there may be two mistakes
+			p.buffer = uint32(g.IntN(3))
+		}
 	case 2:
 		short := *p.frame
-		short.bytes = short.bytes[:g.IntN(15)]
-		p.frame = &short
+		short.bytes, short.knows = short.bytes[:g.IntN(15)], facts{}
+		p.frame, p.actions = &short, []openflow.Action{g.output()}
 	}
 	return p
 }

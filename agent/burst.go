@@ -1,0 +1,80 @@
+// Slow path: bursts of messages: when what they changed is published, and when FLOW_REMOVED goes out.
+
+package agent
+
+import (
+	"errors"
+	"os"
+	"time"
+
+	"github.com/weirswitch/weir/flowtable"
+	"github.com/weirswitch/weir/openflow"
+)
+
+// A publication has its price: the next edits copy whatever of the tables it shows. So a connection that
+// has sent a few changes in a row is given a moment to go on before they are published, unless there have
+// been many. Whoever waits for an answer never waits for that: every answer publishes first.
+const (
+	burstFew  = 32                   // changes that make a burst
+	burstMany = 8192                 // changes that are published even though more may follow
+	burstLull = 1 * time.Millisecond // silence that ends a burst
+	goneMany  = 1024                 // entries that went, whose FLOW_REMOVED do not wait for more
+)
+
+// burst is what a connection's messages have changed since the last publication of its. The reader's own.
+type burst struct {
+	changes int
+	gone    []flowtable.Removed // their FLOW_REMOVED are due
+}
+
+// nextMessage reads one message. When none has arrived yet, or enough has changed, what was done so far
+// is published first.
+func (c *Channel) nextMessage() ([]byte, error) {
+	if c.burst.changes >= burstMany {
+		c.publish()
+	}
+	if c.conn.Buffered() > 0 || c.burst.changes == 0 && len(c.burst.gone) == 0 {
+		return c.conn.ReadMessage()
+	}
+	if c.burst.changes >= burstFew && c.nc.SetReadDeadline(time.Now().Add(burstLull)) == nil {
+		raw, err := c.conn.ReadMessage()
+		c.nc.SetReadDeadline(time.Time{})
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			return raw, err
+		}
+	}
+	c.publish()
+	return c.conn.ReadMessage()
+}
+
+// publish shows all frames what was done so far, and sends the FLOW_REMOVED of the entries that went:
+// an entry said to be gone serves no frame.
+func (c *Channel) publish() {
+	c.burst.changes = 0
+	c.sw.pipe.Publish()
+	if len(c.burst.gone) == 0 {
+		return
+	}
+	c.sw.flowsRemoved(c, c.burst.gone)
+	clear(c.burst.gone)
+	if c.burst.gone = c.burst.gone[:0]; cap(c.burst.gone) > 2*goneMany {
+		c.burst.gone = nil
+	}
+}
+
+// removed notes entries whose FLOW_REMOVED are due. One wait for the batches under way serves them all,
+// so they go out together: with the next answer, when the burst ends, or when they have become many.
+func (c *Channel) removed(list []flowtable.Removed) {
+	c.burst.gone = append(c.burst.gone, list...)
+	if len(c.burst.gone) >= goneMany {
+		c.publish()
+	}
+}
+
+// settle sends what is due before a message that is no change of the tables: it may change who hears of it.
+func (c *Channel) settle(m openflow.Message) {
+	c.burst.changes++
+	if _, ok := m.(*openflow.FlowMod); !ok && len(c.burst.gone) > 0 {
+		c.publish()
+	}
+}

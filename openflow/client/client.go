@@ -233,8 +233,7 @@ func (c *Client) findPort(target, word string) (*openflow.Port, error) {
 	return nil, fmt.Errorf("%s has no port %q; it has %s", target, word, strings.Join(known, ", "))
 }
 
-// lines reads a file line by line without comments, blank lines and line ends that a backslash hides; - is
-// standard input.
+// lines reads a file line by line without comments and blank lines; - is standard input.
 func (c *Client) lines(file string, use func(where, text string) error) error {
 	var data []byte
 	var err error
@@ -246,21 +245,12 @@ func (c *Client) lines(file string, use func(where, text string) error) error {
 	if err != nil {
 		return err
 	}
-	held, first := "", 0
 	for i, line := range strings.Split(string(data), "\n") {
-		if held == "" {
-			first = i + 1
-		}
-		if rest, more := strings.CutSuffix(line, "\\"); more {
-			held += rest
-			continue
-		}
-		line, _, _ = strings.Cut(held+line, "#")
-		held = ""
+		line, _, _ = strings.Cut(line, "#")
 		if strings.TrimSpace(line) == "" {
 			continue
 		}
-		if err := use(fmt.Sprintf("%s:%d", file, first), line); err != nil {
+		if err := use(fmt.Sprintf("%s:%d", file, i+1), line); err != nil {
 			return err
 		}
 	}

@@ -109,5 +109,6 @@ func otherCommands() []Command {
 		{Name: "ping", Args: "SWITCH [BYTES]", Least: 1, Most: 2, Summary: "ten echo requests and how long their answers take", Example: "ping br0", run: (*Client).ping},
 		{Name: "probe", Args: "SWITCH", Least: 1, Most: 1, Summary: "one echo request; the exit status says whether it was answered", Example: "probe tcp:127.0.0.1:6654", run: (*Client).probe},
 		{Name: "ofp-print", Args: "HEX", Least: 1, Most: 1, Summary: "show a message given in hexadecimal", Example: "ofp-print 0414000800000001", run: (*Client).ofpPrint},
+		{Name: "ofp-parse", Args: "FILE", Least: 1, Most: 1, Summary: "show the messages of a file", Example: "ofp-parse messages.bin", run: (*Client).ofpParse},
 	}
 }

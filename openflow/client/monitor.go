@@ -3,6 +3,7 @@ package client
 import (
 	"encoding/hex"
 	"fmt"
+	"os"
 	"strconv"
 	"strings"
 
@@ -112,21 +113,29 @@ func (c *Client) parseMeterText(args []string) error {
 	return err
 }
 
-// ofpPrint prints messages given in hexadecimal, one behind the other.
+// ofpPrint prints a message given in hexadecimal.
 func (c *Client) ofpPrint(args []string) error {
 	raw, err := hex.DecodeString(strings.Join(strings.Fields(args[0]), ""))
 	if err != nil {
 		return fmt.Errorf("%.60q is not hexadecimal: %w", args[0], err)
 	}
+	fmt.Fprint(c.Out, ofctl.Message(raw, nil))
+	return nil
+}
+
+// ofpParse prints the messages of a file, one behind the other as on a connection.
+func (c *Client) ofpParse(args []string) error {
+	raw, err := os.ReadFile(args[0])
+	if err != nil {
+		return err
+	}
 	for len(raw) > 0 {
-		size := len(raw)
-		if size >= openflow.HeaderSize {
-			if n := openflow.ReadHeader(raw).Length; n >= openflow.HeaderSize && n < size {
-				size = n
-			}
+		if len(raw) < openflow.HeaderSize || openflow.ReadHeader(raw).Length < openflow.HeaderSize || openflow.ReadHeader(raw).Length > len(raw) {
+			return fmt.Errorf("%s: the last %d bytes are no whole message", args[0], len(raw))
 		}
-		fmt.Fprint(c.Out, ofctl.Message(raw[:size], nil))
-		raw = raw[size:]
+		n := openflow.ReadHeader(raw).Length
+		fmt.Fprint(c.Out, ofctl.Message(raw[:n], nil))
+		raw = raw[n:]
 	}
 	return nil
 }

@@ -53,7 +53,7 @@ func (c *Client) show(args []string) error {
 	}
 	raw, err := s.transact(&openflow.FeaturesRequest{})
 	if err == nil {
-		err = c.print(args[0], raw)
+		_, err = fmt.Fprint(c.Out, ofctl.Message(raw, nil))
 	}
 	if err == nil {
 		err = s.parts(&openflow.MultipartRequest{Type: openflow.MultipartPortDesc}, func(raw []byte) error { return c.print(args[0], raw) })
@@ -149,7 +149,10 @@ func (c *Client) order() (func(a, b *openflow.FlowStats) int, error) {
 		for i, k := range c.Sort {
 			d := cmp.Compare(a.Priority, b.Priority)
 			if fields[i] != nil {
-				d = compareField(a.Match, b.Match, fields[i])
+				var both bool
+				if d, both = compareField(a.Match, b.Match, fields[i]); !both && d != 0 {
+					return d // what does not have the field is last in either order
+				}
 			}
 			if k.Descending {
 				d = -d
@@ -158,23 +161,29 @@ func (c *Client) order() (func(a, b *openflow.FlowStats) int, error) {
 				return d
 			}
 		}
-		return 0
+		return cmp.Compare(b.Priority, a.Priority) // as ovs-ofctl: equals by priority, from high to low
 	}, nil
 }
 
-// compareField orders by the value of a field; a match without it comes last.
-func compareField(a, b openflow.Match, ids []openflow.FieldID) int {
-	x, hasX := firstOf(a, ids)
-	y, hasY := firstOf(b, ids)
+// compareField orders by the value of a field; a match without it comes last. both: neither is without. Of
+// several fields under one word the first is meant; matches without it are ordered by the others, as by
+// ovs-ofctl, which keeps arp_tpa where it keeps nw_dst.
+func compareField(a, b openflow.Match, ids []openflow.FieldID) (order int, both bool) {
+	x, hasX := a.Get(ids[0])
+	y, hasY := b.Get(ids[0])
+	if !hasX && !hasY {
+		x, _ = firstOf(a, ids[1:])
+		y, _ = firstOf(b, ids[1:])
+		return slices.Compare(x.Value[:], y.Value[:]), true
+	}
 	switch {
 	case hasX && hasY:
-		return slices.Compare(x.Value[:], y.Value[:])
+		return slices.Compare(x.Value[:], y.Value[:]), true
 	case hasX:
-		return -1
-	case hasY:
-		return 1
+		return -1, false
+	default:
+		return 1, false
 	}
-	return 0
 }
 
 func firstOf(m openflow.Match, ids []openflow.FieldID) (openflow.Field, bool) {
@@ -352,8 +361,8 @@ const pings = 10
 func (c *Client) ping(args []string) error {
 	size := 64
 	if len(args) > 1 {
-		if _, err := fmt.Sscan(args[1], &size); err != nil || size < openflow.HeaderSize || size > openflow.MaxMessage {
-			return fmt.Errorf("%q: expected the size of a message, %d to %d bytes", args[1], openflow.HeaderSize, openflow.MaxMessage)
+		if _, err := fmt.Sscan(args[1], &size); err != nil || size < 0 || size > openflow.MaxMessage-openflow.HeaderSize {
+			return fmt.Errorf("%q: expected how many bytes to send, 0 to %d", args[1], openflow.MaxMessage-openflow.HeaderSize)
 		}
 	}
 	s, err := c.open(args[0])
@@ -362,7 +371,7 @@ func (c *Client) ping(args []string) error {
 	}
 	defer s.close()
 	for range pings {
-		data := make([]byte, size-openflow.HeaderSize)
+		data := make([]byte, size)
 		for i := range data {
 			data[i] = byte(i*7 + int(c.xid))
 		}
@@ -378,7 +387,7 @@ func (c *Client) ping(args []string) error {
 		if h := openflow.ReadHeader(raw); h.Type != openflow.TypeEchoReply || string(raw[openflow.HeaderSize:]) != string(data) {
 			return fmt.Errorf("%s answered an echo request with something else:\n%s", args[0], strings.TrimRight(ofctl.Message(raw, nil), "\n"))
 		}
-		fmt.Fprintf(c.Out, "%d bytes from %s: xid=%08x time=%.1f ms\n", len(raw), args[0], xid, float64(c.Now().Sub(began))/float64(time.Millisecond))
+		fmt.Fprintf(c.Out, "%d bytes from %s: xid=%08x time=%.1f ms\n", size, args[0], xid, float64(c.Now().Sub(began))/float64(time.Millisecond))
 	}
 	return nil
 }

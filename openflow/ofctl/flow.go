@@ -32,7 +32,7 @@ func (n *Names) AppendFlowPlain(b []byte, f *openflow.FlowStats) []byte {
 	if f.Cookie != 0 {
 		b = fmt.Appendf(b, "cookie=0x%x, ", f.Cookie)
 	}
-	if f.TableID != 0 {
+	if f.TableID != 0 || n != nil && n.tables[f.TableID] != "" {
 		b = append(n.appendTable(append(b, "table="...), f.TableID), ", "...)
 	}
 	return n.appendRule(b, f)

@@ -18,6 +18,9 @@ func (n *Names) AppendMessage(b, raw []byte) []byte {
 	if len(raw) < openflow.HeaderSize {
 		return appendHexDump(fmt.Appendf(b, "OpenFlow packet too short (only %d bytes):\n", len(raw)), raw)
 	}
+	if n := openflow.ReadHeader(raw).Length; n >= openflow.HeaderSize && n < len(raw) {
+		return appendHexDump(fmt.Appendf(b, "(***only uses %d bytes out of %d***)\n", n, len(raw)), raw)
+	}
 	b = appendTitle(b, raw)
 	m, _, err := openflow.Decode(raw)
 	if err == nil {
@@ -40,6 +43,9 @@ func codeName(err error) string {
 	if !ok {
 		return err.Error()
 	}
+	if e.Type == openflow.ErrExperimenter && e.Experimenter == openflow.ExperimenterONF && e.Code >= 2300 && int(e.Code) < 2300+len(bundleCodes) {
+		return "OFPBFC_" + bundleCodes[e.Code-2300]
+	}
 	name := e.CodeName()
 	for _, r := range [...][2]string{
 		{"OFPBRC_BAD_MULTIPART", "OFPBRC_BAD_STAT"}, {"OFPBRC_BAD_EXPERIMENTER", "OFPBRC_BAD_VENDOR"}, {"OFPBRC_BAD_EXP_TYPE", "OFPBRC_BAD_SUBTYPE"},
@@ -52,6 +58,10 @@ func codeName(err error) string {
 	}
 	return name
 }
+
+// bundleCodes are the ONF's for bundles on OpenFlow 1.3 (extension 230), from 2300 on.
+var bundleCodes = [...]string{"UNKNOWN", "EPERM", "BAD_ID", "BUNDLE_EXIST", "BUNDLE_CLOSED", "OUT_OF_BUNDLES", "BAD_TYPE", "BAD_FLAGS", "MSG_BAD_LEN",
+	"MSG_BAD_XID", "MSG_UNSUP", "MSG_CONFLICT", "MSG_TOO_MANY", "MSG_FAILED", "TIMEOUT", "BUNDLE_IN_PROGRESS"}
 
 // typeNames are those of the thirty types where they are not OFPT_ and the name weir has for it.
 var typeNames = map[openflow.Type]string{openflow.TypeMultipartRequest: "OFPST", openflow.TypeMultipartReply: "OFPST"}
@@ -371,6 +381,9 @@ func (n *Names) appendPortMod(b []byte, m *openflow.PortMod) []byte {
 }
 
 func (n *Names) appendQueues(b []byte, m *openflow.QueueGetConfigReply) []byte {
+	if len(m.Queues) == 0 {
+		return append(b, '\n')
+	}
 	b = append(n.appendPort(append(b, " port="...), m.Port), '\n')
 	for _, q := range m.Queues {
 		b = fmt.Appendf(b, "queue %d:", q.ID)

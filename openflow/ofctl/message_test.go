@@ -82,6 +82,43 @@ func sample() (list []o.Message) {
 	return append(list, sampleMultipart()...)
 }
 
+// sampleTables is table features with names and without, of two kinds.
+func sampleTables(name string) (list []o.Record) {
+	for id := range uint8(6) {
+		t := &o.TableFeatures{TableID: id, MetadataMatch: ^uint64(0), MetadataWrite: ^uint64(0), MaxEntries: 1000}
+		if name != "" {
+			t.Name = name + string('0'+rune(id))
+		}
+		instructions := []o.InstructionType{o.InstructionApplyActions, o.InstructionGotoTable, o.InstructionMeter}
+		var next []uint8
+		for n := id + 1; n < 6; n++ {
+			next = append(next, n)
+		}
+		if len(next) == 0 {
+			instructions = instructions[:1]
+		}
+		var match, wild, set []o.TableField
+		for f := o.FieldID(0); int(f) < o.NumFields; f++ {
+			if f == o.InPhyPort || f == o.PBBISID || f == o.PBBUCA || f == o.IPv6ExtHdr {
+				continue // of which ovs-ofctl knows nothing
+			}
+			match = append(match, o.TableField{ID: f, Masked: f.Info().Maskable})
+			if f != o.EthType {
+				wild = append(wild, o.TableField{ID: f})
+			}
+			if f.Info().Writable && (id < 3 || f != o.EthDst) {
+				set = append(set, o.TableField{ID: f})
+			}
+		}
+		acts := []o.ActionType{o.ActionOutput, o.ActionGroup, o.ActionSetField, o.ActionPopVLAN}
+		t.Properties = []o.TableProperty{{Type: o.PropInstructions, Instructions: instructions}, {Type: o.PropNextTables, Tables: next},
+			{Type: o.PropWriteActions, Actions: acts}, {Type: o.PropApplyActions, Actions: acts}, {Type: o.PropMatch, Fields: match},
+			{Type: o.PropWildcards, Fields: wild}, {Type: o.PropWriteSetField, Fields: set}, {Type: o.PropApplySetField, Fields: set}}
+		list = append(list, t)
+	}
+	return list
+}
+
 func sampleMultipart() (list []o.Message) {
 	tcp := o.NewMatch(o.Exact(o.EthType, 0x800), o.Exact(o.IPProto, 6))
 	ask := func(t o.MultipartType, r ...o.Record) {
@@ -106,6 +143,7 @@ func sampleMultipart() (list []o.Message) {
 	list = append(list, &o.MultipartReply{Type: o.MultipartQueue, Records: []o.Record{
 		&o.QueueStats{Port: 3, Queue: 5, TxBytes: ^uint64(0), TxPackets: 3, TxErrors: 4, DurationSec: 5, DurationNsec: 6000000},
 		&o.QueueStats{Port: o.PortLocal, DurationSec: 0xffffffff, DurationNsec: 0xffffffff}}},
+		&o.MultipartReply{Type: o.MultipartTableFeatures, Records: sampleTables("")}, &o.MultipartReply{Type: o.MultipartTableFeatures, Records: sampleTables("t")},
 		&o.MultipartReply{Type: o.MultipartFlow, More: true},
 		&o.MultipartReply{Type: o.MultipartFlow, Records: []o.Record{&o.FlowStats{Match: tcp}, &o.FlowStats{Priority: 0x8000}}},
 		&o.MultipartReply{Type: o.MultipartGroupDesc}, &o.MultipartReply{Type: o.MultipartPortStats}, &o.MultipartReply{Type: o.MultipartMeter},

@@ -1,8 +1,10 @@
 package ofctl
 
 import (
+	"cmp"
 	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"github.com/weirswitch/weir/openflow"
 )
@@ -60,7 +62,8 @@ func (n *Names) appendReply(b []byte, m *openflow.MultipartReply) []byte {
 	case openflow.MultipartTable:
 		return append(append(b, '\n'), AppendTables(nil, records[openflow.TableStats](m))...)
 	case openflow.MultipartTableFeatures:
-		return n.appendTableFeatures(append(b, '\n'), records[openflow.TableFeatures](m))
+		b = n.appendTableFeatures(append(b, '\n'), records[openflow.TableFeatures](m))
+		return b[:len(b)-1] // without the last of the blank lines between tables
 	case openflow.MultipartPortStats:
 		b = fmt.Appendf(b, " %d ports\n", len(m.Records))
 	case openflow.MultipartQueue:
@@ -70,13 +73,26 @@ func (n *Names) appendReply(b []byte, m *openflow.MultipartReply) []byte {
 	default:
 		b = append(b, '\n')
 	}
-	for i, r := range m.Records {
+	list := m.Records
+	if m.Type == openflow.MultipartPortDesc {
+		list = slices.SortedStableFunc(slices.Values(list), byPort)
+	}
+	for i, r := range list {
 		if i > 0 && m.Type == openflow.MultipartMeterConfig || i > 0 && m.Type == openflow.MultipartMeter {
 			b = append(b, '\n')
 		}
 		b = n.appendRecord(b, r)
 	}
 	return b
+}
+
+func byPort(a, b openflow.Record) int {
+	x, ok1 := a.(*openflow.Port)
+	y, ok2 := b.(*openflow.Port)
+	if !ok1 || !ok2 {
+		return 0
+	}
+	return cmp.Compare(x.No, y.No)
 }
 
 func records[T any](m *openflow.MultipartReply) []T {

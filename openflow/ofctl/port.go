@@ -60,7 +60,11 @@ func bitWords(v uint32, words []string) string {
 func AppendPortStats(b []byte, s *openflow.PortStats) []byte { return noNames.appendPortStats(b, s) }
 
 func (n *Names) appendPortStats(b []byte, s *openflow.PortStats) []byte {
-	b = fmt.Appendf(b, "  port %2s: rx ", n.appendPort(nil, s.Port))
+	b = append(b, "  port "...)
+	if s.Port < 10 { // numbers stand in a column; names do as their numbers did
+		b = append(b, ' ')
+	}
+	b = append(n.appendPort(b, s.Port), ": rx "...)
 	b = appendCounts(b, "pkts", s.RxPackets, "bytes", s.RxBytes, "drop", s.RxDropped, "errs", s.RxErrors,
 		"frame", s.RxFrameErr, "over", s.RxOverErr, "crc", s.RxCRCErr)
 	b = append(b, "\n           tx "...)

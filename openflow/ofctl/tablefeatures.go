@@ -17,13 +17,17 @@ func (n *Names) appendTableFeatures(b []byte, list []openflow.TableFeatures) []b
 	for i := 0; i < len(list); {
 		t := &list[i]
 		same := i
-		for last != nil && same < len(list) && sameFeatures(last, &list[same]) {
-			same++
+		for last != nil && same < len(list) && sameFeatures(last, &list[same]) && (same == i || list[i].Name+list[same].Name == "") {
+			same++ // tables with names have a line each
 		}
 		switch {
 		case same == i:
 			b = n.appendTableFeature(b, t, last)
 			last, same = t, i+1
+		case t.Name != "":
+			b = fmt.Appendf(b, "  table %d (%q): ditto\n", t.TableID, t.Name)
+			i = same
+			continue
 		case same == i+1:
 			b = fmt.Appendf(b, "  table %d: ditto\n", t.TableID)
 		default:
@@ -89,7 +93,11 @@ func (n *Names) appendTableFeature(b []byte, t, last *openflow.TableFeatures) []
 		b = fmt.Appendf(b, "      next tables: %s\n", ranges(next))
 	}
 	d := describe(t)
-	b = fmt.Appendf(b, "      instructions: %s\n", strings.Join(d.instructions, " "))
+	if last != nil && slices.Equal(describe(last).instructions, d.instructions) {
+		b = append(b, "      (same instructions)\n"...)
+	} else {
+		b = fmt.Appendf(b, "      instructions: %s\n", strings.Join(d.instructions, " "))
+	}
 	if last != nil && describe(last).actions == d.actions {
 		b = append(b, "      (same actions)\n"...)
 	} else {

@@ -23,6 +23,7 @@ type command struct {
 	example     string
 	standard    bool // meant when only the first of two words is given
 	setup       func(t *tool, fs *flag.FlagSet) func(words []string) error
+	explain     func(t *tool, words []string) error // answers --help in place of printHelp
 }
 
 func (c *command) name() string { return strings.Join(c.words, " ") }
@@ -65,6 +66,9 @@ func commands() []command {
 			example: "weir fdb show br0", setup: (*tool).fdbShow},
 		{words: []string{"fdb", "flush"}, args: "[BRIDGE] [--port PORT] [--json]", most: 1, summary: "forget learned addresses",
 			example: "weir fdb flush br0 --port eth1", setup: (*tool).fdbFlush},
+		{words: []string{"ofctl"}, args: "[OPTIONS] COMMAND [ARG...]", most: anyNumber, summary: "what ovs-ofctl does, for weir and any other OpenFlow 1.3 switch",
+			more:    "\"weir ofctl --help\" lists the commands, \"weir ofctl COMMAND --help\" tells of one.",
+			example: "weir ofctl dump-flows br0", setup: (*tool).ofctl, explain: (*tool).explainOfctl},
 		{words: []string{"tls", "init"}, args: "[DIR] [--hosts NAMES] [--days N]", most: 1, summary: "make a CA and certificates for ssl: connections in a lab",
 			more: "Writes ca.pem, switch.pem and controller.pem with their keys (NAME-key.pem) into DIR and prints\n" +
 				"the settings of the switch. A CA that is there signs again; other files are never replaced.\n" +
@@ -126,6 +130,9 @@ func (t *tool) help(words []string) error {
 		t.printOverview(t.out)
 		return nil
 	}
+	if words[0] == "ofctl" {
+		return t.explainOfctl(words[1:])
+	}
 	found := false
 	for _, c := range commands() {
 		if strings.HasPrefix(c.name()+" ", strings.Join(words, " ")+" ") {
@@ -169,6 +176,11 @@ func (t *tool) printHelp(w io.Writer, c *command) {
 	if fs.Lookup("rundir") == nil {
 		fs.String("rundir", "", "`DIR` folder of the sockets of running bridges (default $OVS_RUNDIR, else /run/weir)")
 	}
+	t.printFlags(w, fs)
+}
+
+// printFlags has a line for each flag.
+func (t *tool) printFlags(w io.Writer, fs *flag.FlagSet) {
 	var flags []*flag.Flag
 	fs.VisitAll(func(f *flag.Flag) {
 		if f.Usage != "" { // without words: between weir and itself

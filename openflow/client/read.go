@@ -107,7 +107,9 @@ func (c *Client) dumpFlows(args []string) error {
 	}); err != nil {
 		return err
 	}
-	slices.SortStableFunc(flows, order)
+	if len(c.Sort) > 0 {
+		slices.SortStableFunc(flows, order)
+	}
 	if c.JSON {
 		return c.writeJSON(flowsJSON(flows))
 	}

@@ -118,7 +118,7 @@ func TestOFPPrint(t *testing.T) {
 	dump := regexp.MustCompile(`(?m)^[0-9a-f]{8}  [0-9a-f]{2}[ -]`)
 	for name, raw := range kinds {
 		t.Run(name, func(t *testing.T) {
-			out, err := exec.Command(program, "ofp-print", hex.EncodeToString(raw)).CombinedOutput()
+			out, err := exec.Command(program, "-voff", "ofp-print", hex.EncodeToString(raw)).CombinedOutput()
 			if err != nil {
 				t.Fatalf("%v\n%s", err, out)
 			}

@@ -54,7 +54,7 @@ func (w *worker) sendPacketIn(c *Channel, in *flowtable.PacketIn) (taken bool) {
 	match := packetInMatch(in.Frame)
 	for i, b := 0, w.in.fin.Next(); b != nil; i, b = i+1, w.in.fin.Next() {
 		id, data := w.buffer(i, b, in.Frame.InPort, maxLen)
-		w.in.msg = openflow.Append(w.in.msg[:0], 0, &openflow.PacketIn{
+		w.in.msg = c.append(w.in.msg[:0], 0, &openflow.PacketIn{
 			BufferID: id, TotalLen: uint16(min(len(b), 0xffff)), Reason: in.Reason,
 			TableID: in.Table, Cookie: in.Cookie, Match: match, Data: data,
 		})
@@ -81,7 +81,8 @@ func (w *worker) buffer(i int, b []byte, in uint32, maxLen uint16) (id uint32, d
 }
 
 // packetInMatch holds the fields of the pipeline, not of the header: the frame has those (section
-// 7.4.1). in_port is always there; the others when they are not zero, in_phy_port when it differs.
+// 7.4.1). in_port is always there; the others when they are not zero, in_phy_port when it differs. With
+// registers and pkt_mark among them an application can hand a value from its entries to itself.
 func packetInMatch(f *packet.Frame) openflow.Match {
 	fields := make([]openflow.Field, 1, 4)
 	fields[0] = openflow.Exact(openflow.InPort, uint64(f.InPort))
@@ -93,6 +94,14 @@ func packetInMatch(f *packet.Frame) openflow.Match {
 	}
 	if _, t := f.Key.Get(packet.TunnelID); t != 0 {
 		fields = append(fields, openflow.Exact(openflow.TunnelID, t))
+	}
+	if _, m := f.Key.Get(packet.PktMark); m != 0 {
+		fields = append(fields, openflow.Exact(openflow.PktMark, m))
+	}
+	for i := range openflow.Reg15 - openflow.Reg0 + 1 {
+		if _, r := f.Key.Get(packet.Reg0 + packet.Field(i)); r != 0 {
+			fields = append(fields, openflow.Exact(openflow.Reg0+i, r))
+		}
 	}
 	return openflow.NewMatch(fields...)
 }

@@ -170,7 +170,11 @@ func (d *device) publish() (changed bool) {
 		in.Device, in.MAC, in.MTU, in.IfIndex = l.name, net.HardwareAddr(l.mac), l.mtu, l.index
 		in.Present, in.AdminUp = true, l.adminUp
 		in.LinkUp = l.adminUp && l.carrier
-		in.Speed, in.Duplex = d.links.speed(l.name)
+		if was := d.info.Load(); was.LinkUp && !in.LinkUp && was.IfIndex == in.IfIndex {
+			in.Speed, in.Duplex = was.Speed, was.Duplex // to ask takes the lock of which Links.lost tells
+		} else {
+			in.Speed, in.Duplex = d.links.speed(l.name)
+		}
 		in.Max = in.Speed
 	}
 	d.mtu.Store(int64(l.mtu))

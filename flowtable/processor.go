@@ -85,6 +85,15 @@ func (p *Pipeline) NewProcessor() *Processor {
 	return pr
 }
 
+// Forget lets go of the tables seen last and of all that was remembered of them, between two batches. A
+// Processor that rests keeps them alive otherwise.
+func (pr *Processor) Forget() {
+	pr.snap, pr.epoch = nil, 0
+	clear(pr.trail.steps[:cap(pr.trail.steps)])
+	clear(pr.touched[:cap(pr.touched)])
+	pr.cache.resize(min(pr.cache.limit, 256))
+}
+
 // Process runs a batch: each frame is parsed and follows the tables as they were published when the
 // batch began; outputs and packet-ins go to s in the order of the frames. Frames may come back
 // changed and are used up. now must not run backwards.

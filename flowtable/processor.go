@@ -107,23 +107,36 @@ func (pr *Processor) Process(now time.Duration, frames []*packet.Frame, s Sink) 
 	pr.end()
 }
 
-// PacketOut runs a PACKET_OUT's program on a frame, whose InPort is the message's in_port (it may
-// be CONTROLLER or ANY).
+// PacketOut is PacketOuts for one frame.
 func (pr *Processor) PacketOut(now time.Duration, f *packet.Frame, prog *Program, s Sink) {
 	pr.begin(now, s)
-	if f.Len() < ethernetHeader {
-		pr.drops[DropRunt]++
-	} else {
-		f.Parse()
-		pr.mayCut(f)
-		pr.at, pr.queue, pr.resubmits = nil, 0, 0
-		pr.set.reset()
-		last := !slices.ContainsFunc(prog.apply, func(o op) bool { return o.code == opResubmit })
-		if f, ok := pr.run(f, prog.apply, last); ok && pr.set.n > 0 { // a resubmit wrote it
-			pr.run(f, pr.set.list(), true)
-		}
+	pr.packetOut(f, prog)
+	pr.end()
+}
+
+// PacketOuts runs the programs of PACKET_OUTs, each on its frame, whose InPort is the message's in_port
+// (it may be CONTROLLER or ANY). All frames are one batch.
+func (pr *Processor) PacketOuts(now time.Duration, frames []*packet.Frame, progs []*Program, s Sink) {
+	pr.begin(now, s)
+	for i, f := range frames {
+		pr.packetOut(f, progs[i])
 	}
 	pr.end()
+}
+
+func (pr *Processor) packetOut(f *packet.Frame, prog *Program) {
+	if f.Len() < ethernetHeader {
+		pr.drops[DropRunt]++
+		return
+	}
+	f.Parse()
+	pr.mayCut(f)
+	pr.at, pr.queue, pr.resubmits, pr.runs = nil, 0, 0, 0
+	pr.set.reset()
+	last := !slices.ContainsFunc(prog.apply, func(o op) bool { return o.code == opResubmit })
+	if f, ok := pr.run(f, prog.apply, last); ok && pr.set.n > 0 { // a resubmit wrote it
+		pr.run(f, pr.set.list(), true)
+	}
 }
 
 const ethernetHeader = 14

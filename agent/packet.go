@@ -61,7 +61,7 @@ func (w *worker) sendPacketIn(c *Channel, in *flowtable.PacketIn) (taken bool) {
 			BufferID: id, TotalLen: uint16(min(len(b), 0xffff)), Reason: in.Reason,
 			TableID: in.Table, Cookie: in.Cookie, Match: match, Data: data,
 		}
-		w.in.msg = openflow.Append(w.in.msg[:0], 0, &w.in.m)
+		w.in.msg = c.append(w.in.msg[:0], 0, &w.in.m)
 		taken = c.out.packetIn(in.Reason, w.in.msg) || taken
 	}
 	return taken
@@ -87,9 +87,13 @@ func (w *worker) buffer(i int, b []byte, in uint32, maxLen uint16) (id uint32, d
 // match is packetInMatch, made once for frames that come by one port and have nothing else to tell.
 func (p *packetInBuf) match(f *packet.Frame) openflow.Match {
 	_, phy := f.Key.Get(packet.InPhyPort)
-	_, meta := f.Key.Get(packet.Metadata)
-	_, tunnel := f.Key.Get(packet.TunnelID)
-	if phy != 0 && uint32(phy) != f.InPort || meta|tunnel != 0 {
+	_, more := f.Key.Get(packet.PktMark)
+	for _, fl := range [...]packet.Field{packet.TunnelID, packet.Metadata, packet.XReg0, packet.XReg0 + 1, packet.XReg0 + 2,
+		packet.XReg0 + 3, packet.XReg0 + 4, packet.XReg0 + 5, packet.XReg0 + 6, packet.XReg7} {
+		_, v := f.Key.Get(fl)
+		more |= v
+	}
+	if phy != 0 && uint32(phy) != f.InPort || more != 0 {
 		return packetInMatch(f)
 	}
 	if p.portMatch.IsEmpty() || p.port != f.InPort {
@@ -99,7 +103,8 @@ func (p *packetInBuf) match(f *packet.Frame) openflow.Match {
 }
 
 // packetInMatch holds the fields of the pipeline, not of the header: the frame has those (section
-// 7.4.1). in_port is always there; the others when they are not zero, in_phy_port when it differs.
+// 7.4.1). in_port is always there; the others when they are not zero, in_phy_port when it differs. With
+// registers and pkt_mark among them an application can hand a value from its entries to itself.
 func packetInMatch(f *packet.Frame) openflow.Match {
 	fields := make([]openflow.Field, 1, 4)
 	fields[0] = openflow.Exact(openflow.InPort, uint64(f.InPort))
@@ -111,6 +116,14 @@ func packetInMatch(f *packet.Frame) openflow.Match {
 	}
 	if _, t := f.Key.Get(packet.TunnelID); t != 0 {
 		fields = append(fields, openflow.Exact(openflow.TunnelID, t))
+	}
+	if _, m := f.Key.Get(packet.PktMark); m != 0 {
+		fields = append(fields, openflow.Exact(openflow.PktMark, m))
+	}
+	for i := range openflow.Reg15 - openflow.Reg0 + 1 {
+		if _, r := f.Key.Get(packet.Reg0 + packet.Field(i)); r != 0 {
+			fields = append(fields, openflow.Exact(openflow.Reg0+i, r))
+		}
 	}
 	return openflow.NewMatch(fields...)
 }

@@ -62,6 +62,20 @@ func TestPacketInPipelineFields(t *testing.T) {
 	}
 }
 
+// TestPacketInRegisters: what an entry writes into registers and pkt_mark was lost on the way to the controller.
+func TestPacketInRegisters(t *testing.T) {
+	b := newBench(t, 1)
+	p := b.connect()
+	p.features()
+	p.send(add(1, openflow.Match{}, openflow.SetField(openflow.Reg0+3, 7), openflow.SetField(openflow.Reg15, 8), openflow.SetField(openflow.PktMark, 9), controllerOutput(64)))
+	p.barrier()
+	b.send(1, frame(2, 1, ""))
+	want := openflow.NewMatch(openflow.Exact(openflow.InPort, 1), openflow.Exact(openflow.PktMark, 9), openflow.Exact(openflow.Reg0+3, 7), openflow.Exact(openflow.Reg15, 8))
+	if in := expect[*openflow.PacketIn](p).m; !in.Match.Equal(want) {
+		t.Errorf("packet-in %v, want match %v", in, want)
+	}
+}
+
 // TestPacketInOfSuperFrame: a controller gets the segments with right checksums, as gopacket judges.
 func TestPacketInOfSuperFrame(t *testing.T) {
 	b := newBench(t, 1)

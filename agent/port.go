@@ -133,7 +133,7 @@ func (s *Switch) putIn(cfg PortConfig) (uint32, error) {
 
 func (s *Switch) portOptions(p *port) ports.Options {
 	return ports.Options{
-		Counters: p.counters, OnChange: s.portChanged, NoOffload: p.cfg.Spec.NoOffload,
+		Counters: p.counters, OnChange: s.portChanged, Owner: "bridge " + s.name, NoOffload: p.cfg.Spec.NoOffload,
 		Patches: s.env.Patches, Pipes: s.env.Pipes, Links: s.env.Links,
 	}
 }
@@ -487,7 +487,7 @@ func (s *Switch) tellPort(reason openflow.PortReason, p *openflow.Port) {
 			continue
 		}
 		m := openflow.PortStatus{Reason: reason, Port: *p}
-		if c.out.notify(func(b []byte) []byte { return openflow.Append(b, 0, &m) }) == errOutboxFull {
+		if c.out.notify(func(b []byte) []byte { return c.append(b, 0, &m) }) == errOutboxFull {
 			go c.end(errOutboxFull)
 		}
 	}

@@ -63,8 +63,14 @@ func (c *Channel) handleQueueGetConfig(m *openflow.QueueGetConfigRequest, xid ui
 			})
 		}
 	}
+	if n := len(reply.Queues); n > maxQueuesTold {
+		return openflow.Errorf(openflow.ErrQueueOpFailed, openflow.QOFCBadPort, "%d queues do not fit into one answer, which has no parts: ask port by port", n)
+	}
 	return c.reply(xid, reply)
 }
+
+// maxQueuesTold is how many queues with two rates a QUEUE_GET_CONFIG_REPLY holds.
+const maxQueuesTold = (openflow.MaxMessage - 16) / 48
 
 // tenths is a rate in tenths of a percent of the link's, at least one.
 func tenths(rate, link uint64) uint16 {

@@ -91,7 +91,7 @@ func (pr *Processor) share(g *Group, f *packet.Frame) *bucket {
 	if g.total == 0 {
 		return nil
 	}
-	h := pr.p.spreader.hash(f) * g.factor
+	h := scatter(pr.p.spreader.hash(f), g.factor)
 	for range 4 {
 		b := g.bucketAt(h)
 		if pr.live(b) {

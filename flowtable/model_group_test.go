@@ -213,7 +213,9 @@ func (m *model) share(g *modelGroup, f *packet.Frame, live []int) []int {
 		all[i] = i
 	}
 	factor := mix(m.seed^uint64(g.Group), hashPrime) | 1
-	h := m.hash(f) * factor
+	h := m.hash(f)
+	h = (h ^ h>>32) * hashPrime
+	h = (h ^ h>>29) * factor
 	for try := range 5 {
 		from := all
 		if try == 4 {

@@ -448,6 +448,9 @@ func (m *model) carries(p *Port, vlan uint16) bool {
 	if c.Mode == VLANAccess {
 		return vlan == c.Tag
 	}
+	if c.Mode != VLANTrunk && c.Tag != 0 && vlan == 0 {
+		return false
+	}
 	return len(c.Trunks) == 0 || slices.Contains(c.Trunks, vlan) || c.Mode != VLANTrunk && vlan == c.Tag
 }
 

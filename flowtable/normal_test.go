@@ -231,13 +231,13 @@ func TestVLANModes(t *testing.T) {
 		tci  int
 		want string
 	}{
-		// Port 1 is a plain trunk of all VLANs. So is 4, but for its native one: VLAN 0 leaves by it as
-		// it came, which is Open vSwitch's way too.
-		{1, none, "4:-"},
+		// Port 1 is a plain trunk of all VLANs. So is 4, but for its native one, beside which there
+		// is no VLAN 0, as in Open vSwitch.
+		{1, none, ""},
 		{1, 10, "2:- 3:10 4:10 5:-"},
 		{1, 20, "3:20 4:20 5:20 6:-"},
 		{1, 30, "4:30"},
-		{1, prio, "4:40960"},
+		{1, prio, ""},
 		// Access port of VLAN 10: no tags come in but priority ones.
 		{2, none, "1:10 3:10 4:10 5:-"},
 		{2, 10, ""},
@@ -277,6 +277,24 @@ func TestVLANModes(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestNoVLAN0BesideNative: frames of VLAN 0 left by a port with a native VLAN, where the neighbour takes them for that one's.
+func TestNoVLAN0BesideNative(t *testing.T) {
+	eachPath(t, func(t *testing.T, c Config) {
+		ports := upPorts(4)
+		ports[1].VLAN = VLANConfig{Mode: VLANNativeTagged, Tag: 10}
+		ports[2].VLAN = VLANConfig{Mode: VLANNativeUntagged, Tag: 10, Trunks: []uint16{0, 20}}
+		r := newBridge(t, c, ports)
+		frame := udpFrame(ethernet{dst: broadcast, src: "1"}, 64, 1, 2)
+		if got := r.send(1, frame); len(got) != 1 || got[0] != outputEvent(4, 0, frame) {
+			t.Errorf("untagged by a trunk: %v, expected it by port 4 alone", got)
+		}
+		tagged := udpFrame(ethernet{dst: broadcast, src: "1", vlans: []uint16{30}}, 64, 1, 2)
+		if got := r.send(1, tagged); len(got) != 2 || got[0] != outputEvent(2, 0, tagged) {
+			t.Errorf("VLAN 30: %v, expected it by ports 2 and 4", got)
+		}
+	})
 }
 
 // TestVLANsLearnApart: the same address may be behind another port in another VLAN, and a unicast

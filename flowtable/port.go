@@ -79,16 +79,31 @@ func newPort(p *Port) port {
 		tag:    p.VLAN.Tag & 0xfff,
 	}
 	out.flood = out.send && !p.NoFlood
-	if out.mode != VLANAccess && len(p.VLAN.Trunks) > 0 {
-		out.carries = new(vlanSet)
-		for _, v := range p.VLAN.Trunks {
-			out.carries.add(v & 0xfff)
-		}
-		if out.mode != VLANTrunk {
-			out.carries.add(out.tag)
+	out.carries = p.VLAN.carried()
+	return out
+}
+
+// carried is the VLANs of a trunk, nil for all. Beside a native VLAN there is no VLAN 0: without a tag its frames would
+// be frames of the native one to the neighbour.
+func (c *VLANConfig) carried() *vlanSet {
+	native := c.Mode == VLANNativeTagged || c.Mode == VLANNativeUntagged
+	if c.Mode == VLANAccess || len(c.Trunks) == 0 && !(native && c.Tag != 0) {
+		return nil
+	}
+	set := new(vlanSet)
+	for _, v := range c.Trunks {
+		set.add(v & 0xfff)
+	}
+	if len(c.Trunks) == 0 {
+		for i := range set {
+			set[i] = ^uint64(0)
 		}
 	}
-	return out
+	if native {
+		set[0] &^= 1
+		set.add(c.Tag & 0xfff)
+	}
+	return set
 }
 
 // has reports whether the port carries frames of a VLAN under output:NORMAL.

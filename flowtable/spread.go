@@ -15,9 +15,8 @@ import (
 // It reads the frame as it is when it meets the group, never a path's masked key: frames that the
 // flow tables cannot tell apart spread all the same.
 //
-// The hash is a sum of products with secret odd factors, of which the high bits count. Flows that
-// count something up (ports, addresses) land more evenly under it than at random, and nobody who
-// does not know the factors can choose flows that collide.
+// The hash is a sum of products with secret odd factors: nobody who does not know them can choose flows
+// that collide. scatter then mixes it for a group.
 type spreader struct {
 	key   [packet.HeaderWords]uint64 // one factor for each word of the key
 	inner [16]uint64                 // for what lies below tags and labels
@@ -58,6 +57,14 @@ func (s *spreader) hash(f *packet.Frame) uint64 {
 		h += s.below(f)
 	}
 	return h
+}
+
+// scatter makes a frame's hash a group's own; its high bits choose the bucket. A product alone would
+// spread flows that count something up (ports, labels) very evenly under most factors and, if there are
+// few of them, hardly at all under some: a hundred labels in turn left one of three buckets empty.
+func scatter(h, factor uint64) uint64 {
+	h = (h ^ h>>32) * hashPrime
+	return (h ^ h>>29) * factor
 }
 
 // below adds what the key does not show: inner VLANs, MPLS labels and what is under them, the

@@ -143,6 +143,20 @@ func TestAnyHeaderSpreads(t *testing.T) {
 	}
 }
 
+// TestFewFlowsSpread: a hundred flows whose one field counts up reach all of three buckets, whatever the
+// seed. Every bucket has about 33; by chance one has less than 10 once in 10^8.
+func TestFewFlowsSpread(t *testing.T) {
+	for name, each := range varyings {
+		for seed := range uint64(100) {
+			for i, p := range share(t, Config{HashSeed: seed + 1}, 100, each, 1, 1, 1) {
+				if p < 0.1 {
+					t.Errorf("%s, seed %d: bucket %d got %.0f of 100 flows", name, seed+1, i, 100*p)
+				}
+			}
+		}
+	}
+}
+
 // TestFlowsKeepTheirBucket: what changes within a flow does not move it.
 func TestFlowsKeepTheirBucket(t *testing.T) {
 	same := map[string]func(i int) []byte{
@@ -209,10 +223,7 @@ func TestWeights(t *testing.T) {
 			for seed := range uint64(2) {
 				for i, p := range share(t, Config{HashSeed: seed*1000003 + 1}, n, each, weights...) {
 					want := float64(weights[i]) / sum
-					limit := 0.02 * want
-					if name == "at random" { // three standard deviations more, for chance
-						limit += 3 * math.Sqrt(want*(1-want)/n)
-					}
+					limit := 0.02*want + 3*math.Sqrt(want*(1-want)/n) // three standard deviations are chance
 					if math.Abs(p-want) > max(limit, 0.0005) {
 						t.Errorf("%s, weights %v, seed %d: bucket %d got %.4f, expected %.4f", name, weights, seed, i, p, want)
 					}

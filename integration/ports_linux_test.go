@@ -251,3 +251,26 @@ func TestIperf(t *testing.T) {
 		}
 	}
 }
+
+// TestOneProcessADevice: a second process with the same device is refused with the first one's number and bridge, and
+// may have it the moment the first has been killed.
+func TestOneProcessADevice(t *testing.T) {
+	b := newBed(t)
+	h := b.addHosts(2)
+	ports := []string{"--port", "1:eth1", "--port", "2:eth2", "--port", "3:tap:vm1"}
+	first := b.start1(ports...)
+	other := filepath.Join(b.Dir(), "other")
+	second := append([]string{"run", "--rundir", other, "--name", "br1"}, ports...)
+	out, err := b.try(b.bin, second...)
+	if err == nil || !strings.Contains(err.Error()+out, fmt.Sprintf("interface eth1 is a port of bridge br0 in process %d", first.PID())) {
+		t.Errorf("%v %s", err, out)
+	}
+	out, err = b.try(b.bin, "run", "--rundir", other, "--name", "br1", "--port", "tap:vm1")
+	if err == nil || !strings.Contains(err.Error()+out, "interface vm1 is a port of bridge br0") {
+		t.Errorf("%v %s", err, out)
+	}
+	ping(t, h[0].Space, h[1].Addr4())
+	first.Kill()
+	b.start([]string{"br1"}, append([]string{"--name", "br1"}, ports...)...)
+	ping(t, h[0].Space, h[1].Addr4())
+}

@@ -2,11 +2,13 @@ package ports
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -19,6 +21,7 @@ type device struct {
 	count *Counters
 	links *Links
 	own   bool   // links was made for this port alone
+	side  string // what of the interface the port is, for its claim: tapSide, or nothing for the host's side
 	leave func() // ends the subscription
 	line  attacher
 
@@ -34,6 +37,7 @@ type device struct {
 	wasMTU  int          // guarded by mu: what we changed the MTU from; 0 = nothing changed
 	downed  bool         // guarded by mu: it was up and SetUp switched it off
 	remake  func() error // guarded by mu: makes an interface again that was the port's own; may be nil
+	claim   *claim       // guarded by mu: nobody else may have link; nil: there is none
 	undo    func()       // guarded by mu: takes back what else was put on the interface; may be nil
 }
 
@@ -62,9 +66,9 @@ func (d *device) watchLinks(spec Spec, o Options, line attacher) error {
 // start takes the interface, when it is there, and follows it from now on. The
 // error is that of the first attempt; the device is usable in any case.
 func (d *device) start() error {
-	d.leave = d.links.subscribe(func() { _ = d.relink() })
+	d.leave = d.links.subscribe(func() { _ = d.relink(0) })
 	d.links.ask(d.spec.Target)
-	err := d.relink()
+	err := d.relink(leftoverClaim)
 	if errors.Is(err, unix.ENODEV) || errors.Is(err, unix.ENXIO) { // it vanished a moment ago
 		return nil
 	}
@@ -74,7 +78,8 @@ func (d *device) start() error {
 // relink compares what the kernel says of the interface with what the port has
 // and acts on the difference. A renamed interface is kept: it is the same wire.
 // One that is gone is let go, and the next one with the port's name is taken.
-func (d *device) relink() error {
+// patience is for a process that is being killed and has it still.
+func (d *device) relink(patience time.Duration) error {
 	d.mu.Lock()
 	if d.closed {
 		d.mu.Unlock()
@@ -86,12 +91,13 @@ func (d *device) relink() error {
 	if d.link.index != 0 && (!ok || now.birth != d.link.birth) {
 		d.ready.Store(false)
 		d.line.detach()
-		d.link, d.wasMTU, d.downed = link{}, 0, false
+		d.claim.end()
+		d.claim, d.link, d.wasMTU, d.downed = nil, link{}, 0, false
 	} else if ok {
 		d.link = now
 	}
 	if d.link.index == 0 {
-		err = d.find()
+		err = d.find(patience)
 	}
 	changed := (d.link != before || d.problem != problem) && d.publish()
 	d.mu.Unlock()
@@ -102,7 +108,7 @@ func (d *device) relink() error {
 }
 
 // find looks for the interface by name and takes it.
-func (d *device) find() error {
+func (d *device) find(patience time.Duration) error {
 	d.problem = fmt.Sprintf("there is no interface %s; the port starts to work when there is", d.spec.Target)
 	got, ok := d.links.name(d.spec.Target)
 	problem := ""
@@ -123,7 +129,15 @@ func (d *device) find() error {
 		d.problem = err.Error()
 		return err
 	}
-	if err := d.line.attach(got); err != nil {
+	claim, err := newClaim(d.links, got, d.side, cmp.Or(d.opt.Owner, "weir"), patience)
+	if err == nil {
+		if err = d.line.attach(got); err == nil {
+			d.claim = claim
+		} else {
+			claim.end()
+		}
+	}
+	if err != nil {
 		d.problem = err.Error()
 		return err
 	}
@@ -156,7 +170,11 @@ func (d *device) publish() (changed bool) {
 		in.Device, in.MAC, in.MTU, in.IfIndex = l.name, net.HardwareAddr(l.mac), l.mtu, l.index
 		in.Present, in.AdminUp = true, l.adminUp
 		in.LinkUp = l.adminUp && l.carrier
-		in.Speed, in.Duplex = d.links.speed(l.name)
+		if was := d.info.Load(); was.LinkUp && !in.LinkUp && was.IfIndex == in.IfIndex {
+			in.Speed, in.Duplex = was.Speed, was.Duplex // to ask takes the lock of which Links.lost tells
+		} else {
+			in.Speed, in.Duplex = d.links.speed(l.name)
+		}
 		in.Max = in.Speed
 	}
 	d.mtu.Store(int64(l.mtu))
@@ -192,7 +210,7 @@ func (d *device) SetUp(up bool) error {
 	d.downed = !up && (was || d.downed)
 	d.links.ask(d.link.name) // so that Info is right at once
 	d.mu.Unlock()
-	return d.relink()
+	return d.relink(0)
 }
 
 // stop ends the following and gives the interface back as it was. It answers
@@ -219,6 +237,7 @@ func (d *device) stop() bool {
 			d.undo()
 		}
 	}
+	d.claim.end()
 	d.mu.Unlock()
 	if d.leave != nil {
 		d.leave()

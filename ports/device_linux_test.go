@@ -401,6 +401,10 @@ func TestTapKinds(t *testing.T) {
 		sw.link(name) // must be there
 	}
 	held := sw.port("tap:keep")
+	if err := sw.refused("tap:keep,name=second"); !strings.Contains(err, "a port of") {
+		t.Error(err)
+	}
+	held.(*tap).claim.end()                   // as if no weir held it
 	second := sw.port("tap:keep,name=second") // as with a guest's tap: the interface is used instead
 	if _, ok := second.(*afpacket); !ok {
 		t.Errorf("a tap that is held was opened as %T", second)

@@ -127,12 +127,16 @@ func (l *Links) watch() {
 		if from != nil && from.Pid != nl.PidKernel {
 			continue // any process may send to our address
 		}
-		hints := map[int]bool{} // interface -> was deleted
+		hints, lost := map[int]bool{}, false // interface -> was deleted
 		for _, m := range msgs {
 			h := unix.NlMsghdr(m.Header)
 			if i, ok := touched(&h, m.Data); ok {
 				hints[i] = hints[i] || h.Type == unix.RTM_DELLINK
+				lost = l.lost(i, m.Data) || lost
 			}
+		}
+		if lost {
+			l.tell()
 		}
 		for i, deleted := range hints {
 			l.refresh(i, deleted)
@@ -167,6 +171,28 @@ func touched(h *unix.NlMsghdr, data []byte) (index int, ok bool) {
 	// AF_BRIDGE means "left the bridge", not "is gone".
 	info := nl.DeserializeIfInfomsg(data)
 	return int(info.Index), info.Family == unix.AF_UNSPEC
+}
+
+// lost notes that an interface has no carrier any more, before refresh asks for the rest. That question waits for the
+// kernel's lock over all configuration of all namespaces, which others may hold for long, while frames of a fast failover
+// group go to a dead link. The flags are told without that lock.
+func (l *Links) lost(index int, event []byte) bool {
+	was, known := l.index(index)
+	if !known || !was.carrier || nl.DeserializeIfInfomsg(event).Flags&unix.IFF_LOWER_UP != 0 {
+		return false
+	}
+	ifr, err := unix.NewIfreq(was.name)
+	if err != nil || unix.IoctlIfreq(l.control, unix.SIOCGIFFLAGS, ifr) != nil || ifr.Uint16()&unix.IFF_RUNNING != 0 {
+		return false // the event is old, or the interface has another name by now
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.byIndex[index] != was {
+		return false
+	}
+	was.carrier = false
+	l.byIndex[index] = was
+	return true
 }
 
 // refresh asks what an interface is now. An event is taken as a hint and not at

@@ -55,6 +55,37 @@ func TestLinksLostEvents(t *testing.T) {
 	})
 }
 
+// TestLinksLostCarrierAtOnce: a port is down as soon as the kernel says that the carrier is gone, also while every question
+// to the kernel has to wait; and what is asked later does not contradict.
+func TestLinksLostCarrierAtOnce(t *testing.T) {
+	s, h := newSpace(t), newSpace(t)
+	cable(s, "eth1", h, "eth0", 1500)
+	p := s.port("eth1")
+	eventually(t, "link up", func() bool { return p.Info().LinkUp })
+	before := p.Info()
+	down := func() bool { // an earlier event may still be on its way, and its question waits then
+		s.links.asking.Lock()
+		defer s.links.asking.Unlock()
+		s.must(h.net.LinkSetDown(h.link("eth0")))
+		for end := time.Now().Add(500 * time.Millisecond); p.Info().LinkUp && time.Now().Before(end); {
+			time.Sleep(time.Millisecond)
+		}
+		return !p.Info().LinkUp
+	}
+	for try := 0; !down(); try++ {
+		if try == 9 {
+			t.Fatal("the port stays up until it may ask")
+		}
+		s.must(h.net.LinkSetUp(h.link("eth0")))
+		eventually(t, "link up again", func() bool { return p.Info().LinkUp })
+	}
+	if in := p.Info(); !in.Present || !in.AdminUp || in.Speed != before.Speed {
+		t.Errorf("%+v", in)
+	}
+	s.must(h.net.LinkSetUp(h.link("eth0")))
+	eventually(t, "link up again", func() bool { return p.Info().LinkUp })
+}
+
 // TestLinksBridgePort: leaving a bridge is told with the same message as
 // ceasing to exist, in another family.
 func TestLinksBridgePort(t *testing.T) {

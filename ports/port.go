@@ -92,6 +92,10 @@ type Options struct {
 	// Close. nil: nobody cares.
 	OnChange func()
 
+	// Owner is whose port it is, in words for the people of another process who
+	// want the same device: "bridge br0".
+	Owner string
+
 	// NoOffload makes the port refuse frames with pending checksums or
 	// segmentation: they are finished in software before they are written, and
 	// the device is asked not to give any.

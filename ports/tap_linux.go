@@ -22,7 +22,7 @@ import (
 //
 // A guest of KVM holds that side of its tap itself. Its port is the interface,
 // which is to say an afpacket port; a tap whose other side is taken is opened
-// as one.
+// as one, unless it is weir that has taken it.
 type tap struct {
 	device
 	lease *lease
@@ -52,7 +52,12 @@ func openTAP(spec Spec, o Options) (Port, error) {
 	}
 	err = p.open(0)
 	if errors.Is(err, unix.EBUSY) {
+		l, _ := p.links.ask(spec.Target)
+		who, answers := holder(p.links, l.index, tapSide)
 		_ = p.Close()
+		if answers {
+			return nil, inUse(spec.Target, who)
+		}
 		return openAFPacket(spec, o)
 	}
 	if err != nil {
@@ -63,7 +68,7 @@ func openTAP(spec Spec, o Options) (Port, error) {
 }
 
 func newTap(spec Spec, o Options) (*tap, error) {
-	p := &tap{lease: newLease(), iov: new([2]unix.Iovec), outIov: new([2]unix.Iovec)}
+	p := &tap{device: device{side: tapSide}, lease: newLease(), iov: new([2]unix.Iovec), outIov: new([2]unix.Iovec)}
 	p.iov[0].Base, p.outIov[0].Base = &p.vnet[0], &p.outVnet[0]
 	p.iov[0].SetLen(vnetLen)
 	p.outIov[0].SetLen(vnetLen)

@@ -47,7 +47,9 @@ func (k facts) mpls() bool { return k.eth == 0x8847 || k.eth == 0x8848 }
 // actions is a list for apply_actions.
 func (g *gen) actions(k *facts, n int) (list []openflow.Action) {
 	for range n {
-		if g.one(2) {
+		if g.nicira && g.one(2) {
+			list = append(list, g.niciraAction(k))
+		} else if g.one(2) {
 			list = append(list, g.output())
 		} else {
 			list = append(list, g.rewrite(k)...)

@@ -14,6 +14,9 @@ func (l *life) blurs() (list []func([]string) []string) {
 	if l.any(popsAndGoes) {
 		list = append(list, without(`(bytes|n_bytes)=[0-9]+`))
 	}
+	if l.any(hasAction(func(a openflow.Action) bool { return a.Type > 0xffff })) {
+		list = append(list, without(`( actions)=.*`))
+	}
 	if refusedFrame(l) {
 		list = append(list, without(`(packets|n_packets|bytes|n_bytes|lookup|matched)=[0-9]+`))
 	}

@@ -11,11 +11,15 @@ import (
 )
 
 // life is one comparison: what happens to a switch, from empty to the end.
-type life struct{ steps []step }
+type life struct {
+	steps []step
+	ports setup
+}
 
 // String lists the steps, one a line.
 func (l *life) String() string {
 	var b strings.Builder
+	b.WriteString(l.ports.String())
 	for i, s := range l.steps {
 		fmt.Fprintf(&b, "%3d  %s\n", i, s)
 	}

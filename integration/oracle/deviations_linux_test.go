@@ -78,6 +78,8 @@ func deviations() []deviation {
 		{name: "watch-reserved", whole: someStep(watchReserved)},
 		{name: "select-in-group", whole: selectInGroup},
 		{name: "group-twice", flow: groupTwice},
+		{name: "down-forgets", whole: downForgets},
+		{name: "access-two-tags", life: accessTwoTags},
 		{name: "short-packet-out", whole: someStep(func(p *packetOut) bool { return len(p.frame.bytes) < 14 })},
 		{name: "packet-out-no-recv", whole: packetOutNoRecv},
 		{name: "packet-out-learning", whole: packetOutLearning},
@@ -103,7 +105,7 @@ func known(l *life) string {
 // readable has the parts of raw messages in their place. padded says that in one of them bytes are not
 // zero that say nothing.
 func (l *life) readable() (n *life, padded bool) {
-	n = &life{}
+	n = &life{ports: l.ports}
 	for _, s := range l.steps {
 		if r, is := s.(*raw); is {
 			f, same := r.parts()

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/weirswitch/weir/openflow"
+	"github.com/weirswitch/weir/ports"
 )
 
 // The frames of the examples.
@@ -60,7 +61,7 @@ func does(t openflow.ActionType, etherType uint16) openflow.Action {
 	return openflow.Action{Type: t, EtherType: etherType}
 }
 
-func steps(list ...step) *life { return &life{list} }
+func steps(list ...step) *life { return &life{steps: list} }
 
 func group(id uint32, kind openflow.GroupType, watch openflow.PortNo, list ...openflow.Action) *groupMod {
 	return &groupMod{kind: kind, id: id, buckets: []bucket{{watchPort: watch, watchGroup: openflow.GroupAny, actions: list}}}
@@ -92,7 +93,12 @@ func examples() map[string]*life {
 	}
 	sets := func(bits openflow.PortConfig) *portMod { return &portMod{port: 1, config: bits, mask: bits} }
 	own := &frame{port: 1, what: "to itself", bytes: append(append(plain.bytes[6:12:12], plain.bytes[6:12]...), plain.bytes[12:]...)}
+	normal := rule(apply(out(openflow.PortNormal)))
+	access := steps(normal, in(2, "tagged twice", "8100a001", "8100a002", "0800", ip64, udp))
+	access.ports[0].vlan = ports.VLAN{Mode: ports.VLANAccess, Tag: 1}
 	return map[string]*life{
+		"access-two-tags":         access,
+		"down-forgets":            steps(normal, plain, sets(openflow.PortDown)),
 		"group-checks":            steps(group(1, openflow.GroupTypeAll, openflow.PortAny, openflow.Group(2))),
 		"watch-reserved":          steps(group(1, openflow.GroupTypeFastFailover, openflow.PortController, out(1))),
 		"group-twice":             steps(group(1, openflow.GroupTypeAll, openflow.PortAny, out(1)), rule(apply(openflow.Group(1), openflow.Group(1)))),

@@ -31,6 +31,8 @@ type gen struct {
 
 	groups    uint32 // entries may use groups 1 to this
 	portsFall bool   // ports may go down
+	nicira    bool   // registers, load, move, resubmit
+	table     uint8  // whose actions are being made
 }
 
 // newLife makes the life of a seed: the first one that holds no known deviation.
@@ -239,6 +241,7 @@ func (g *gen) instructions(f *flow) {
 
 func (g *gen) tryInstructions(f *flow) {
 	k := knowing(f.match)
+	g.table = f.table
 	if g.left = 0; f.table == g.pushAt {
 		g.left = g.pushes
 	}

@@ -9,6 +9,9 @@ func (g *gen) match() []openflow.Field {
 	b.maybe(10, openflow.Metadata, uint64(g.IntN(256)), pick(g, []uint64{0xf0, 0x0f, 0xff}))
 	b.maybe(6, openflow.EthDst, pick(g, macs), pick(g, []uint64{0, 0, 0x010000000000, 0xffffffffff00}))
 	b.maybe(8, openflow.EthSrc, pick(g, macs), pick(g, []uint64{0, 0, 0xffffffffff00}))
+	if g.nicira {
+		b.nicira()
+	}
 	family := g.IntN(8)
 	if family > 0 && !g.one(8) {
 		b.put(openflow.Exact(openflow.EthType, []uint64{0x0800, 0x0800, 0x0800, 0x86dd, 0x86dd, 0x0806, uint64(0x8847 + g.IntN(2)), 0x88b5}[family]))

@@ -16,7 +16,7 @@ func (g *gen) wrongs() *life {
 	for range 12 {
 		g.flows = nil // two mistakes in one message have no order
 		f := g.add()
-		if n := append(l.steps[:len(l.steps):len(l.steps)], g.spoil(f)); known(&life{n}) == "" {
+		if n := append(l.steps[:len(l.steps):len(l.steps)], g.spoil(f)); known(&life{steps: n}) == "" {
 			l.steps = n
 		}
 	}
@@ -119,7 +119,7 @@ func (g *gen) scrambles() *life {
 	g.tables = 4
 	l := &life{}
 	for range 12 {
-		if n := append(l.steps[:len(l.steps):len(l.steps)], g.scramble(g.add())); known(&life{n}) == "" {
+		if n := append(l.steps[:len(l.steps):len(l.steps)], g.scramble(g.add())); known(&life{steps: n}) == "" {
 			l.steps = n
 		}
 	}

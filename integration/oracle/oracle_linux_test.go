@@ -115,3 +115,7 @@ func TestScrambled(t *testing.T) { explore(t, (*gen).scrambles) }
 func TestPorts(t *testing.T) { explore(t, (*gen).portLife) }
 
 func TestGroups(t *testing.T) { explore(t, (*gen).groupLife) }
+
+func TestNicira(t *testing.T) { explore(t, (*gen).niciraLife) }
+
+func TestVLANs(t *testing.T) { explore(t, (*gen).vlanLife) }

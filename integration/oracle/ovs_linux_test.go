@@ -29,6 +29,7 @@ type ovs struct {
 	dir   string
 	ctl   *unixctl
 	ports [numPorts]capture
+	setup setup              // how the ports are now
 	reset []openflow.Message // what makes it as it was in the beginning
 }
 
@@ -63,7 +64,8 @@ func (o *ovs) configure(t *testing.T) {
 	}
 	defer l.Close()
 	args := []string{"set", "Open_vSwitch", ".", "other_config:vlan-limit=0", "--",
-		"add-br", "br0", "--", "set", "bridge", "br0", "datapath_type=dummy", "fail-mode=secure", "protocols=OpenFlow13",
+		"add-br", "br0", "--", "set", "bridge", "br0", "datapath_type=dummy", "fail-mode=secure", "protocols=OpenFlow10,OpenFlow13",
+		fmt.Sprintf("other-config:mac-aging-time=%d", int(macAge.Seconds())),
 		"other-config:hwaddr=02:00:00:00:ff:00", "other-config:datapath-id=0000000000000001"}
 	for i := range o.ports {
 		p := portName(i + 1)
@@ -160,7 +162,10 @@ func waitFor(t *testing.T, path string) {
 func (o *ovs) name() string { return "ovs" }
 
 // begin empties the bridge for the next life.
-func (o *ovs) begin() error {
+func (o *ovs) begin(l *life) error {
+	if err := o.configurePorts(&l.ports); err != nil {
+		return err
+	}
 	if err := o.c.Apply(o.reset...); err != nil {
 		return err
 	}

@@ -90,8 +90,10 @@ func sets(a openflow.Action, id openflow.FieldID) bool {
 	return a.Type == openflow.ActionSetField && a.Field.ID == id
 }
 
-// moreThanTwoTags: the deepest stack of the life's frames and everything that can be pushed on it.
-func moreThanTwoTags(l *life) bool {
+func moreThanTwoTags(l *life) bool { return moreTags(l, 2) }
+
+// moreTags: the deepest stack of the life's frames and everything that can be pushed on it.
+func moreTags(l *life, limit int) bool {
 	tags, pushes := 0, map[uint8]int{}
 	for _, s := range l.steps {
 		switch s := s.(type) {
@@ -107,7 +109,7 @@ func moreThanTwoTags(l *life) bool {
 	for _, n := range pushes {
 		tags += n
 	}
-	return tags > 2
+	return tags > limit
 }
 
 // tags counts a frame's VLAN tags.
@@ -414,17 +416,24 @@ func plainMasks(f *flow) bool {
 // a loop.
 const quietFrames = 9
 
-// loopGuard: NORMAL, and more frames than that.
-func loopGuard(l *life) bool {
-	frames := 0
+// framesAtOnce is the most frames of the life with no second between them.
+func framesAtOnce(l *life) (most int) {
+	n := 0
 	for _, s := range l.steps {
-		if _, is := s.(*frame); is {
-			frames++
+		switch s.(type) {
+		case *frame, *packetOut:
+			n++
+			most = max(most, n)
+		case pause:
+			n = 0
 		}
 	}
-	return frames > quietFrames && l.any(hasAction(func(a openflow.Action) bool {
-		return a.Type == openflow.ActionOutput && a.Port == openflow.PortNormal
-	}))
+	return most
+}
+
+// loopGuard: NORMAL, and more frames at once than that.
+func loopGuard(l *life) bool {
+	return framesAtOnce(l) > quietFrames && l.any(outputs(openflow.PortNormal))
 }
 
 // fragmentSCTP: other SCTP ports in a fragment, whose CRC covers bytes that are elsewhere.

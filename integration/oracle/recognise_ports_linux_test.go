@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/weirswitch/weir/openflow"
+	"github.com/weirswitch/weir/ports"
 )
 
 // someStep recognises lives by one step of a kind.
@@ -45,4 +46,20 @@ func packetOutLearning(l *life) bool {
 		b := p.frame.bytes
 		return renames || len(b) >= 12 && bytes.Equal(b[:6], b[6:12])
 	})(l)
+}
+
+// downForgets: NORMAL, and a port that goes down.
+func downForgets(l *life) bool {
+	n, _ := l.readable()
+	return n.any(outputs(openflow.PortNormal)) && someStep(func(p *portMod) bool { return p.config&p.mask&openflow.PortDown != 0 })(l)
+}
+
+// accessTwoTags: NORMAL with an access port, and frames that may have two tags.
+func accessTwoTags(l *life) bool {
+	for _, p := range l.ports {
+		if p.vlan.Mode == ports.VLANAccess {
+			return moreTags(l, 1)
+		}
+	}
+	return false
 }

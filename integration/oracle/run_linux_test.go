@@ -29,7 +29,7 @@ const (
 // target is a switch under comparison. send and wait return when all their consequences are there.
 type target interface {
 	name() string
-	begin() error
+	begin(*life) error
 	controller() *oftest.Controller
 	take() []string // what the controller heard since the last call
 	send(port int, frame []byte) error
@@ -38,6 +38,7 @@ type target interface {
 	calm() error   // wait for the consequences of a message
 	settle() error // wait for the FLOW_REMOVEDs of a delete
 	outputs() ([numPorts][]string, error)
+	stations() ([]string, error) // where NORMAL knows addresses
 	rundir() string
 	close() error
 }
@@ -136,7 +137,7 @@ func forgetAll() []openflow.Message {
 // play runs a life on a target and gives what was seen after each step; the last element is what the
 // switch says of itself in the end.
 func play(g target, l *life, text bool) ([][]string, error) {
-	if err := g.begin(); err != nil {
+	if err := g.begin(l); err != nil {
 		return nil, fmt.Errorf("%s: %w", g.name(), err)
 	}
 	base, err := tableCounts(g)
@@ -223,6 +224,12 @@ func inventory(g target, base []openflow.TableStats, text bool) (lines []string,
 		return nil, err
 	}
 	lines = append(lines, groups...)
+	stations, err := g.stations()
+	if err != nil {
+		return nil, err
+	}
+	slices.Sort(stations)
+	lines = append(lines, stations...)
 	for _, r := range aggregateRequests() {
 		sum, err := oftest.Records[*openflow.AggregateStats](g.controller(), openflow.MultipartAggregate, r)
 		if err != nil {

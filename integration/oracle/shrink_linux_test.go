@@ -11,7 +11,7 @@ func shrink(l *life, tries int, differs func(*life) bool) *life {
 			return false
 		}
 		tries--
-		n := &life{steps}
+		n := &life{steps, l.ports}
 		if known(n) != "" || !differs(n) {
 			return false
 		}

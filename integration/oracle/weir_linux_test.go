@@ -32,14 +32,15 @@ func (w *weir) name() string {
 	return "weir"
 }
 
-func (w *weir) begin() (err error) {
+func (w *weir) begin(l *life) (err error) {
 	if err := w.close(); err != nil {
 		return err
 	}
 	w.clock, w.sent, w.ear = new(agent.ManualClock), [numPorts]uint64{}, ear{}
 	pipes := new(ports.Pipes)
 	w.sw, err = agent.NewSwitch(
-		agent.BridgeConfig{Name: "br0", DPID: 1, MAC: [6]byte{2, 0, 0, 0, 0xff, 0}, FailMode: agent.FailSecure, Tables: 254},
+		agent.BridgeConfig{Name: "br0", DPID: 1, MAC: [6]byte{2, 0, 0, 0, 0xff, 0}, FailMode: agent.FailSecure, Tables: 254,
+			MACTable: agent.MACTableConfig{Age: macAge}},
 		agent.Env{Clock: w.clock, Identity: "oracle", Seed: 1, Workers: 1, NoCache: w.noCache, Pipes: pipes, RunDir: w.dir})
 	if err != nil {
 		return err
@@ -48,7 +49,8 @@ func (w *weir) begin() (err error) {
 		return err
 	}
 	for i := range w.ends {
-		p := agent.PortConfig{Spec: ports.Spec{Number: uint32(i + 1), Name: portName(i + 1), Kind: ports.KindPipe, Target: portName(i + 1)}}
+		p := agent.PortConfig{Spec: ports.Spec{Number: uint32(i + 1), Name: portName(i + 1), Kind: ports.KindPipe, Target: portName(i + 1),
+			VLAN: l.ports[i].vlan, NoFlood: l.ports[i].noFlood}}
 		if _, err := w.sw.AddPort(p); err != nil {
 			return err
 		}

@@ -1,0 +1,117 @@
+package ports
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// claim says to all weir processes of a network namespace that a device is taken: two that serve the
+// same one would both forward its frames. It is an abstract unix socket, which belongs to the
+// namespace as the device does, needs no right and no file, and ends with its process, however that
+// ends. It is named after the interface's index, so that a new name changes nothing. Who connects is
+// told whose port it is. The two sides of a tap are two devices.
+type claim struct{ net.Listener }
+
+// leftoverClaim is how long a claim may last whose process does not answer: it is being killed.
+const leftoverClaim = 2 * time.Second
+
+// tapSide is the program's side of a tap.
+const tapSide = "/tap"
+
+func claimName(index int, side string) string { return fmt.Sprintf("@weir/device/%d%s", index, side) }
+
+// newClaim takes the device, or says who has it. Where there is no such thing as a claim (a sandbox
+// may forbid it) the device is used without one.
+func newClaim(links *Links, l link, side, owner string, patience time.Duration) (*claim, error) {
+	const step = 10 * time.Millisecond
+	for ; ; patience -= step {
+		c, err := tryClaim(links, l.index, side, owner)
+		if !errors.Is(err, unix.EADDRINUSE) {
+			return c, nil
+		}
+		who, answers := holder(links, l.index, side)
+		if answers || patience <= 0 {
+			return nil, inUse(l.name, who)
+		}
+		time.Sleep(step)
+	}
+}
+
+func inUse(name, who string) error {
+	return fmt.Errorf("interface %s is %s; two switches would both forward its frames: take it out there (weir port del BRIDGE PORT), or stop that process", name, who)
+}
+
+func tryClaim(links *Links, index int, side, owner string) (*claim, error) {
+	var c claim
+	err := links.within(func() (err error) {
+		c.Listener, err = net.Listen("unix", claimName(index, side))
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	go c.answer(owner)
+	return &c, nil
+}
+
+// answer tells everybody who asks whose port this is, until the claim ends.
+func (c *claim) answer(owner string) {
+	for {
+		conn, err := c.Accept()
+		if err != nil {
+			return
+		}
+		_ = conn.SetDeadline(time.Now().Add(time.Second))
+		_, _ = io.WriteString(conn, owner)
+		_ = conn.Close()
+	}
+}
+
+// holder is who has a device, in words; answers is false when nobody has it or he does not say a word.
+func holder(links *Links, index int, side string) (who string, answers bool) {
+	var conn net.Conn
+	err := links.within(func() (err error) {
+		conn, err = net.Dial("unix", claimName(index, side))
+		return err
+	})
+	if err != nil {
+		return "in use in another process", false
+	}
+	defer func() { _ = conn.Close() }()
+	_ = conn.SetDeadline(time.Now().Add(100 * time.Millisecond))
+	owner := make([]byte, 128)
+	n, _ := io.ReadFull(conn, owner)
+	owner = bytes.Map(func(r rune) rune { // it goes to a terminal
+		if r < ' ' || r > '~' {
+			return -1
+		}
+		return r
+	}, owner[:n])
+	return "a port of " + string(owner) + processOf(conn), n > 0
+}
+
+// processOf tells the process at the other end, if it has a number here.
+func processOf(conn net.Conn) string {
+	raw, err := conn.(*net.UnixConn).SyscallConn()
+	if err != nil {
+		return " in another process"
+	}
+	var cred *unix.Ucred
+	if raw.Control(func(fd uintptr) { cred, err = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) }) != nil || err != nil || cred.Pid == 0 {
+		return " in another process"
+	}
+	return fmt.Sprintf(" in process %d", cred.Pid)
+}
+
+// end gives the device free.
+func (c *claim) end() {
+	if c != nil {
+		_ = c.Close()
+	}
+}

@@ -1,0 +1,103 @@
+package ports
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+)
+
+// refused opens a port that cannot be had, and gives the error's text.
+func (s *space) refused(text string) string {
+	s.t.Helper()
+	spec, err := ParseSpec(text)
+	s.must(err)
+	err = s.do(func() error {
+		p, err := Open(spec, Options{Links: s.links, Owner: "bridge late"})
+		if err == nil {
+			_ = p.Close()
+		}
+		return err
+	})
+	if err == nil {
+		s.t.Fatalf("%s was opened twice", text)
+	}
+	return err.Error()
+}
+
+// TestOneSwitchADevice: a device that is somebody's port is nobody else's, by whatever name, until he
+// closes it; the same name in another namespace, and a device made anew, are other devices.
+func TestOneSwitchADevice(t *testing.T) {
+	h, sw := newSpace(t), newSpace(t)
+	cable(h, "eth0", sw, "sw0", 1500)
+	spec, _ := ParseSpec("sw0")
+	var first Port
+	sw.must(sw.do(func() (err error) {
+		first, err = Open(spec, Options{Links: sw.links, Owner: "bridge br7"})
+		return err
+	}))
+	t.Cleanup(func() { _ = first.Close() })
+	for _, want := range []string{"interface sw0", "a port of bridge br7", fmt.Sprintf("in process %d", os.Getpid()), "weir port del"} {
+		if got := sw.refused("sw0,name=again"); !strings.Contains(got, want) {
+			t.Errorf("%q does not say %q", got, want)
+		}
+	}
+	other := newSpace(t)
+	cable(h, "eth1", other, "sw0", 1500)
+	_ = other.port("sw0").Close()
+
+	sw.must(sw.net.LinkSetDown(sw.link("sw0")))
+	sw.must(sw.net.LinkSetName(sw.link("sw0"), "new0"))
+	sw.up("new0")
+	eventually(t, "the new name", func() bool { l, ok := sw.links.name("new0"); return ok && l.adminUp })
+	if got := sw.refused("new0"); !strings.Contains(got, "interface new0") {
+		t.Error(got)
+	}
+	sw.must(sw.net.LinkDel(sw.link("new0")))
+	eventually(t, "the device is gone", func() bool { return !first.Info().Present })
+	cable(h, "eth0", sw, "new0", 1500)
+	_ = sw.port("new0").Close() // the first port waits for sw0
+	_ = sw.port("new0").Close()
+
+	_ = first.Close()
+	sw.must(sw.net.LinkSetDown(sw.link("new0")))
+	sw.must(sw.net.LinkSetName(sw.link("new0"), "sw0"))
+	_ = sw.port("sw0").Close()
+}
+
+// TestDeviceComesFree: of two ports that wait for a device one gets it, and when that one closes the other does.
+func TestDeviceComesFree(t *testing.T) {
+	h, sw := newSpace(t), newSpace(t)
+	a, b := sw.port("sw0"), sw.port("sw0,name=b")
+	cable(h, "eth0", sw, "sw0", 1500)
+	eventually(t, "one has it", func() bool { return a.Info().LinkUp || b.Info().LinkUp })
+	if b.Info().LinkUp {
+		a, b = b, a
+	}
+	eventually(t, "the other says why not", func() bool { return strings.Contains(b.Info().Problem, "a port of weir") })
+	if a.Info().LinkUp == b.Info().LinkUp {
+		t.Error("both have it")
+	}
+	_ = a.Close()
+	eventually(t, "the other has it", func() bool { return b.Info().LinkUp })
+}
+
+// TestClaimLeftBehind: a process that is being killed has the device for a moment and answers nobody.
+func TestClaimLeftBehind(t *testing.T) {
+	h, sw := newSpace(t), newSpace(t)
+	cable(h, "eth0", sw, "sw0", 1500)
+	index := sw.link("sw0").Attrs().Index
+	dying, err := tryClaim(sw.links, index, "", "")
+	sw.must(err)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if who, answers := holder(sw.links, index, ""); answers {
+			t.Errorf("%s answers", who)
+		}
+		dying.end()
+	}()
+	p := sw.port("sw0")
+	<-done
+	eventually(t, "up", func() bool { return p.Info().LinkUp })
+}

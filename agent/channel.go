@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/weirswitch/weir/openflow"
+	"github.com/weirswitch/weir/openflow/of10"
 )
 
 const (
@@ -37,6 +38,8 @@ type Channel struct {
 	conn       *openflow.Conn
 	out        *outbox
 	peer       string
+	versions   []uint8       // that its HELLO offers
+	old        *of10.Session // OpenFlow 1.0 was agreed on; nil: 1.3. Set before up
 	tool       bool          // accepted by a listener: quiet until it asks (CONTRACT of service connections)
 	onUp       func()        // called once the versions are agreed; may be nil
 	onFeatures func()        // called once the first FEATURES_REPLY is on its way; may be nil
@@ -96,9 +99,10 @@ func (s *Switch) newChannelLike(main *Channel, nc net.Conn, peer string, setting
 func (s *Switch) makeChannel(nc net.Conn, peer string, tool bool, settings ControllerConfig, limit *packetLimit) *Channel {
 	c := &Channel{
 		sw: s, nc: nc, conn: openflow.NewConn(nc), peer: peer, tool: tool, limit: limit,
-		log:   s.env.Log.Part("channel").With("bridge", s.name).With("controller", peer),
-		out:   newOutbox(s.packetInQueue(), limit),
-		ended: make(chan struct{}), role: openflow.RoleEqual, async: defaultAsync, since: s.clock.Now(),
+		log:      s.env.Log.Part("channel").With("bridge", s.name).With("controller", peer),
+		out:      newOutbox(s.packetInQueue(), limit),
+		versions: s.versionsFor(tool),
+		ended:    make(chan struct{}), role: openflow.RoleEqual, async: defaultAsync, since: s.clock.Now(),
 	}
 	c.probe.Store(int64(settings.InactivityProbe))
 	c.missLen.Store(defaultMissLen)
@@ -121,7 +125,7 @@ func (s *Switch) packetInQueue() int {
 // run speaks OpenFlow until the connection ends and says why it did; nil when the peer just closed it.
 func (c *Channel) run() error {
 	defer close(c.ended)
-	c.send(0, openflow.NewHello(openflow.Version)) // at once: some controllers wait for it
+	c.send(0, c.hello()) // at once: some controllers wait for it
 	written := make(chan struct{})
 	go func() {
 		defer close(written)
@@ -196,7 +200,7 @@ func (c *Channel) greet() error {
 	}
 	switch m := m.(type) {
 	case *openflow.Hello:
-		if _, err := openflow.Negotiate(openflow.NewHello(openflow.Version), m); err != nil {
+		if err := c.agree(m); err != nil {
 			c.refuse(xid, err)
 			return err
 		}
@@ -235,8 +239,8 @@ func (c *Channel) refuse(xid uint32, err error) {
 // handle decodes and dispatches one message. A message that cannot be obeyed is answered with an
 // ERROR that carries it; only a broken connection ends it.
 func (c *Channel) handle(raw []byte) error {
-	m, xid, err := c.decoder.Decode(raw)
-	if err == nil {
+	m, xid, err := c.decode(raw)
+	if err == nil && m != nil {
 		c.settle(m)
 		err = c.dispatch(m, xid, raw)
 	}
@@ -264,7 +268,7 @@ func (c *Channel) reply(xid uint32, m openflow.Message) error {
 }
 
 func (c *Channel) send(xid uint32, m openflow.Message) error {
-	return c.out.reply(func(b []byte) []byte { return openflow.Append(b, xid, m) })
+	return c.out.reply(func(b []byte) []byte { return c.append(b, xid, m) })
 }
 
 // note remembers that the peer is alive.
@@ -316,7 +320,7 @@ func (c *Channel) check() {
 		c.end(errSilent)
 		return
 	}
-	c.out.notify(func(b []byte) []byte { return openflow.Append(b, 0, &openflow.EchoRequest{}) })
+	c.out.notify(func(b []byte) []byte { return c.append(b, 0, &openflow.EchoRequest{}) })
 	c.arm(probe)
 }
 

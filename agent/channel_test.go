@@ -83,7 +83,7 @@ func TestHelloComesFirst(t *testing.T) {
 	if _, err := io.ReadFull(far, got); err != nil {
 		t.Fatal(err)
 	}
-	want := []byte{4, 0, 0, 16, 0, 0, 0, 0, 0, 1, 0, 8, 0, 0, 0, 0x10}
+	want := []byte{4, 0, 0, 16, 0, 0, 0, 0, 0, 1, 0, 8, 0, 0, 0, 0x12}
 	if !bytes.Equal(got, want) {
 		t.Errorf("HELLO % x, want % x", got, want)
 	}
@@ -91,17 +91,26 @@ func TestHelloComesFirst(t *testing.T) {
 
 func TestVersionNegotiation(t *testing.T) {
 	for _, c := range []struct {
-		name  string
-		hello []byte
-		ok    bool
+		name      string
+		hello     []byte
+		version   uint8  // agreed on; 0: refused
+		protocols string // of the bridge
 	}{
-		{"1.3 without bitmap", []byte{4, 0, 0, 8, 0, 0, 0, 1}, true},
-		{"1.5 without bitmap speaks 1.3 too", []byte{6, 0, 0, 8, 0, 0, 0, 1}, true},
-		{"1.0 and 1.5 by bitmap", []byte{6, 0, 0, 16, 0, 0, 0, 1, 0, 1, 0, 8, 0, 0, 0, 0x42}, false},
-		{"1.0 only", []byte{1, 0, 0, 8, 0, 0, 0, 1}, false},
-		{"unknown element", []byte{4, 0, 0, 16, 0, 0, 0, 1, 0, 9, 0, 8, 0, 0, 0, 0}, true},
+		{"1.3 without bitmap", []byte{4, 0, 0, 8, 0, 0, 0, 1}, 4, ""},
+		{"1.5 without bitmap speaks 1.3 too", []byte{6, 0, 0, 8, 0, 0, 0, 1}, 4, ""},
+		{"1.0 and 1.5 by bitmap", []byte{6, 0, 0, 16, 0, 0, 0, 1, 0, 1, 0, 8, 0, 0, 0, 0x42}, 1, ""},
+		{"1.0 only", []byte{1, 0, 0, 8, 0, 0, 0, 1}, 1, ""},
+		{"1.4 only, by bitmap", []byte{5, 0, 0, 16, 0, 0, 0, 1, 0, 1, 0, 8, 0, 0, 0, 0x20}, 0, ""},
+		{"unknown element", []byte{4, 0, 0, 16, 0, 0, 0, 1, 0, 9, 0, 8, 0, 0, 0, 0}, 4, ""},
+		{"1.0 only, held to 1.3", []byte{1, 0, 0, 8, 0, 0, 0, 1}, 0, "OpenFlow13"},
+		{"1.3 by bitmap, held to 1.0", []byte{4, 0, 0, 16, 0, 0, 0, 1, 0, 1, 0, 8, 0, 0, 0, 0x10}, 0, "OpenFlow10"},
+		{"up to 1.3, held to 1.0", []byte{4, 0, 0, 8, 0, 0, 0, 1}, 1, "OpenFlow10"},
 	} {
-		b := newBench(t, 0)
+		b := newBench(t, 0, func(cfg *BridgeConfig, _ *Env) {
+			if c.protocols != "" {
+				cfg.Protocols = []string{c.protocols}
+			}
+		})
 		near, far := net.Pipe()
 		done := make(chan error, 1)
 		go func() { done <- b.sw.Serve(near) }()
@@ -110,10 +119,10 @@ func TestVersionNegotiation(t *testing.T) {
 			t.Fatal(err)
 		}
 		far.Write(c.hello)
-		if c.ok {
-			conn.Request(&openflow.EchoRequest{Data: []byte("alive")})
+		if c.version != 0 {
+			far.Write([]byte{c.version, byte(openflow.TypeEchoRequest), 0, 10, 0, 0, 0, 2, 'u', 'p'})
 			raw, err := conn.ReadMessage()
-			if err != nil || openflow.ReadHeader(raw).Type != openflow.TypeEchoReply {
+			if h := openflow.ReadHeader(raw); err != nil || h.Type != openflow.TypeEchoReply || h.Version != c.version {
 				t.Errorf("%s: %v %x", c.name, err, raw)
 			}
 			far.Close()
@@ -129,7 +138,7 @@ func TestVersionNegotiation(t *testing.T) {
 		}
 		m, _, _ := openflow.Decode(raw)
 		e, ok := m.(*openflow.Error)
-		if !ok || e.Type != openflow.ErrHelloFailed || !strings.Contains(string(e.Data), "OpenFlow 1.3") {
+		if !ok || e.Type != openflow.ErrHelloFailed || !strings.Contains(string(e.Data), "OpenFlow 1.") {
 			t.Errorf("%s: %v", c.name, m)
 		}
 		if err := <-done; err == nil {

@@ -59,7 +59,7 @@ func (b *bridgeDraft) complete() {
 		b.Buffers.Age = defaultBufferAge
 	}
 	if len(b.Protocols) == 0 {
-		b.Protocols = []string{"OpenFlow13"}
+		b.Protocols = []string{"OpenFlow10", "OpenFlow13"}
 	}
 	orWord(&b.DatapathDesc, b.Name)
 	for _, c := range b.controllers {

@@ -103,7 +103,7 @@ func bridgeSettings() []setting[bridgeDraft] {
 			set: func(b *bridgeDraft, s string) error { return setInt(&b.MaxGroups, s, 1, 1<<28) }},
 		{key: "max-meters", flag: "max-meters", arg: "N", help: "most meters",
 			set: func(b *bridgeDraft, s string) error { return setInt(&b.MaxMeters, s, 1, 1<<28) }},
-		{key: "protocols", flag: "protocols", arg: "VERSION", shape: shapeList, help: "OpenFlow versions for controllers: OpenFlow13",
+		{key: "protocols", flag: "protocols", arg: "VERSION", shape: shapeList, help: "OpenFlow versions for controllers: OpenFlow10, OpenFlow13; tools may use both anyway",
 			set: func(b *bridgeDraft, s string) error { return setProtocol(&b.Protocols, s) }},
 		{key: "dp-desc", flag: "dp-desc", arg: "TEXT", help: "text that names the switch to controllers",
 			set: func(b *bridgeDraft, s string) error { return setText(&b.DatapathDesc, s, 255) }},

@@ -67,7 +67,7 @@ func TestConfigErrors(t *testing.T) {
 		{"table-miss", br0 + "  table-miss: flood\n", `w.yaml:3: bridges[0].table-miss: "flood" is not known: expected normal, drop or controller`},
 		{"tables", br0 + "  tables: 255\n", `w.yaml:3: bridges[0].tables: 255 is out of range: expected 1 to 254`},
 		{"tables in words", br0 + "  tables: many\n", `w.yaml:3: bridges[0].tables: "many" is not a number: expected 1 to 254`},
-		{"protocol", br0 + "  protocols: [OpenFlow14]\n", `w.yaml:3: bridges[0].protocols[0]: "OpenFlow14" is not spoken to controllers: expected OpenFlow13`},
+		{"protocol", br0 + "  protocols: [OpenFlow14]\n", `w.yaml:3: bridges[0].protocols[0]: "OpenFlow14" is not spoken to controllers: expected OpenFlow10, OpenFlow13 or both`},
 		{"bool", br0 + "  forward-bpdu: maybe\n", `w.yaml:3: bridges[0].forward-bpdu: "maybe" is neither true nor false`},
 		{"duration without unit", br0 + "  mac-table: {age: 300}\n", `w.yaml:3: bridges[0].mac-table.age: "300" is not a time: the unit is missing, write 300s for seconds`},
 		{"bad duration", br0 + "  max-backoff: soon\n", `w.yaml:3: bridges[0].max-backoff: "soon" is not a time: expected a number with its unit, like 500ms, 5s or 2m`},
@@ -161,7 +161,7 @@ func TestDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := BridgeConfig{Name: "br0", FailMode: FailStandalone, TableMiss: MissNormal, Tables: 254, MaxFlows: 1_000_000, MaxGroups: 1_000_000, MaxMeters: 1 << 18,
-		Protocols: []string{"OpenFlow13"}, DatapathDesc: "br0", PacketInQueue: 512, Buffers: BufferConfig{Age: 5 * second},
+		Protocols: []string{"OpenFlow10", "OpenFlow13"}, DatapathDesc: "br0", PacketInQueue: 512, Buffers: BufferConfig{Age: 5 * second},
 		MACTable: MACTableConfig{Size: 8192, Age: 300 * second},
 		Controllers: []ControllerConfig{{Target: Target{Scheme: "tcp", Host: "10.0.0.1", Port: 6653},
 			MinBackoff: second, MaxBackoff: 8 * second, InactivityProbe: 5 * second, PacketInBurst: 100}}}

@@ -176,8 +176,8 @@ func setText(dst *string, s string, most int) error {
 // setProtocol takes a version in Open vSwitch's words, or several with commas.
 func setProtocol(dst *[]string, s string) error {
 	for _, v := range strings.Split(s, ",") {
-		if v != "OpenFlow13" {
-			return fmt.Errorf("%q is not spoken to controllers: expected OpenFlow13", clip(v, 40))
+		if protocolNames[v] == 0 {
+			return fmt.Errorf("%q is not spoken to controllers: expected OpenFlow10, OpenFlow13 or both", clip(v, 40))
 		}
 		for _, have := range *dst {
 			if have == v {

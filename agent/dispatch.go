@@ -52,7 +52,7 @@ func (c *Channel) dispatch(m openflow.Message, xid uint32, raw []byte) error {
 
 	// Sections 7.3.5 to 7.3.7: what it knows
 	case *openflow.MultipartRequest:
-		return c.handleMultipart(m, xid, len(raw))
+		return c.handleMultipart(m, xid, raw)
 	case *openflow.QueueGetConfigRequest:
 		return c.handleQueueGetConfig(m, xid)
 

@@ -461,14 +461,14 @@ func TestHelloFailed(t *testing.T) {
 	if _, err := conn.ReadMessage(); err != nil {
 		t.Fatal(err)
 	}
-	go far.Write([]byte{1, 0, 0, 8, 0, 0, 0x12, 0x34})
+	go far.Write([]byte{2, 0, 0, 8, 0, 0, 0x12, 0x34})
 	raw, err := conn.ReadMessage()
 	if err != nil {
 		t.Fatal(err)
 	}
 	m, xid, _ := openflow.Decode(raw)
 	e, ok := m.(*openflow.Error)
-	if !ok || xid != 0x1234 || e.CodeName() != "OFPHFC_INCOMPATIBLE" || !strings.Contains(string(e.Data), "OpenFlow 1.3") {
+	if !ok || xid != 0x1234 || e.CodeName() != "OFPHFC_INCOMPATIBLE" || !strings.Contains(string(e.Data), "OpenFlow 1.0, 1.3") {
 		t.Errorf("xid %x, %v", xid, m)
 	}
 	if _, err := conn.ReadMessage(); err == nil {

@@ -17,6 +17,7 @@ func (c *Channel) handleFeatures(xid uint32) error {
 		DatapathID: c.sw.dpid, NBuffers: uint32(len(c.sw.kept.places)), AuxiliaryID: c.auxID, NTables: uint8(c.sw.pipe.Features().Tables),
 		Capabilities: openflow.CapFlowStats | openflow.CapTableStats | openflow.CapPortStats | openflow.CapGroupStats |
 			openflow.CapQueueStats | openflow.CapIPReasm,
+		Ports: c.sw.portDescs(),
 	})
 	switch {
 	case c.main != nil:

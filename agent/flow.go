@@ -62,7 +62,7 @@ func (s *Switch) flowsRemoved(origin *Channel, removed []flowtable.Removed) {
 				r.Last.Packets, r.Last.Bytes = last.Packets, last.Bytes
 				m = flowRemoved(r)
 			}
-			fill := func(b []byte) []byte { return openflow.Append(b, 0, m) }
+			fill := func(b []byte) []byte { return c.append(b, 0, m) }
 			if c == origin {
 				c.out.reply(fill)
 			} else {
@@ -96,6 +96,7 @@ func flowStats(e *flowtable.Entry, now time.Duration) openflow.FlowStats {
 		DurationSec: uint32(n.Duration / time.Second), DurationNsec: wholeMillis(n.Duration),
 		IdleTimeout: e.IdleTimeout, HardTimeout: e.HardTimeout,
 		PacketCount: n.Packets, ByteCount: n.Bytes, Match: e.Match(), Instructions: e.Instructions(),
+		IdleAge: uint16(min(n.Idle/time.Second+1, 0xffff)),
 	}
 }
 

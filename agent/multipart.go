@@ -9,15 +9,13 @@ import (
 
 // handleMultipart answers one request (section 7.3.5). The parts go out as they are made, so a dump
 // of a million entries needs no more memory than the connection's outbox.
-func (c *Channel) handleMultipart(m *openflow.MultipartRequest, xid uint32, size int) error {
-	m, err := c.parts.add(xid, m, size)
+func (c *Channel) handleMultipart(m *openflow.MultipartRequest, xid uint32, raw []byte) error {
+	m, err := c.parts.add(xid, m, len(raw))
 	if m == nil || err != nil {
 		return err
 	}
 	c.publish()
-	w := openflow.NewReplyWriter(m.Type, xid, nil, func(msg []byte) error {
-		return c.out.reply(func(b []byte) []byte { return append(b, msg...) })
-	})
+	w := c.replies(m.Type, xid, raw)
 	if err := c.sw.answer(m, w); err != nil {
 		return err
 	}

@@ -54,7 +54,7 @@ func (w *worker) sendPacketIn(c *Channel, in *flowtable.PacketIn) (taken bool) {
 	match := packetInMatch(in.Frame)
 	for i, b := 0, w.in.fin.Next(); b != nil; i, b = i+1, w.in.fin.Next() {
 		id, data := w.buffer(i, b, in.Frame.InPort, maxLen)
-		w.in.msg = openflow.Append(w.in.msg[:0], 0, &openflow.PacketIn{
+		w.in.msg = c.append(w.in.msg[:0], 0, &openflow.PacketIn{
 			BufferID: id, TotalLen: uint16(min(len(b), 0xffff)), Reason: in.Reason,
 			TableID: in.Table, Cookie: in.Cookie, Match: match, Data: data,
 		})

@@ -487,7 +487,7 @@ func (s *Switch) tellPort(reason openflow.PortReason, p *openflow.Port) {
 			continue
 		}
 		m := openflow.PortStatus{Reason: reason, Port: *p}
-		if c.out.notify(func(b []byte) []byte { return openflow.Append(b, 0, &m) }) == errOutboxFull {
+		if c.out.notify(func(b []byte) []byte { return c.append(b, 0, &m) }) == errOutboxFull {
 			go c.end(errOutboxFull)
 		}
 	}

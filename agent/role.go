@@ -36,7 +36,7 @@ func (c *Channel) changeRole(m *openflow.RoleRequest) (*openflow.RoleReply, erro
 	s, c := c.sw, c.lead()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if m.Role == openflow.RoleMaster || m.Role == openflow.RoleSlave {
+	if !m.NoGeneration && (m.Role == openflow.RoleMaster || m.Role == openflow.RoleSlave) {
 		if s.generated && int64(m.GenerationID-s.generation) < 0 {
 			return nil, openflow.Errorf(openflow.ErrRoleRequestFailed, openflow.RRFCStale,
 				"generation %d is older than %d", m.GenerationID, s.generation)

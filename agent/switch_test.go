@@ -174,7 +174,7 @@ func newPeer(t *testing.T, nc net.Conn) *peer {
 	t.Helper()
 	p := &peer{t: t, nc: nc, conn: openflow.NewConn(nc), got: make(chan received, 10000)}
 	go p.read()
-	if h := expect[*openflow.Hello](p); h.m.Version != openflow.Version || h.m.Bitmap != 1<<openflow.Version {
+	if h := expect[*openflow.Hello](p); h.m.Version != openflow.Version || h.m.Bitmap != 1<<1|1<<openflow.Version {
 		t.Fatalf("the switch greets with %v", h.m)
 	}
 	p.send(openflow.NewHello(openflow.Version))

@@ -110,7 +110,7 @@ var opNames = [numOpCodes]string{"output", "in_port", "all", "flood", "normal", 
 type op struct {
 	code  opCode
 	field packet.Field
-	whole bool   // opSetField: all bits of the field
+	whole bool   // opSetField: all bits of the field; opPushVLAN: only onto a frame without a tag
 	proto uint8  // opSetField, opMove: the field is of this transport protocol alone; 0: of any, or no port
 	from  uint8  // opMove: the same of the field that is read
 	rank  uint16 // place in the action set's order; ops of equal rank replace each other there
@@ -182,8 +182,8 @@ const (
 // maxSet bounds an action set: one op of each kind, one set_field a field.
 const maxSet = 24 + int(packet.NumFields)
 
-// compileInstructions makes the program of an entry of a table, whose match it must agree with.
-func (p *Pipeline) compileInstructions(table uint8, m openflow.Match, list openflow.Instructions) (*Program, error) {
+// compileInstructions makes the program of an entry of a table, whose match the judge knows.
+func (p *Pipeline) compileInstructions(table uint8, judge judge, list openflow.Instructions) (*Program, error) {
 	prog := &Program{next: noTable}
 	var apply, write openflow.Actions
 	for in := range list.All() {
@@ -211,7 +211,6 @@ func (p *Pipeline) compileInstructions(table uint8, m openflow.Match, list openf
 			return nil, openflow.Errorf(openflow.ErrBadInstruction, openflow.BICUnsupInst, "instruction %s", in.Type)
 		}
 	}
-	judge := newJudge(m)
 	var err error
 	if prog.apply, err = compileList(apply, &judge); err != nil {
 		return nil, err
@@ -325,7 +324,7 @@ var simpleOps = map[openflow.ActionType]op{
 
 func compileAction(a *openflow.Action, packetOut bool) (op, error) {
 	if o, ok := simpleOps[a.Type]; ok {
-		o.n = a.EtherType
+		o.n, o.whole = a.EtherType, a.IfUntagged
 		if a.Type == openflow.ActionSetMPLSTTL || a.Type == openflow.ActionSetNwTTL {
 			o.n = uint16(a.TTL)
 		}

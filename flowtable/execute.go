@@ -87,7 +87,9 @@ func (pr *Processor) change(f *packet.Frame, o *op) (*packet.Frame, bool) {
 func (pr *Processor) reshape(f *packet.Frame, o *op) {
 	switch o.code {
 	case opPushVLAN:
-		f.PushVLAN(o.n)
+		if !o.whole || f.Layout.VLANs == 0 {
+			f.PushVLAN(o.n)
+		}
 	case opPopVLAN:
 		f.PopVLAN()
 		pr.revealed = pr.revealed || f.Layout.VLANs > 0

@@ -88,7 +88,7 @@ func (p *Pipeline) FlowMod(now time.Duration, m *openflow.FlowMod) ([]Removed, e
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !p.hasTable(m.TableID) && !(m.TableID == openflow.TableAll && isDelete(m.Command)) {
+	if !p.hasTable(m.TableID) && !(m.TableID == openflow.TableAll && mayMeanAll(m)) {
 		return nil, openflow.Errorf(openflow.ErrFlowModFailed, openflow.FMFCBadTableID,
 			"there is no table %d; %s, or 255 in a delete", m.TableID, p.tablesText())
 	}
@@ -96,7 +96,7 @@ func (p *Pipeline) FlowMod(now time.Duration, m *openflow.FlowMod) ([]Removed, e
 	case openflow.FlowAdd:
 		return nil, p.add(now, m)
 	case openflow.FlowModify, openflow.FlowModifyStrict:
-		return nil, p.modify(m)
+		return nil, p.modify(now, m)
 	}
 	return p.delete(now, m), nil
 }
@@ -118,6 +118,11 @@ func (p *Pipeline) checkFlowMod(m *openflow.FlowMod) error {
 	return m.Check()
 }
 
+// mayMeanAll reports a command that table 255 may stand in.
+func mayMeanAll(m *openflow.FlowMod) bool {
+	return isDelete(m.Command) || m.Loose != nil && m.Command != openflow.FlowAdd
+}
+
 func isDelete(c openflow.FlowModCommand) bool {
 	return c == openflow.FlowDelete || c == openflow.FlowDeleteStrict
 }
@@ -125,7 +130,7 @@ func isDelete(c openflow.FlowModCommand) bool {
 // add inserts an entry, or replaces the one with the same match and priority: that one's counters
 // pass on unless RESET_COUNTS says no, its duration does not, and nobody is told that it went.
 func (p *Pipeline) add(now time.Duration, m *openflow.FlowMod) error {
-	prog, err := p.program(m.TableID, m.Match, m.Instructions)
+	prog, err := p.program(m.TableID, m)
 	if err != nil {
 		return err
 	}
@@ -180,28 +185,78 @@ func (p *Pipeline) insert(t *table, e *Entry, at classifier.Spot[*Entry], key *p
 
 // modify gives the selected entries other instructions; cookie, timeouts, flags, duration and,
 // without RESET_COUNTS, counters stay. Selecting none is no error and adds none. The entries'
-// matches are at least as specific as the request's, so what fits the one fits all.
-func (p *Pipeline) modify(m *openflow.FlowMod) error {
-	prog, err := p.program(m.TableID, m.Match, m.Instructions)
-	if err != nil {
-		return err
-	}
-	t := &p.tables[m.TableID]
-	p.found = selected(t, m, p.found)
-	for _, e := range p.found {
-		n := &Entry{
-			Table: e.Table, Priority: e.Priority, Flags: e.Flags, IdleTimeout: e.IdleTimeout, HardTimeout: e.HardTimeout,
-			Cookie: e.Cookie, match: e.match, Created: e.Created, prog: prog, stats: e.stats, miss: e.miss,
+// matches are at least as specific as the request's, so what fits the one fits all. A loose modify
+// changes cookies, too, may mean all tables, and adds an entry if it has found none.
+func (p *Pipeline) modify(now time.Duration, m *openflow.FlowMod) error {
+	tables := p.tables
+	if m.TableID != openflow.TableAll {
+		tables = tables[m.TableID : m.TableID+1]
+		if _, err := p.program(m.TableID, m); err != nil {
+			return err // whether or not there is an entry to give it to
 		}
-		if m.Flags&openflow.FlowResetCounts != 0 {
-			n.stats = &n.own
-			n.stats.used.Store(e.stats.used.Load())
-		}
-		key, mask := e.rule.Key(), e.rule.Mask()
-		p.insert(t, n, t.rules.Locate(&key, &mask, e.Priority), &key, &mask)
 	}
-	p.forgetFound()
+	for i := range tables {
+		if tables[i].rules.Len() > 0 {
+			p.found = selected(&tables[i], m, p.found)
+		}
+	}
+	defer p.forgetFound()
+	if m.Loose != nil && len(p.found) == 0 {
+		return p.addInstead(now, m)
+	}
+	return p.replaceFound(m)
+}
+
+// replaceFound gives the found entries, which lie table by table, the instructions of m. All of it is
+// compiled before the first changes: what a later table refuses leaves the earlier ones alone.
+func (p *Pipeline) replaceFound(m *openflow.FlowMod) error {
+	for i, e := range p.found {
+		if i == 0 || e.Table != p.found[i-1].Table {
+			if _, err := p.program(e.Table, m); err != nil {
+				return err
+			}
+		}
+	}
+	var prog *Program
+	for i, e := range p.found {
+		if i == 0 || e.Table != p.found[i-1].Table {
+			prog, _ = p.program(e.Table, m)
+		}
+		p.replace(e, m, prog)
+	}
 	return nil
+}
+
+// addInstead is what a loose modify does that has found no entry. One that compares cookies, or would
+// keep them, has meant entries that are there.
+func (p *Pipeline) addInstead(now time.Duration, m *openflow.FlowMod) error {
+	if m.CookieMask != 0 || m.Loose.NewCookie == ^uint64(0) {
+		return nil
+	}
+	a := *m
+	a.Cookie = m.Loose.NewCookie
+	if a.TableID == openflow.TableAll {
+		a.TableID = 0
+	}
+	return p.add(now, &a)
+}
+
+// replace puts e, with other instructions, in its own place.
+func (p *Pipeline) replace(e *Entry, m *openflow.FlowMod, prog *Program) {
+	t := &p.tables[e.Table]
+	n := &Entry{
+		Table: e.Table, Priority: e.Priority, Flags: e.Flags, IdleTimeout: e.IdleTimeout, HardTimeout: e.HardTimeout,
+		Cookie: e.Cookie, match: e.match, Created: e.Created, prog: prog, stats: e.stats, miss: e.miss,
+	}
+	if m.Loose != nil && m.Loose.NewCookie != ^uint64(0) {
+		n.Cookie = m.Loose.NewCookie
+	}
+	if m.Flags&openflow.FlowResetCounts != 0 {
+		n.stats = &n.own
+		n.stats.used.Store(e.stats.used.Load())
+	}
+	key, mask := e.rule.Key(), e.rule.Mask()
+	p.insert(t, n, t.rules.Locate(&key, &mask, e.Priority), &key, &mask)
 }
 
 // forgetFound lets go of the entries that a command meant; of the list, too, when it is long.

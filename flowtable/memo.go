@@ -23,23 +23,24 @@ type remembered struct {
 	prog   *Program // without write_actions; nil: free
 }
 
-// program compiles the instructions of an entry, or finds them compiled. Whether the actions fit the
-// match is judged every time. Requires p.mu.
-func (p *Pipeline) program(table uint8, m openflow.Match, list openflow.Instructions) (*Program, error) {
+// program compiles the instructions of a FLOW_MOD for a table, or finds them compiled. Whether the actions
+// fit the match is judged every time. Requires p.mu.
+func (p *Pipeline) program(table uint8, m *openflow.FlowMod) (*Program, error) {
+	list := m.Instructions
 	slot := &p.memo.slots[maphash.Bytes(p.memo.seed, list.Bytes())%uint64(len(p.memo.slots))]
 	if slot.prog != nil && slot.table == table && slot.prog.source.Equal(list) {
 		if slot.judged {
-			return slot.prog, judgeApplied(m, list)
+			return slot.prog, judgeApplied(m)
 		}
 		return slot.prog, nil
 	}
-	return p.compileAnew(slot, table, m, list)
+	return p.compileAnew(slot, table, m)
 }
 
 // judgeApplied reports an action of apply_actions that does not fit the match.
-func judgeApplied(m openflow.Match, list openflow.Instructions) error {
-	j := newJudge(m)
-	for a := range applied(list) {
+func judgeApplied(m *openflow.FlowMod) error {
+	j := judgeOf(m)
+	for a := range applied(m.Instructions) {
 		if err := j.see(&a); err != nil {
 			return err
 		}
@@ -48,8 +49,9 @@ func judgeApplied(m openflow.Match, list openflow.Instructions) error {
 }
 
 // compileAnew is program for what is not remembered yet.
-func (p *Pipeline) compileAnew(slot *remembered, table uint8, m openflow.Match, list openflow.Instructions) (*Program, error) {
-	prog, err := p.compileInstructions(table, m, list)
+func (p *Pipeline) compileAnew(slot *remembered, table uint8, m *openflow.FlowMod) (*Program, error) {
+	list := m.Instructions
+	prog, err := p.compileInstructions(table, judgeOf(m), list)
 	if err != nil {
 		return nil, err
 	}

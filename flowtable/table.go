@@ -91,6 +91,8 @@ type TableStats struct {
 	Table            uint8
 	Active           int
 	Lookups, Matched uint64
+	Name             string
+	MaxEntries       int
 }
 
 // TableStats are the statistics of every table, in order.
@@ -101,7 +103,8 @@ func (p *Pipeline) TableStats() []TableStats {
 	for i := range p.tables {
 		if !p.tables[i].gone {
 			list = append(list, TableStats{Table: uint8(i), Active: p.tables[i].rules.Len(),
-				Lookups: p.stats[i].lookups.Load(), Matched: p.stats[i].matched.Load()})
+				Lookups: p.stats[i].lookups.Load(), Matched: p.stats[i].matched.Load(),
+				Name: p.tables[i].name, MaxEntries: p.tables[i].max})
 		}
 	}
 	return list

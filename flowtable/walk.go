@@ -219,7 +219,11 @@ func (p *Program) dependencies(reads *packet.Mask) (changes bool) {
 			}
 		case opMove:
 			reads.SetFull(packet.Field(o.port))
-		case opSetField, opPushVLAN, opPushPBB, opPopVLAN, opPopMPLS, opPopPBB, opSetIPTTL, opSetMPLSTTL, opDecIPTTL, opDecMPLSTTL, opCopyTTLIn, opCopyTTLOut:
+		case opPushVLAN:
+			if o.whole {
+				reads.SetFull(packet.VLANVID)
+			}
+		case opSetField, opPushPBB, opPopVLAN, opPopMPLS, opPopPBB, opSetIPTTL, opSetMPLSTTL, opDecIPTTL, opDecMPLSTTL, opCopyTTLIn, opCopyTTLOut:
 		default:
 			continue
 		}

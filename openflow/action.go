@@ -66,6 +66,7 @@ type Action struct {
 	Queue        uint32         // ActionSetQueue
 	TTL          uint8          // ActionSetMPLSTTL, ActionSetNwTTL
 	EtherType    uint16         // ActionPushVLAN, PushMPLS, PopMPLS, PushPBB
+	IfUntagged   bool           // ActionPushVLAN: only a frame without a tag gets one
 	Field        Field          // ActionSetField, NXLoadMasked
 	Table        uint8          // NXResubmitTable; 0xff: the table at hand
 	Src, Dst     SubField       // NXMove; NXLoad has only Dst
@@ -100,6 +101,14 @@ func NewActions(list ...Action) Actions {
 		b = appendAction(b, &list[i])
 	}
 	return Actions{b}
+}
+
+// DecodeActions checks an action list as Decode does. The list shares b's memory.
+func DecodeActions(b []byte) (Actions, error) {
+	if len(b) == 0 {
+		return Actions{}, nil
+	}
+	return Actions{b[:len(b):len(b)]}, checkActions(b)
 }
 
 // All yields the actions in order. Their Data shares the list's memory.
@@ -206,6 +215,7 @@ func readAction(b []byte) (a Action, err error) {
 		a.TTL = b[4]
 	case ActionPushVLAN, ActionPushMPLS, ActionPopMPLS, ActionPushPBB:
 		a.EtherType = u16(b, 4)
+		a.IfUntagged = a.Type == ActionPushVLAN && u16(b, 6) == ifUntagged
 		return a, checkEtherType(&a)
 	case ActionSetField:
 		err = readSetField(b, &a)
@@ -214,6 +224,11 @@ func readAction(b []byte) (a Action, err error) {
 	}
 	return a, err
 }
+
+// ifUntagged stands in the padding of a push_vlan that OpenFlow 1.0's SET_VLAN_VID or SET_VLAN_PCP became:
+// those give a tag to a frame that has none. 1.3 has no word for that, and its readers skip padding: they
+// see the push and the set_field that Open vSwitch shows in the same place. A wart, but one in one place.
+const ifUntagged = 0x0100
 
 // checkOutPort refuses the numbers that no switch can send to.
 func checkOutPort(p PortNo) error {
@@ -293,7 +308,11 @@ func appendAction(b []byte, a *Action) []byte {
 	case ActionSetMPLSTTL, ActionSetNwTTL:
 		return appendZeros(append(b, a.TTL), 3)
 	case ActionPushVLAN, ActionPushMPLS, ActionPopMPLS, ActionPushPBB:
-		return appendZeros(append16(b, a.EtherType), 2)
+		b = append16(b, a.EtherType)
+		if a.IfUntagged {
+			return append16(b, ifUntagged)
+		}
+		return appendZeros(b, 2)
 	case ActionSetField:
 		return endAction(appendField(b, &a.Field), start)
 	case ActionExperimenter:

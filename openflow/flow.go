@@ -49,7 +49,16 @@ type FlowMod struct {
 	Match        Match
 	Instructions Instructions
 
+	// Loose is set for what OpenFlow 1.0 means and 1.3 cannot say. It is never sent.
+	Loose *Loose
+
 	checked bool // by Decode
+}
+
+// Loose is the older way with a FLOW_MOD: an action that does not fit a frame leaves the frame alone,
+// whatever the match says of it; and a modify that finds no entry adds one.
+type Loose struct {
+	NewCookie uint64 // what a modify gives to the entries it finds; all ones: they keep theirs
 }
 
 // Check judges match and, but in a delete, instructions, unless Decode has done so: a decoded message whose
@@ -223,6 +232,9 @@ type FlowStats struct {
 	ByteCount    uint64
 	Match        Match
 	Instructions Instructions
+
+	// IdleAge is the seconds since the last frame, plus one; 0: not known. 1.3 does not send it.
+	IdleAge uint16
 }
 
 func (s *FlowStats) appendRecord(b []byte) []byte {

@@ -64,7 +64,7 @@ var controllerCases = []messageCase{
 	{"table_mod", "table_mod", &TableMod{254, 3}, "TABLE_MOD table=254 config=0x3"},
 	{"barrier_request", "barrier_request", &BarrierRequest{}, "BARRIER_REQUEST"},
 	{"queue_get_config_request", "queue_get_config_request", &QueueGetConfigRequest{PortAny}, "QUEUE_GET_CONFIG_REQUEST port=ANY"},
-	{"role_request", "role_request", &RoleRequest{RoleMaster, 0x1122334455667788}, "ROLE_REQUEST MASTER generation=1234605616436508552"},
+	{"role_request", "role_request", &RoleRequest{Role: RoleMaster, GenerationID: 0x1122334455667788}, "ROLE_REQUEST MASTER generation=1234605616436508552"},
 	{"get_async_request", "get_async_request", &GetAsyncRequest{}, "GET_ASYNC_REQUEST"},
 	{"set_async", "set_async", &SetAsync{AsyncConfig{[2]uint32{7, 1}, [2]uint32{7, 2}, [2]uint32{15, 4}}}, "SET_ASYNC packet_in=0x7/0x1 port_status=0x7/0x2 flow_removed=0xf/0x4"},
 	{"meter_mod", "meter_mod", &MeterMod{MeterModify, MeterKbps | MeterBurst | MeterStats, 9, []Band{

@@ -183,7 +183,9 @@ func replyFormat(t MultipartType) (bodyFormat, bool) {
 	case MultipartAggregate:
 		return bodyFormat{24, -1, oneRecord, fixed(func(b []byte) *AggregateStats { return &AggregateStats{u64(b, 0), u64(b, 8), u32(b, 16)} })}, true
 	case MultipartTable:
-		return bodyFormat{24, -1, list, fixed(func(b []byte) *TableStats { return &TableStats{b[0], u32(b, 4), u64(b, 8), u64(b, 16)} })}, true
+		return bodyFormat{24, -1, list, fixed(func(b []byte) *TableStats {
+			return &TableStats{TableID: b[0], ActiveCount: u32(b, 4), LookupCount: u64(b, 8), MatchedCount: u64(b, 16)}
+		})}, true
 	case MultipartPortStats:
 		return bodyFormat{portStatsSize, -1, list, fixed(func(b []byte) *PortStats { s := readPortStats(b); return &s })}, true
 	case MultipartQueue:
@@ -231,7 +233,7 @@ func decodeMultipartReply(b []byte) (Message, error) {
 // MultipartMore reports whether more parts of a multipart request follow b, and whether b is such a
 // request at all. It looks at messages that Decode refuses, too.
 func MultipartMore(b []byte) (more, ok bool) {
-	if len(b) < multipartHeader || Type(b[1]) != TypeMultipartRequest {
+	if len(b) < multipartHeader || b[0] != Version || Type(b[1]) != TypeMultipartRequest {
 		return false, false
 	}
 	return u16(b, 10)&1 != 0, true
@@ -278,71 +280,4 @@ func (f *bodyFormat) recordSize(body []byte, t MultipartType) (int, error) {
 		return 0, Errorf(ErrBadRequest, BRCBadLen, "%s record of %d bytes: expected %d or more, %d are left", t, n, f.size, len(body))
 	}
 	return n, nil
-}
-
-// ReplyWriter makes the parts of a multipart reply: whole records, no part above the limit, MORE on
-// all but the last. One writer serves one reply and one goroutine.
-type ReplyWriter struct {
-	t      MultipartType
-	xid    uint32
-	emit   func(msg []byte) error
-	buf    []byte
-	closed bool // the part in buf takes no further record
-}
-
-// NewReplyWriter hands each finished part to emit, which must not keep the bytes. buf, which may
-// be nil, is memory to reuse.
-func NewReplyWriter(t MultipartType, xid uint32, buf []byte, emit func(msg []byte) error) *ReplyWriter {
-	w := &ReplyWriter{t: t, xid: xid, emit: emit, buf: buf[:0]}
-	w.begin()
-	return w
-}
-
-func (w *ReplyWriter) begin() {
-	w.buf = appendMultipartHeader(appendHeader(w.buf[:0], TypeMultipartReply, w.xid), w.t, false)
-	w.closed = false
-}
-
-// Add appends a record, first sending the part at hand when the record does not fit it. A record
-// that fits no message at all is an error and is left out.
-func (w *ReplyWriter) Add(r Record) error {
-	if w.closed {
-		if err := w.flush(true); err != nil {
-			return err
-		}
-	}
-	before := len(w.buf)
-	w.buf = r.appendRecord(w.buf)
-	size := len(w.buf) - before
-	if len(w.buf) <= MaxMessage {
-		return nil
-	}
-	if multipartHeader+size > MaxMessage {
-		w.buf = w.buf[:before]
-		return fmt.Errorf("openflow: a %s record of %d bytes fits no message, the limit is %d", w.t, size, MaxMessage-multipartHeader)
-	}
-	w.buf = w.buf[:before]
-	if err := w.flush(true); err != nil {
-		return err
-	}
-	w.buf = r.appendRecord(w.buf)
-	return nil
-}
-
-// Break ends the part at hand, so that the next record begins a new one: what a reader cannot
-// understand then spoils no more than its own message.
-func (w *ReplyWriter) Break() {
-	w.closed = len(w.buf) > multipartHeader
-}
-
-// Close sends the last part, which has no record when none was added.
-func (w *ReplyWriter) Close() error { return w.flush(false) }
-
-func (w *ReplyWriter) flush(more bool) error {
-	if more {
-		put16(w.buf, 10, 1)
-	}
-	err := w.emit(endMessage(w.buf, 0))
-	w.begin()
-	return err
 }

@@ -1,6 +1,9 @@
 package openflow
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"slices"
+)
 
 // FieldID names a match field, whatever header it travels under. The first forty have the
 // numbers of section 7.2.3.7; what Nicira and later versions added follows. Not the wire number.
@@ -372,4 +375,18 @@ func lookupField(class uint16, number uint8, experimenter uint32) (FieldID, bool
 		id = XReg0 + FieldID(number)
 	}
 	return id, id != none
+}
+
+// FieldByHeader is the field that an OXM or NXM header names; experimenter counts for class 0xffff only.
+func FieldByHeader(class uint16, number uint8, experimenter uint32) (FieldID, bool) {
+	return lookupField(class, number, experimenter)
+}
+
+// NXM is the older header of the same value under Nicira's classes, if there is one.
+func (id FieldID) NXM() (class uint16, number uint8, ok bool) {
+	if i := slices.Index(nxm0[:], id); i >= 0 {
+		return classNXM0, uint8(i), true
+	}
+	i := slices.Index(nxm1[:], id)
+	return classNXM1, uint8(max(i, 0)), i >= 0
 }

@@ -22,6 +22,9 @@ const GenerationUnset uint64 = 1<<64 - 1
 type RoleRequest struct {
 	Role         Role
 	GenerationID uint64
+
+	// NoGeneration is set by OpenFlow 1.0, where the request has no generation: none is compared. Never sent.
+	NoGeneration bool
 }
 
 // RoleReply tells the role held now.
@@ -48,7 +51,9 @@ func (m *RoleRequest) appendBody(b []byte) []byte {
 	return append64(append32(append32(b, uint32(m.Role)), 0), m.GenerationID)
 }
 
-func (m *RoleReply) appendBody(b []byte) []byte { return (*RoleRequest)(m).appendBody(b) }
+func (m *RoleReply) appendBody(b []byte) []byte {
+	return (&RoleRequest{Role: m.Role, GenerationID: m.GenerationID}).appendBody(b)
+}
 
 func decodeRoleRequest(b []byte) (Message, error) {
 	if len(b) != 24 {

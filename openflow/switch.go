@@ -30,6 +30,7 @@ type FeaturesReply struct {
 	NTables      uint8
 	AuxiliaryID  uint8 // zero on the main connection
 	Capabilities Capabilities
+	Ports        []Port // OpenFlow 1.0 sends them here, 1.3 in PORT_DESC only
 }
 
 // MsgType is TypeFeaturesRequest.

@@ -56,7 +56,7 @@ var switchCases = []messageCase{
 			"instructions=meter:1,apply_actions(set_field:eth_dst=02:00:00:00:00:09,output:2,output:CONTROLLER:65535),clear_actions,write_actions(group:7),write_metadata:0xde00/0xff00,goto_table:1} " +
 			"{table=0 priority=0 cookie=0x0 duration=0.000000000s idle=0 hard=0 flags=0 packets=0 bytes=0 match=any instructions=drop}"},
 	{"mpr_aggregate", "", reply(MultipartAggregate, &AggregateStats{12, 1200, 5}), "MULTIPART_REPLY AGGREGATE {packets=12 bytes=1200 flows=5}"},
-	{"mpr_table", "", reply(MultipartTable, &TableStats{0, 2, 6, 5}, &TableStats{1, 3, 7, 4}), "MULTIPART_REPLY TABLE {table=0 active=2 lookup=6 matched=5} {table=1 active=3 lookup=7 matched=4}"},
+	{"mpr_table", "", reply(MultipartTable, &TableStats{TableID: 0, ActiveCount: 2, LookupCount: 6, MatchedCount: 5}, &TableStats{TableID: 1, ActiveCount: 3, LookupCount: 7, MatchedCount: 4}), "MULTIPART_REPLY TABLE {table=0 active=2 lookup=6 matched=5} {table=1 active=3 lookup=7 matched=4}"},
 	{"mpr_port_stats", "", reply(MultipartPortStats, &PortStats{1, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 5, 53000000}),
 		"MULTIPART_REPLY PORT_STATS {port=1 rx=11/13B tx=12/14B dropped=15/16 errors=17/18 duration=5.053000000s}"},
 	{"mpr_queue", "", reply(MultipartQueue, &QueueStats{4, 9, 31, 32, 33, 6, 258000000}), "MULTIPART_REPLY QUEUE {port=4 queue=9 packets=32 bytes=31 errors=33 duration=6.258000000s}"},

@@ -41,6 +41,10 @@ type TableStats struct {
 	ActiveCount  uint32
 	LookupCount  uint64
 	MatchedCount uint64
+
+	// OpenFlow 1.0 sends these here, 1.3 in TABLE_FEATURES only.
+	Name       string
+	MaxEntries uint32
 }
 
 func (s *TableStats) appendRecord(b []byte) []byte {

@@ -1,0 +1,39 @@
+package of10
+
+import (
+	"github.com/weirswitch/weir/openflow"
+)
+
+// appendPacketIn writes PACKET_IN of 1.0, which has no word for an expired TTL.
+func appendPacketIn(b []byte, m *openflow.PacketIn) []byte {
+	start := len(b) - openflow.HeaderSize
+	port, _ := m.Match.Get(openflow.InPort)
+	b = append16(append16(append32(b, m.BufferID), m.TotalLen), narrow(openflow.PortNo(port.Value.Uint64())))
+	reason := m.Reason
+	if reason > openflow.ReasonAction {
+		reason = openflow.ReasonAction
+	}
+	b = append(b, uint8(reason), 0)
+	return append(b, m.Data[:min(len(m.Data), openflow.MaxMessage-(len(b)-start))]...)
+}
+
+// decodePacketOut reads PACKET_OUT.
+func decodePacketOut(b []byte) (openflow.Message, error) {
+	if len(b) < 16 {
+		return nil, badLen("PACKET_OUT", len(b), 16)
+	}
+	in, n := u16(b, 12), int(u16(b, 14))
+	if 16+n > len(b) {
+		return nil, openflow.Errorf(openflow.ErrBadRequest, openflow.BRCBadLen, "PACKET_OUT with %d bytes of actions where %d are left", n, len(b)-16)
+	}
+	m := &openflow.PacketOut{BufferID: u32(b, 8), InPort: widen(in), Data: b[16+n:]}
+	if in == 0 || in >= portMax && in < 0xfffd {
+		return nil, openflow.Errorf(openflow.ErrBadRequest, openflow.BRCBadPort, "in_port 0x%04x: expected a port, LOCAL, CONTROLLER or NONE", in)
+	}
+	r, err := decodeActions(b[16:16+n], openflow.Match{})
+	if err != nil {
+		return nil, err
+	}
+	m.Actions, err = r.actions()
+	return m, err
+}

@@ -102,8 +102,10 @@ func (j *judge) see(a *openflow.Action) error {
 		j.retype(unknown)
 	case openflow.ActionDecNwTTL, openflow.ActionSetNwTTL:
 		ok = j.is(openflow.EthType, 0x0800, 0x86dd)
-	case openflow.ActionDecMPLSTTL, openflow.ActionSetMPLSTTL, openflow.ActionCopyTTLIn, openflow.ActionCopyTTLOut:
+	case openflow.ActionDecMPLSTTL, openflow.ActionSetMPLSTTL:
 		ok = j.isMPLS()
+	case openflow.ActionCopyTTLIn, openflow.ActionCopyTTLOut: // between IP headers, too (section 5.12)
+		ok = j.isMPLS() || j.is(openflow.EthType, 0x0800, 0x86dd)
 	}
 	if !ok && !j.lenient {
 		return openflow.Errorf(openflow.ErrBadAction, openflow.BACMatchInconsistent,

@@ -85,6 +85,15 @@ func (p *Pipeline) NewProcessor() *Processor {
 	return pr
 }
 
+// Forget lets go of the tables seen last and of all that was remembered of them, between two batches. A
+// Processor that rests keeps them alive otherwise.
+func (pr *Processor) Forget() {
+	pr.snap, pr.epoch = nil, 0
+	clear(pr.trail.steps[:cap(pr.trail.steps)])
+	clear(pr.touched[:cap(pr.touched)])
+	pr.cache.resize(min(pr.cache.limit, 256))
+}
+
 // Process runs a batch: each frame is parsed and follows the tables as they were published when the
 // batch began; outputs and packet-ins go to s in the order of the frames. Frames may come back
 // changed and are used up. now must not run backwards.
@@ -98,23 +107,36 @@ func (pr *Processor) Process(now time.Duration, frames []*packet.Frame, s Sink) 
 	pr.end()
 }
 
-// PacketOut runs a PACKET_OUT's program on a frame, whose InPort is the message's in_port (it may
-// be CONTROLLER or ANY).
+// PacketOut is PacketOuts for one frame.
 func (pr *Processor) PacketOut(now time.Duration, f *packet.Frame, prog *Program, s Sink) {
 	pr.begin(now, s)
-	if f.Len() < ethernetHeader {
-		pr.drops[DropRunt]++
-	} else {
-		f.Parse()
-		pr.mayCut(f)
-		pr.at, pr.queue, pr.resubmits = nil, 0, 0
-		pr.set.reset()
-		last := !slices.ContainsFunc(prog.apply, func(o op) bool { return o.code == opResubmit })
-		if f, ok := pr.run(f, prog.apply, last); ok && pr.set.n > 0 { // a resubmit wrote it
-			pr.run(f, pr.set.list(), true)
-		}
+	pr.packetOut(f, prog)
+	pr.end()
+}
+
+// PacketOuts runs the programs of PACKET_OUTs, each on its frame, whose InPort is the message's in_port
+// (it may be CONTROLLER or ANY). All frames are one batch.
+func (pr *Processor) PacketOuts(now time.Duration, frames []*packet.Frame, progs []*Program, s Sink) {
+	pr.begin(now, s)
+	for i, f := range frames {
+		pr.packetOut(f, progs[i])
 	}
 	pr.end()
+}
+
+func (pr *Processor) packetOut(f *packet.Frame, prog *Program) {
+	if f.Len() < ethernetHeader {
+		pr.drops[DropRunt]++
+		return
+	}
+	f.Parse()
+	pr.mayCut(f)
+	pr.at, pr.queue, pr.resubmits, pr.runs = nil, 0, 0, 0
+	pr.set.reset()
+	last := !slices.ContainsFunc(prog.apply, func(o op) bool { return o.code == opResubmit })
+	if f, ok := pr.run(f, prog.apply, last); ok && pr.set.n > 0 { // a resubmit wrote it
+		pr.run(f, pr.set.list(), true)
+	}
 }
 
 const ethernetHeader = 14

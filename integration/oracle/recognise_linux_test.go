@@ -164,9 +164,10 @@ func missAfterWrite(l *life) bool {
 		switch {
 		case f.command >= openflow.FlowDelete:
 			deletes = deletes || len(f.match) == 0
-		case f.command == openflow.FlowAdd && len(f.match) == 0 && f.flags&openflow.FlowCheckOverlap == 0 && !hasType(openflow.ActionGroup)(f):
-			has[f.table] = true
-			deletes = deletes || f.idle|f.hard != 0
+		case f.command == openflow.FlowAdd && len(f.match) == 0 && f.flags&openflow.FlowCheckOverlap == 0:
+			gone := hasType(openflow.ActionGroup)(f) || metered(f) // with its group or meter, or is not taken for want of it
+			has[f.table] = has[f.table] || !gone
+			deletes = deletes || gone || f.idle|f.hard != 0
 		}
 		for _, in := range f.does {
 			writes = writes || in.Type == openflow.InstructionWriteActions

@@ -29,7 +29,7 @@ func (c *Channel) handleFlowMod(m *openflow.FlowMod) error {
 		s.kept.putBack(kept)
 		return err
 	}
-	s.inject(kept.frame, kept.in, toTables)
+	c.packetOut(kept.frame, kept.in, toTables)
 	return nil
 }
 

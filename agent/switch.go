@@ -91,6 +91,7 @@ type Switch struct {
 	fragments   openflow.FragFlags
 	connected   int // controllers with a finished handshake, those of Serve among them
 	tick        Timer
+	memory      reclaimer
 }
 
 // NewSwitch makes a bridge that neither listens nor forwards yet. cfg is checked, as LoadConfig does; what can be
@@ -273,6 +274,9 @@ func (s *Switch) expire() {
 	defer s.mu.Unlock()
 	if s.running.Err() == nil {
 		s.tick = s.clock.AfterFunc(expireEvery, s.expire)
+		if s.memory.due(now, s.pipe.Len()) {
+			s.group.Go(s.reclaim)
+		}
 	}
 }
 

@@ -227,6 +227,12 @@ func (p *Pipeline) compileInstructions(table uint8, judge judge, list openflow.I
 // CompileActions makes the program of a PACKET_OUT's action list. The program may be used by any
 // number of processors.
 func (p *Pipeline) CompileActions(list openflow.Actions) (*Program, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	slot := p.memo.out(list)
+	if slot.prog != nil && slot.list.Equal(list) {
+		return slot.prog, nil
+	}
 	if err := list.Check(); err != nil {
 		return nil, err
 	}
@@ -235,10 +241,13 @@ func (p *Pipeline) CompileActions(list openflow.Actions) (*Program, error) {
 	if prog.apply, err = compileList(list, nil); err != nil {
 		return nil, err
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	prog.groups, err = p.bindGroups(prog.apply, list, nil)
-	return prog, err
+	if prog.groups, err = p.bindGroups(prog.apply, list, nil); err != nil {
+		return nil, err
+	}
+	if len(prog.groups) == 0 { // groups come and go
+		*slot = rememberedList{list.Clone(), prog}
+	}
+	return prog, nil
 }
 
 // compileList compiles an action list; judge is nil for a PACKET_OUT.

@@ -262,7 +262,7 @@ func (s *Switch) publishPorts() {
 	for _, p := range t.list {
 		list = append(list, flowtable.Port{
 			No: p.number, Config: p.config, LinkUp: p.told.State&openflow.PortLinkDown == 0,
-			NoFlood: p.cfg.NoFlood, VLAN: engineVLAN(p.cfg.VLAN),
+			NoFlood: p.cfg.NoFlood || p.config&openflow.PortNoFlood != 0, VLAN: engineVLAN(p.cfg.VLAN),
 		})
 	}
 	s.left = append(s.left, s.pipe.SetPorts(list)...)

@@ -26,6 +26,10 @@ type packetInBuf struct {
 // several packet-ins: controllers read what a wire would carry.
 func (w *worker) PacketIn(in flowtable.PacketIn) {
 	w.sw.packetIns.Add(1)
+	if in.ControllerID != 0 { // controller(id=...): for connections that took this id, and here all have 0
+		w.sw.packetDrops.Add(1)
+		return
+	}
 	w.in.ids = w.in.ids[:0]
 	taken := false
 	for _, c := range *w.sw.channels.Load() {

@@ -75,6 +75,7 @@ type Pipeline struct {
 	stats []tableCounters // one a table
 
 	spreader spreader
+	bulk     chan *packet.Frame // frames of bulkRoom bytes that nobody uses
 	frags    *reassembler
 	ident    atomic.Uint32 // of the last packet that mayCut gave one
 
@@ -128,6 +129,7 @@ func New(c Config) *Pipeline {
 		cfg:    c,
 		macs:   newMACTable(&c),
 		frags:  newReassembler(),
+		bulk:   make(chan *packet.Frame, keepBulk),
 		stats:  make([]tableCounters, c.Tables),
 		tables: make([]table, c.Tables),
 		set:    newPortSet(nil),

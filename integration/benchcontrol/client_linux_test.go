@@ -112,7 +112,7 @@ func (c *client) finish(stream []byte) (time.Duration, error) {
 		_, err := c.nc.Write(stream)
 		written <- err
 	} else {
-		go func() { _, err := c.nc.Write(stream); written <- err }()
+		go func() { written <- c.writeAll(stream) }()
 	}
 	_, err := c.until(openflow.TypeBarrierReply)
 	took := time.Since(start)
@@ -120,6 +120,18 @@ func (c *client) finish(stream []byte) (time.Duration, error) {
 		err = <-written
 	}
 	return took, err
+}
+
+// writeAll writes in pieces, so that the answer to a probe gets in between.
+func (c *client) writeAll(b []byte) error {
+	for len(b) > 0 {
+		n, err := c.nc.Write(b[:min(len(b), 64<<10)])
+		if err != nil {
+			return err
+		}
+		b = b[n:]
+	}
+	return nil
 }
 
 // dump asks for all entries and counts them and their bytes.

@@ -343,7 +343,11 @@ func compileAction(a *openflow.Action, packetOut bool) (op, error) {
 	case openflow.ActionOutput:
 		return compileOutput(a, packetOut)
 	case openflow.NXController:
-		return op{code: opController, n: a.MaxLen, port: uint32(a.Reason) + 1, lo: uint64(a.ControllerID)}, nil
+		o := op{code: opController, n: a.MaxLen, lo: uint64(a.ControllerID)}
+		if a.Reason != openflow.ReasonAction { // which a table-miss entry turns into NO_MATCH, as in Open vSwitch
+			o.port = uint32(a.Reason) + 1
+		}
+		return o, nil
 	case openflow.ActionSetQueue:
 		return op{code: opSetQueue, rank: rankQueue, port: a.Queue}, nil
 	case openflow.ActionSetField, openflow.NXLoadMasked:

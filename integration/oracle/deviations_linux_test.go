@@ -34,7 +34,6 @@ func deviations() []deviation {
 		{name: "equal-priority", life: equalPriority},
 		{name: "push-vlan-fields", life: pushVLANBare},
 		{name: "pop-mpls", flow: popsBlindly},
-		{name: "set-without-output", flow: setWithoutOutput},
 		{name: "priority-tags", life: priorityTags},
 		{name: "fragment-ports", life: fragmentPorts},
 		{name: "cookie-zero", flow: func(f *flow) bool {

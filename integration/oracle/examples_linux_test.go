@@ -126,7 +126,6 @@ func examples() map[string]*life {
 		"set-to-controller":       steps(rule(goTo(1)), rule(write(toController)).in(1, 1), plain),
 		"push-vlan-fields":        steps(rule(apply(pushVLAN, out(2))), tagged),
 		"pop-mpls":                steps(rule(apply(pop, out(2))).on(mpls), in(1, "mpls, mpls", "8847", "0000504000006140")),
-		"set-without-output":      steps(rule(write(does(openflow.ActionDecNwTTL, 0))).on(ip), in(1, "ttl 1", "0800", ipTTL1, udp)),
 		"priority-tags":           steps(rule(apply(pushVLAN, out(openflow.PortNormal))), plain),
 		"fragment-ports":          steps(rule(apply(out(2))).on(ip, is(openflow.IPProto, 17), is(openflow.UDPDst, 53)), in(1, "first fragment", "0800", first, udp)),
 		"cookie-zero":             steps(zero),

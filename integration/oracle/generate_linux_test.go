@@ -234,7 +234,7 @@ func (g *gen) instructions(f *flow) {
 	for {
 		f.does = nil
 		g.tryInstructions(f)
-		if !popsBlindly(f) && !setWithoutOutput(f) && !groupTwice(f) && !setToController(f) {
+		if !popsBlindly(f) && !groupTwice(f) && !setToController(f) {
 			return
 		}
 	}

@@ -313,21 +313,6 @@ func popsBlindly(f *flow) bool {
 	return false
 }
 
-// setWithoutOutput: write_actions that spend TTL and do not say where to go.
-func setWithoutOutput(f *flow) bool {
-	for _, in := range f.does {
-		spends, goes := false, false
-		for _, a := range in.actions {
-			spends = spends || a.Type == openflow.ActionDecNwTTL || a.Type == openflow.ActionDecMPLSTTL
-			goes = goes || a.Type == openflow.ActionOutput
-		}
-		if in.Type == openflow.InstructionWriteActions && spends && !goes {
-			return true
-		}
-	}
-	return false
-}
-
 // priorityTags: NORMAL with a tag of VID 0.
 func priorityTags(l *life) bool {
 	normal, zero := false, false

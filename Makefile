@@ -13,10 +13,11 @@ RACE = $$(command -v gcc >/dev/null 2>&1 && echo -race || { echo 'no gcc: tests 
 
 FUZZTIME  ?= 20s
 BENCHTIME ?= 1s
+SOAKTIME  ?= 5m
 ROUNDS    ?= 5
 PKGS       = $$($(GO) list ./... | grep -v -e /integration$$ -e /integration/oracle$$ -e /integration/benchcontrol$$)
 
-.PHONY: help build build-libpcap run deps test test-unit test-libpcap integration lint fuzz bench bench-control examples check clean
+.PHONY: help build build-libpcap run deps test test-unit test-libpcap integration soak lint fuzz bench bench-control examples check clean
 
 help:
 	@echo 'make run          build weir and show it at work: three hosts talk through it (KEEP=1: leave it up)'
@@ -27,6 +28,7 @@ help:
 	@echo 'make test-libpcap tests of live capture ports (needs a C compiler and libpcap-dev)'
 	@echo 'make integration  whole-switch tests in network namespaces (RUN=regexp chooses some)'
 	@echo 'make lint         gofmt, go vet, staticcheck'
+	@echo 'make soak         traffic and changes for SOAKTIME=$(SOAKTIME): nothing may grow'
 	@echo 'make fuzz         each fuzz target for FUZZTIME=$(FUZZTIME)'
 	@echo 'make bench        benchmarks, BENCHTIME=$(BENCHTIME)'
 	@echo 'make bench-control  the control plane beside Open vSwitch, into docs/benchmarks-control.md (ROUNDS=$(ROUNDS)); as root'
@@ -64,6 +66,9 @@ test-libpcap:
 # (oracle: more lives with "go test ./integration/oracle -oracle.time=10m".)
 integration: deps
 	$(GO) test $(RACE) -p 1 -count=1 -timeout 15m $(if $(RUN),-v -run '$(RUN)') ./integration ./integration/oracle ./integration/benchcontrol
+
+soak: deps
+	$(GO) test -count=1 -v -timeout 24h -run 'TestSoak$$' ./integration -soak $(SOAKTIME)
 
 lint:
 	@out=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$out" || { echo "gofmt wants to change:"; echo "$$out"; exit 1; }

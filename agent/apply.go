@@ -235,9 +235,16 @@ func sameDevice(p *port, cfg *PortConfig) bool {
 // closeOnPort closes the outgoing listeners whose port t is to have, by another address or scheme: a
 // socket on all addresses and one on a single address exclude each other.
 func (s *Switch) closeOnPort(t Target, keep *BridgeConfig) (gone []*listener) {
+	return s.closeListeners(func(l *listener) bool {
+		return t.samePort(l.target) && !keepsListener(keep, l.target, purpose(l.auxiliary))
+	})
+}
+
+// closeListeners closes the listeners that leave; that of management stays.
+func (s *Switch) closeListeners(leaves func(*listener) bool) (gone []*listener) {
 	s.mu.Lock()
 	s.listeners = slices.DeleteFunc(slices.Clone(s.listeners), func(l *listener) bool {
-		out := t.samePort(l.target) && !keepsListener(keep, l.target, purpose(l.auxiliary))
+		out := !l.management && leaves(l)
 		if out {
 			gone = append(gone, l)
 		}

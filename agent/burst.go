@@ -25,6 +25,7 @@ const (
 type burst struct {
 	changes int
 	gone    []flowtable.Removed // their FLOW_REMOVED are due
+	outs    packetOuts          // in the memory of messages: nothing may be read from the wire before they are sent
 }
 
 // nextMessage reads one message. When none has arrived yet, or enough has changed, what was done so far
@@ -32,6 +33,9 @@ type burst struct {
 func (c *Channel) nextMessage() ([]byte, error) {
 	if c.burst.changes >= burstMany {
 		c.publish()
+	}
+	if c.conn.Buffered() == 0 {
+		c.sendPacketOuts()
 	}
 	if c.conn.Buffered() > 0 || c.burst.changes == 0 && len(c.burst.gone) == 0 {
 		return c.conn.ReadMessage()
@@ -50,6 +54,7 @@ func (c *Channel) nextMessage() ([]byte, error) {
 // publish shows all frames what was done so far, and sends the FLOW_REMOVED of the entries that went:
 // an entry said to be gone serves no frame.
 func (c *Channel) publish() {
+	c.sendPacketOuts()
 	c.burst.changes = 0
 	c.sw.pipe.Publish()
 	if len(c.burst.gone) == 0 {
@@ -71,10 +76,18 @@ func (c *Channel) removed(list []flowtable.Removed) {
 	}
 }
 
-// settle sends what is due before a message that is no change of the tables: it may change who hears of it.
+// settle sends what is due before a message of another kind: frames of PACKET_OUTs before anything that
+// may change their way, FLOW_REMOVED before what may change who hears of it.
 func (c *Channel) settle(m openflow.Message) {
-	c.burst.changes++
-	if _, ok := m.(*openflow.FlowMod); !ok && len(c.burst.gone) > 0 {
-		c.publish()
+	switch m.(type) {
+	case *openflow.PacketOut:
+	case *openflow.FlowMod:
+		c.burst.changes++
+		c.sendPacketOuts()
+	default:
+		c.burst.changes++
+		if c.sendPacketOuts(); len(c.burst.gone) > 0 {
+			c.publish()
+		}
 	}
 }

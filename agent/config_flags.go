@@ -87,6 +87,25 @@ func (f *Flags) take(prefix, name, text, path string, err error) error {
 	return nil
 }
 
+// FlagDefaults is what holds where nobody says anything, by flag, for help.
+func FlagDefaults() map[string]string {
+	c, err := ParseConfig("", []byte("bridges: [{name: br0, controllers: [\"tcp:127.0.0.1\"]}]"))
+	if err != nil {
+		panic(fmt.Sprintf("agent: the smallest configuration is refused: %v", err))
+	}
+	b := &c.Bridges[0]
+	k := &b.Controllers[0]
+	return map[string]string{
+		"name": b.Name, "fail-mode": string(b.FailMode), "table-miss": string(b.TableMiss), "protocols": strings.Join(b.Protocols, ","),
+		"rundir": "$OVS_RUNDIR, else /run/weir", "log-level": c.Log.Level, "log-format": c.Log.Format,
+		"tables": fmt.Sprint(b.Tables), "max-flows": fmt.Sprint(b.MaxFlows), "max-groups": fmt.Sprint(b.MaxGroups), "max-meters": fmt.Sprint(b.MaxMeters),
+		"mac-table-size": fmt.Sprint(b.MACTable.Size), "mac-table-age": b.MACTable.Age.String(),
+		"min-backoff": k.MinBackoff.String(), "max-backoff": k.MaxBackoff.String(), "inactivity-probe": k.InactivityProbe.String(),
+		"auxiliary": fmt.Sprint(k.Auxiliary), "packet-in-rate": fmt.Sprint(k.PacketInRate), "packet-in-burst": fmt.Sprint(k.PacketInBurst),
+		"packet-in-queue": fmt.Sprint(b.PacketInQueue), "buffers": fmt.Sprint(b.Buffers.Number), "buffer-age": b.Buffers.Age.String(),
+	}
+}
+
 // GivesBridge reports whether a flag that belongs to a bridge was given.
 func (f *Flags) GivesBridge() bool { return len(f.d.bridges) > 0 }
 

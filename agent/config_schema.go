@@ -83,7 +83,7 @@ func bridgeSettings() []setting[bridgeDraft] {
 	return append([]setting[bridgeDraft]{
 		{key: "name", flag: "name", arg: "NAME", help: "name of the bridge; a further --name begins another bridge",
 			set: func(b *bridgeDraft, s string) error { return setName(&b.Name, s) }},
-		{key: "dpid", flag: "dpid", arg: "HEX", help: "datapath id, up to 16 hex digits; made from the MAC if not given",
+		{key: "dpid", flag: "dpid", arg: "HEX", help: "datapath id, up to 16 hex digits; if not given, made from the MAC, which comes from machine, run directory and name",
 			set: func(b *bridgeDraft, s string) error { return setDPID(&b.DPID, s) }},
 		{key: "mac", flag: "mac", arg: "MAC", help: "the bridge's own address",
 			set: func(b *bridgeDraft, s string) error { return setMAC(&b.MAC, s) }},

@@ -86,7 +86,32 @@ var yamlLine = regexp.MustCompile(`^(?:yaml: )?(?:line (\d+): )?(.*)$`)
 func (r *reader) syntax(err error) {
 	m := yamlLine.FindStringSubmatch(strings.SplitN(err.Error(), "\n", 2)[0])
 	line, _ := strconv.Atoi(m[1])
-	r.errs = append(r.errs, ConfigError{File: r.file, Line: line, Problem: "is not YAML: " + m[2]})
+	cure := "look at the indentation (spaces, as many as above) and at the quotes"
+	for _, c := range yamlCures() {
+		if strings.Contains(m[2], c.says) {
+			cure = c.cure
+			break
+		}
+	}
+	r.errs = append(r.errs, ConfigError{File: r.file, Line: line, Problem: fmt.Sprintf("is not YAML, near this line: %s (%s)", cure, m[2])})
+}
+
+// yamlCures says how to mend what the YAML parser complains of in its own words.
+func yamlCures() []struct{ says, cure string } {
+	return []struct{ says, cure string }{
+		{"cannot start any token", "indent with spaces, not with tabs, and put quotes around a text that begins with @, ` or %"},
+		{"expected node content", "a value is missing, or a [ or { is not closed"},
+		{"mapping values are not allowed", "a second \": \" in one line: put quotes around the text, or begin the second key in a line of its own, indented as the others"},
+		{"did not find expected key", "the line is not indented as its neighbours: keys that belong together begin in the same column"},
+		{"did not find expected '-'", "the line is not indented as its neighbours: each \"- \" of a list begins in the same column"},
+		{"could not find expected ':'", "a key needs \": \" and a value behind it, as in \"name: br0\""},
+		{"expected ',' or", "a [ or { is not closed, or a comma is missing in it"},
+		{"unexpected end of stream", "a quote is not closed"},
+		{"unknown escape character", "a backslash within \"...\" begins an escape: write the text within '...'"},
+		{"control characters", "a byte that is no text: write the file anew as plain UTF-8"},
+		{"invalid UTF-8", "a byte that is no text: write the file anew as plain UTF-8"},
+		{"unknown anchor", "a text that begins with * needs quotes"},
+	}
 }
 
 // readBlock reads a mapping into t by its settings.

@@ -29,7 +29,7 @@ func (c *Channel) handleFlowMod(m *openflow.FlowMod) error {
 		s.kept.putBack(kept)
 		return err
 	}
-	s.inject(kept.frame, kept.in, toTables)
+	c.packetOut(kept.frame, kept.in, toTables)
 	return nil
 }
 
@@ -115,5 +115,6 @@ func (s *Switch) installMissEntry(miss TableMiss) error {
 		Instructions: openflow.NewInstructions(openflow.ApplyActions(openflow.Output(port))),
 	})
 	s.pipe.Publish()
+	s.tellMonitors(nil, 0)
 	return err
 }

@@ -150,12 +150,12 @@ func (w *worker) flush() {
 	w.dirty = w.dirty[:0]
 }
 
-// inject runs one frame through a program, as PACKET_OUT asks. The caller owns the worker.
-func (w *worker) inject(f *packet.Frame, prog *flowtable.Program) {
+// inject runs frames through programs, as PACKET_OUTs ask. The caller owns the worker.
+func (w *worker) inject(frames []*packet.Frame, progs []*flowtable.Program) {
 	w.batch.Add(1)
 	defer w.batch.Add(1)
 	w.begin()
-	w.proc.PacketOut(w.now, f, prog, w)
+	w.proc.PacketOuts(w.now, frames, progs, w)
 	w.flush()
 }
 

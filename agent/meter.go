@@ -53,15 +53,27 @@ func (s *Switch) answerMeterFeatures(w *openflow.ReplyWriter) error {
 	return w.Add(&f)
 }
 
-// MeterStatus is one meter in the words of ovs-ofctl.
+// MeterStatus is one meter.
 type MeterStatus struct {
 	ID       uint32        `json:"meter"`
 	Flows    int           `json:"flow_count"`
 	Packets  uint64        `json:"packets"` // that came; a super-frame counts as what it stands for
 	Bytes    uint64        `json:"bytes"`
 	Duration time.Duration `json:"duration_ns"`
+	Unit     string        `json:"unit"` // of the bands' rates: kbps or pktps
+	Bands    []BandStatus  `json:"bands"`
 	Config   string        `json:"config"` // the lines of dump-meters
 	Stats    string        `json:"stats"`  // the lines of meter-stats
+}
+
+// BandStatus is one band of a meter with what it caught.
+type BandStatus struct {
+	Type      string `json:"type"` // drop or dscp_remark
+	Rate      uint32 `json:"rate"`
+	Burst     uint32 `json:"burst,omitempty"` // kbit or packets; none: one second of the rate
+	PrecLevel uint8  `json:"prec_level,omitempty"`
+	Packets   uint64 `json:"packets"`
+	Bytes     uint64 `json:"bytes"`
 }
 
 // Meters lists the meters by number.
@@ -70,10 +82,20 @@ func (s *Switch) Meters() []MeterStatus {
 	list := []MeterStatus{}
 	for i := range meters {
 		m := &meters[i]
-		list = append(list, MeterStatus{
-			ID: m.ID, Flows: m.Flows, Packets: m.Packets, Bytes: m.Bytes, Duration: m.Duration,
+		st := MeterStatus{
+			Unit: "kbps", Bands: []BandStatus{}, ID: m.ID, Flows: m.Flows, Packets: m.Packets, Bytes: m.Bytes, Duration: m.Duration,
 			Config: string(ofctl.AppendMeter(nil, meterConfig(m))), Stats: string(ofctl.AppendMeterStats(nil, meterStats(m))),
-		})
+		}
+		if m.Flags&openflow.MeterPktps != 0 {
+			st.Unit = "pktps"
+		}
+		for i, b := range m.Bands {
+			st.Bands = append(st.Bands, BandStatus{
+				Type: b.Type.String(), Rate: b.Rate, Burst: b.Burst, PrecLevel: b.PrecLevel,
+				Packets: m.Caught[i].PacketCount, Bytes: m.Caught[i].ByteCount,
+			})
+		}
+		list = append(list, st)
 	}
 	return list
 }

@@ -89,6 +89,9 @@ type=drop rate=50
 	var configs []string
 	for _, m := range b.sw.Meters() {
 		configs = append(configs, m.Config)
+		if want := (BandStatus{Type: "dscp_remark", Rate: 10, Burst: 3, PrecLevel: 2}); m.ID == 7 && (m.Unit != "pktps" || len(m.Bands) != 1 || m.Bands[0] != want) {
+			t.Errorf("meter 7 in numbers: %+v", m)
+		}
 	}
 	if got := strings.Join(configs, "\n"); !strings.HasSuffix(want, ":\n"+got) {
 		t.Errorf("weir prints\n%s", got)

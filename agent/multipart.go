@@ -16,6 +16,9 @@ func (c *Channel) handleMultipart(m *openflow.MultipartRequest, xid uint32, raw 
 	}
 	c.publish()
 	w := c.replies(m.Type, xid, raw)
+	if m.Type == openflow.MultipartFlowMonitor {
+		return c.startMonitors(m, w, raw)
+	}
 	if err := c.sw.answer(m, w); err != nil {
 		return err
 	}
@@ -83,19 +86,21 @@ func (s *Switch) answerFlows(r *openflow.FlowStatsRequest, w *openflow.ReplyWrit
 	}
 	now := s.clock.Now()
 	var odd []*flowtable.Entry
+	var seen plainness
+	var st openflow.FlowStats // one for all: a dump of a million allocates no million
 	for _, e := range entries {
-		if !plain(e) {
+		if !seen.plain(e) {
 			odd = append(odd, e)
 			continue
 		}
-		st := flowStats(e, now)
+		st = flowStats(e, now)
 		if err := w.Add(&st); err != nil {
 			return err
 		}
 	}
 	for _, e := range odd {
 		w.Break()
-		st := flowStats(e, now)
+		st = flowStats(e, now)
 		if err := w.Add(&st); err != nil {
 			return err
 		}
@@ -103,20 +108,29 @@ func (s *Switch) answerFlows(r *openflow.FlowStatsRequest, w *openflow.ReplyWrit
 	return nil
 }
 
+// plainness remembers the verdict on the instructions seen last: most tables say few things many times.
+type plainness struct {
+	last openflow.Instructions
+	is   bool
+}
+
 // plain reports an entry that ovs-ofctl knows every word of.
-func plain(e *flowtable.Entry) bool {
-	for f := range e.Match().All() {
+func (p *plainness) plain(e *flowtable.Entry) bool {
+	for f := range e.Match().Bits() {
 		switch f.ID {
 		case openflow.InPhyPort, openflow.IPv6ExtHdr, openflow.PBBISID, openflow.PBBUCA:
 			return false
 		}
 	}
-	for i := range e.Instructions().All() {
-		if !plainActions(i.Actions) {
-			return false
-		}
+	list := e.Instructions()
+	if list.IsEmpty() || p.is && list.Equal(p.last) {
+		return true
 	}
-	return true
+	p.last, p.is = list, true
+	for i := range list.All() {
+		p.is = p.is && plainActions(i.Actions)
+	}
+	return p.is
 }
 
 func plainActions(list openflow.Actions) bool {

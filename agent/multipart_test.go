@@ -105,32 +105,6 @@ func TestTableFeatures(t *testing.T) {
 	}
 }
 
-// withPrereqs is a match on the field with whatever must be there for it.
-func withPrereqs(id openflow.FieldID) openflow.Match {
-	var list []openflow.Field
-	var need func(openflow.FieldID, uint64)
-	have := map[openflow.FieldID]bool{}
-	need = func(id openflow.FieldID, v uint64) {
-		if have[id] {
-			return
-		}
-		for _, pre := range id.Info().Prereqs {
-			want := uint64(1)
-			if len(pre.Values) > 0 {
-				want = pre.Values[0]
-			}
-			need(pre.Field, want)
-		}
-		have[id] = true
-		if id == openflow.VLANVID {
-			v |= openflow.VIDPresent
-		}
-		list = append(list, openflow.Exact(id, v))
-	}
-	need(id, 1)
-	return openflow.NewMatch(list...)
-}
-
 func TestSmallAnswers(t *testing.T) {
 	b := newBench(t, 2, func(c *BridgeConfig, _ *Env) { c.DatapathDesc = "rack 7" })
 	p := b.connect()

@@ -13,9 +13,12 @@ import (
 
 // packetInBuf is a worker's scratch for packet-ins: it encodes each message once for all peers.
 type packetInBuf struct {
-	fin ports.Finisher
-	msg []byte
-	ids []uint32 // buffers of the frame at hand, one a segment
+	fin       ports.Finisher
+	m         openflow.PacketIn
+	msg       []byte
+	port      uint32
+	portMatch openflow.Match // of frames by that port
+	ids       []uint32       // buffers of the frame at hand, one a segment
 }
 
 // PacketIn sends the frame to every connection that wants packet-ins of this reason. It implements
@@ -26,7 +29,7 @@ func (w *worker) PacketIn(in flowtable.PacketIn) {
 	w.in.ids = w.in.ids[:0]
 	taken := false
 	for _, c := range *w.sw.channels.Load() {
-		if c.wantPacketIn.Load()&(1<<in.Reason) == 0 {
+		if c.wantPacketIn.Load()&(1<<in.Reason) == 0 || c.controllerID.Load() != uint32(in.ControllerID) {
 			continue
 		}
 		if to := c.carrier(in.Frame); !to.out.full(in.Reason) && w.sendPacketIn(to, &in) {
@@ -35,6 +38,9 @@ func (w *worker) PacketIn(in flowtable.PacketIn) {
 	}
 	if taken {
 		return
+	}
+	if in.ControllerID != 0 { // controller(id=...), and nobody took this id
+		w.sw.packetDrops.Add(1)
 	}
 	for _, id := range w.in.ids { // nobody has heard of them
 		w.sw.kept.take(id)
@@ -51,13 +57,14 @@ func (w *worker) sendPacketIn(c *Channel, in *flowtable.PacketIn) (taken bool) {
 		w.sw.packetDrops.Add(1)
 		return false
 	}
-	match := packetInMatch(in.Frame)
+	match := w.in.match(in.Frame)
 	for i, b := 0, w.in.fin.Next(); b != nil; i, b = i+1, w.in.fin.Next() {
 		id, data := w.buffer(i, b, in.Frame.InPort, maxLen)
-		w.in.msg = c.append(w.in.msg[:0], 0, &openflow.PacketIn{
+		w.in.m = openflow.PacketIn{
 			BufferID: id, TotalLen: uint16(min(len(b), 0xffff)), Reason: in.Reason,
 			TableID: in.Table, Cookie: in.Cookie, Match: match, Data: data,
-		})
+		}
+		w.in.msg = c.appendPacketIn(w.in.msg[:0], &w.in.m)
 		taken = c.out.packetIn(in.Reason, w.in.msg) || taken
 	}
 	return taken
@@ -78,6 +85,24 @@ func (w *worker) buffer(i int, b []byte, in uint32, maxLen uint16) (id uint32, d
 		return id, b
 	}
 	return id, b[:min(len(b), int(maxLen))]
+}
+
+// match is packetInMatch, made once for frames that come by one port and have nothing else to tell.
+func (p *packetInBuf) match(f *packet.Frame) openflow.Match {
+	_, phy := f.Key.Get(packet.InPhyPort)
+	_, more := f.Key.Get(packet.PktMark)
+	for _, fl := range [...]packet.Field{packet.TunnelID, packet.Metadata, packet.XReg0, packet.XReg0 + 1, packet.XReg0 + 2,
+		packet.XReg0 + 3, packet.XReg0 + 4, packet.XReg0 + 5, packet.XReg0 + 6, packet.XReg7} {
+		_, v := f.Key.Get(fl)
+		more |= v
+	}
+	if phy != 0 && uint32(phy) != f.InPort || more != 0 {
+		return packetInMatch(f)
+	}
+	if p.portMatch.IsEmpty() || p.port != f.InPort {
+		p.port, p.portMatch = f.InPort, packetInMatch(f)
+	}
+	return p.portMatch
 }
 
 // packetInMatch holds the fields of the pipeline, not of the header: the frame has those (section
@@ -124,17 +149,43 @@ func (c *Channel) handlePacketOut(m *openflow.PacketOut) error {
 	if len(data) < 14 {
 		return openflow.Errorf(openflow.ErrBadRequest, openflow.BRCBadPacket, "a frame of %d bytes: an Ethernet header has 14", len(data))
 	}
-	s.inject(data, uint32(m.InPort), prog)
+	c.packetOut(data, uint32(m.InPort), prog)
 	return nil
 }
 
-// inject runs a frame through a program, after everything that was asked for before.
-func (s *Switch) inject(frame []byte, in uint32, prog *flowtable.Program) {
-	s.pipe.Publish()
-	w := <-s.workers
-	f := w.frames[0]
-	f.SetBytes(frame)
-	f.InPort = in
-	w.inject(f, prog)
-	s.workers <- w
+// packetOuts are frames of PACKET_OUTs that came one behind the other: they leave in one batch.
+type packetOuts struct {
+	data  [][]byte // in the messages' memory, which lasts while whole messages are still to be read
+	in    []uint32
+	progs []*flowtable.Program
+}
+
+// packetOut runs a frame through a program, with those of the PACKET_OUTs that follow at once. Any other
+// message, an answer, and a read that might wait come after them (burst.go).
+func (c *Channel) packetOut(data []byte, in uint32, prog *flowtable.Program) {
+	o := &c.burst.outs
+	o.data, o.in, o.progs = append(o.data, data), append(o.in, in), append(o.progs, prog)
+	if len(o.data) == batchSize {
+		c.sendPacketOuts()
+	}
+}
+
+// sendPacketOuts runs the frames that wait, after everything that was asked for before.
+func (c *Channel) sendPacketOuts() {
+	o := &c.burst.outs
+	if len(o.data) == 0 {
+		return
+	}
+	c.sw.pipe.Publish()
+	w := <-c.sw.workers
+	frames := w.frames[:len(o.data)]
+	for i, f := range frames {
+		f.SetBytes(o.data[i])
+		f.InPort = o.in[i]
+	}
+	w.inject(frames, o.progs)
+	c.sw.workers <- w
+	clear(o.data)
+	clear(o.progs)
+	o.data, o.in, o.progs = o.data[:0], o.in[:0], o.progs[:0]
 }

@@ -24,6 +24,7 @@ type port struct {
 	born     time.Duration
 	sched    atomic.Pointer[scheduler] // nil: no queues, frames leave as they come
 	removed  atomic.Bool
+	warned   atomic.Bool   // that there is nothing at its other end
 	running  bool          // forwardFrom was started
 	done     chan struct{} // closed when forwardFrom has ended
 
@@ -194,9 +195,25 @@ func (s *Switch) join(p *port) {
 	go s.forwardFrom(p)
 	log := s.log.Part("port").With("port", p.name)
 	log.Infof("added as port %s", openflow.PortNo(p.number))
-	if i := p.dev.Info(); i.Kind == ports.KindAFPacket && !i.Present {
+	switch i := p.dev.Info(); {
+	case i.Kind == ports.KindAFPacket && !i.Present:
 		log.Warnf("%s does not exist yet: the port works when it appears", p.cfg.Target)
+	case i.Kind == ports.KindPcap:
+		s.warnAbsent(p)
 	}
+}
+
+// warnAbsent says once that a capture's device or a wire's peer is not there, and how to mend that.
+func (s *Switch) warnAbsent(p *port) {
+	i := p.dev.Info()
+	if i.Present || i.Problem == "" || i.Kind != ports.KindPcap && i.Kind != ports.KindWire || p.warned.Swap(true) {
+		return
+	}
+	cure := "correct the name, or make the device: the port works when it appears"
+	if i.Kind == ports.KindWire {
+		cure = "start the program at the other end, or correct the address; the port works when it answers"
+	}
+	s.log.Part("port").With("port", p.name).Warnf("%s: %s", i.Problem, cure)
 }
 
 func (s *Switch) takeSlot() int {
@@ -245,7 +262,7 @@ func (s *Switch) publishPorts() {
 	for _, p := range t.list {
 		list = append(list, flowtable.Port{
 			No: p.number, Config: p.config, LinkUp: p.told.State&openflow.PortLinkDown == 0,
-			NoFlood: p.cfg.NoFlood, VLAN: engineVLAN(p.cfg.VLAN),
+			NoFlood: p.cfg.NoFlood || p.config&openflow.PortNoFlood != 0, VLAN: engineVLAN(p.cfg.VLAN),
 		})
 	}
 	s.left = append(s.left, s.pipe.SetPorts(list)...)
@@ -299,6 +316,7 @@ func (s *Switch) refreshPorts() {
 	defer s.mu.Unlock()
 	var changed []*port
 	for _, p := range s.table.Load().list {
+		s.warnAbsent(p)
 		now := s.describe(p)
 		if now == p.told {
 			continue

@@ -8,6 +8,8 @@ import (
 	"reflect"
 	"slices"
 	"sort"
+
+	"github.com/weirswitch/weir/ports"
 )
 
 // Reload reads the file again (or another one) and applies the difference. Of several
@@ -54,7 +56,7 @@ func (a *Agent) Apply(cfg *Config, only string) (changes []string, err error) {
 	}
 	r := &reload{a: a, cfg: cfg, only: only, changes: changes}
 	r.removeBridges()
-	r.freeDevices()
+	r.free()
 	r.changeBridges()
 	r.putBack()
 	r.sortBridges()
@@ -72,12 +74,19 @@ type reload struct {
 	changes []string
 	errs    []error
 	freed   []freedPort
+	closed  []freedListener
 }
 
 // freedPort is a port that was taken out so that another bridge can have its device.
 type freedPort struct {
 	bridge string
 	port   PortConfig
+}
+
+// freedListener is a listener that was closed so that another bridge can have its port.
+type freedListener struct {
+	bridge string
+	*listener
 }
 
 func (r *reload) changed(format string, args ...any) {
@@ -103,9 +112,10 @@ func (r *reload) removeBridges() {
 	}
 }
 
-// freeDevices takes out every port that leaves its bridge before any is put in, for a
-// device may move from one bridge to another.
-func (r *reload) freeDevices() {
+// free takes out every port that leaves its device, and closes every listener that leaves its port,
+// before any is taken by somebody else: they may move from one bridge to another. What moves between
+// ports of one bridge is that bridge's own business.
+func (r *reload) free() {
 	for _, b := range r.a.bridges {
 		to := r.cfg.Bridge(b.name)
 		if r.skips(b.name) || to == nil {
@@ -113,25 +123,52 @@ func (r *reload) freeDevices() {
 		}
 		now := b.sw.Config()
 		for _, p := range now.Ports {
-			if to.Port(p.Name) == nil && r.wanted(&p) != "" {
-				r.failed(b.sw.RemovePort(p.Name))
-				r.changed("bridge %s: port %s removed", b.name, p.Name)
-				r.freed = append(r.freed, freedPort{b.name, p})
+			if stays := to.Port(p.Name); stays != nil && device(stays) == device(&p) {
+				continue
 			}
+			bridge, port := r.wanted(&p)
+			if bridge == "" || bridge == b.name && now.Port(port) != nil {
+				continue
+			}
+			r.failed(b.sw.RemovePort(p.Name))
+			r.changed("bridge %s: port %s removed", b.name, p.Name)
+			r.freed = append(r.freed, freedPort{b.name, p})
+		}
+		for _, l := range b.sw.closeListeners(func(l *listener) bool { return r.listensElsewhere(b.name, l.target) }) {
+			r.closed = append(r.closed, freedListener{b.name, l})
 		}
 	}
 }
 
-// putBack returns each port that freeDevices took out and whose new bridge could not take it.
+// listensElsewhere reports whether another bridge of the new configuration, and this one no longer,
+// listens on t's port or path.
+func (r *reload) listensElsewhere(bridge string, t Target) bool {
+	elsewhere := false
+	for i := range r.cfg.Bridges {
+		b := &r.cfg.Bridges[i]
+		for _, o := range slices.Concat(b.Listen, b.ListenAux) {
+			if !o.samePort(t) && o != t || r.skips(b.Name) {
+				continue
+			}
+			if b.Name == bridge {
+				return false
+			}
+			elsewhere = true
+		}
+	}
+	return elsewhere
+}
+
+// putBack returns each port and listener that free took away and whose new bridge could not take it.
 func (r *reload) putBack() {
 	for _, f := range r.freed {
-		name := r.wanted(&f.port)
+		name, _ := r.wanted(&f.port)
 		from, to := r.a.find(f.bridge), r.a.find(name)
 		if from == nil || r.skips(name) {
 			continue
 		}
 		if to != nil {
-			if now := to.sw.Config(); onDevice(&now, &f.port) {
+			if now := to.sw.Config(); onDevice(&now, &f.port) != "" {
 				continue
 			}
 		}
@@ -141,21 +178,57 @@ func (r *reload) putBack() {
 		}
 		r.changed("bridge %s: port %s put back, for bridge %s could not take it", f.bridge, f.port.Name, name)
 	}
+	for _, f := range r.closed {
+		if from := r.a.find(f.bridge); from != nil && !r.listening(f.target) {
+			r.failed(from.sw.listen(f.target, purpose(f.auxiliary)))
+			r.changed("bridge %s: listener %s put back, for the other bridge could not take it", f.bridge, f.target)
+		}
+	}
 }
 
-// wanted is the bridge of the new configuration that has a port on p's device; empty: none.
-func (r *reload) wanted(p *PortConfig) string {
+// listening reports whether some bridge has a listener on t's port or path.
+func (r *reload) listening(t Target) bool {
+	return slices.ContainsFunc(r.a.bridges, func(b *bridge) bool {
+		b.sw.mu.Lock()
+		defer b.sw.mu.Unlock()
+		return slices.ContainsFunc(b.sw.listeners, func(l *listener) bool { return l.target == t || l.target.samePort(t) })
+	})
+}
+
+// wanted is the bridge of the new configuration that has a port on p's device, and the port's name;
+// empty: none.
+func (r *reload) wanted(p *PortConfig) (bridge, port string) {
 	for i := range r.cfg.Bridges {
-		if onDevice(&r.cfg.Bridges[i], p) {
-			return r.cfg.Bridges[i].Name
+		if port := onDevice(&r.cfg.Bridges[i], p); port != "" {
+			return r.cfg.Bridges[i].Name, port
+		}
+	}
+	return "", ""
+}
+
+// onDevice is the name of the bridge's port on p's device; empty: it has none.
+func onDevice(b *BridgeConfig, p *PortConfig) string {
+	for i := range b.Ports {
+		if q := &b.Ports[i]; device(q) == device(p) {
+			return q.Name
 		}
 	}
 	return ""
 }
 
-// onDevice reports whether the bridge has a port on p's device.
-func onDevice(b *BridgeConfig, p *PortConfig) bool {
-	return slices.ContainsFunc(b.Ports, func(q PortConfig) bool { return q.Kind == p.Kind && q.Target == p.Target })
+// device names what one port alone can have: an interface, by whatever kind of port, the own address
+// of a wire, a patch, a pipe, a file.
+func device(p *PortConfig) string {
+	switch p.Kind {
+	case ports.KindAFPacket, ports.KindTAP:
+		return "interface " + p.Target
+	case ports.KindWire:
+		if own := p.Arg("local") + p.Arg("listen"); own != "" {
+			return "wire " + p.Target + " " + own
+		}
+		return "wire of " + p.Name // it only calls
+	}
+	return string(p.Kind) + " " + p.Target
 }
 
 // changeBridges brings each bridge of the file to what the file says.

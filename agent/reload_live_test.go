@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"fmt"
+	"net"
 	"reflect"
 	"strings"
 	"testing"
@@ -61,4 +62,64 @@ func TestReloadChangesTheMACTable(t *testing.T) {
 	if n := r.a.Switch("br0").pipe.MACStats().Limit; n != 20 {
 		t.Errorf("the table's limit is %d", n)
 	}
+}
+
+// TestReloadMovesInAnyOrder: devices and listeners change places between bridges, whichever bridge the
+// file names first; ports keep their names, and nothing that stays is touched.
+func TestReloadMovesInAnyOrder(t *testing.T) {
+	one, two := freeTCP(t), freeTCP(t)
+	bridge := func(name, port, pipe, listen string) string {
+		return fmt.Sprintf("- {name: %s, listen: [%q], ports: [\"1:pipe:%s,name=%s\", \"2:pipe:%s2\"]}\n", name, "ptcp:"+listen+":127.0.0.1", pipe, port, name)
+	}
+	for _, order := range [][2]string{{"br0", "br1"}, {"br1", "br0"}} {
+		before := map[string]string{"br0": bridge("br0", "x", "a", one), "br1": bridge("br1", "y", "b", two)}
+		after := map[string]string{"br0": bridge("br0", "x", "b", two), "br1": bridge("br1", "y", "a", one)}
+		r := startAgent(t, "bridges:\n"+before[order[0]]+before[order[1]])
+		r.write("bridges:\n" + after[order[0]] + after[order[1]])
+		if _, err := r.a.Reload("", ""); err != nil {
+			t.Fatalf("%v: %v", order, err)
+		}
+		cross(t, r.end("b"), r.end("br02"), 1)
+		cross(t, r.end("a"), r.end("br12"), 2)
+		for name, port := range map[string]string{"br0": two, "br1": one} {
+			if st := r.a.Switch(name).Status(); !strings.Contains(fmt.Sprint(st.Listeners), ":"+port) {
+				t.Errorf("%v: %s listens on %v, want %s", order, name, st.Listeners, port)
+			}
+		}
+		if err := r.a.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// TestReloadGivesTheListenerBack: the bridge that was to have it could not take its other port.
+func TestReloadGivesTheListenerBack(t *testing.T) {
+	port := freeTCP(t)
+	listen := fmt.Sprintf("listen: [\"ptcp:%s:127.0.0.1\"]", port)
+	r := startAgent(t, "bridges:\n- {name: br0, "+listen+"}\n- {name: br1}\n")
+	r.write("bridges:\n- {name: br0}\n- {name: br1, " + listen + ", ports: [\"wire:unixgram,local=/nowhere/a,remote=/nowhere/b,name=x\"]}\n")
+	if _, err := r.a.Reload("", "br1"); err == nil {
+		t.Error("a port in no folder was opened")
+	}
+	if st := r.a.Switch("br0").Status(); !strings.Contains(fmt.Sprint(st.Listeners), ":"+port) {
+		t.Errorf("a reload of br1 alone: br0 listens on %v", st.Listeners)
+	}
+	if _, err := r.a.Reload("", ""); err == nil || !strings.Contains(err.Error(), "/nowhere") {
+		t.Errorf("error %v", err)
+	}
+	if st := r.a.Switch("br0").Status(); !strings.Contains(fmt.Sprint(st.Listeners), ":"+port) {
+		t.Errorf("br0 listens on %v", st.Listeners)
+	}
+}
+
+// freeTCP is the number of a port that nobody listens on.
+func freeTCP(t *testing.T) string {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	_, port, _ := net.SplitHostPort(ln.Addr().String())
+	return port
 }

@@ -227,6 +227,12 @@ func (p *Pipeline) compileInstructions(table uint8, judge judge, list openflow.I
 // CompileActions makes the program of a PACKET_OUT's action list. The program may be used by any
 // number of processors.
 func (p *Pipeline) CompileActions(list openflow.Actions) (*Program, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	slot := p.memo.out(list)
+	if slot.prog != nil && slot.list.Equal(list) {
+		return slot.prog, nil
+	}
 	if err := list.Check(); err != nil {
 		return nil, err
 	}
@@ -235,10 +241,13 @@ func (p *Pipeline) CompileActions(list openflow.Actions) (*Program, error) {
 	if prog.apply, err = compileList(list, nil); err != nil {
 		return nil, err
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	prog.groups, err = p.bindGroups(prog.apply, list, nil)
-	return prog, err
+	if prog.groups, err = p.bindGroups(prog.apply, list, nil); err != nil {
+		return nil, err
+	}
+	if len(prog.groups) == 0 { // groups come and go
+		*slot = rememberedList{list.Clone(), prog}
+	}
+	return prog, nil
 }
 
 // compileList compiles an action list; judge is nil for a PACKET_OUT.
@@ -334,7 +343,11 @@ func compileAction(a *openflow.Action, packetOut bool) (op, error) {
 	case openflow.ActionOutput:
 		return compileOutput(a, packetOut)
 	case openflow.NXController:
-		return op{code: opController, n: a.MaxLen, port: uint32(a.Reason) + 1, lo: uint64(a.ControllerID)}, nil
+		o := op{code: opController, n: a.MaxLen, lo: uint64(a.ControllerID)}
+		if a.Reason != openflow.ReasonAction { // which a table-miss entry turns into NO_MATCH, as in Open vSwitch
+			o.port = uint32(a.Reason) + 1
+		}
+		return o, nil
 	case openflow.ActionSetQueue:
 		return op{code: opSetQueue, rank: rankQueue, port: a.Queue}, nil
 	case openflow.ActionSetField, openflow.NXLoadMasked:

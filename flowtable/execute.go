@@ -218,7 +218,7 @@ func (pr *Processor) outputTable(f *packet.Frame) {
 	queue := pr.queue
 	var written []op // by a resubmit before
 	if pr.set.n > 0 {
-		written = slices.Clone(pr.set.list())
+		written = slices.Clone(pr.set.ops[:pr.set.n])
 	}
 	if pr.snap.frags != openflow.FragNormal && isFragment(c) {
 		pr.fragment(c)

@@ -439,3 +439,16 @@ func TestPathsPart(t *testing.T) {
 		}
 	}
 }
+
+// TestControllerActionOfTableMiss: controller(reason=action) of the table-miss entry said ACTION; Open vSwitch says NO_MATCH.
+func TestControllerActionOfTableMiss(t *testing.T) {
+	eachPath(t, func(t *testing.T, c Config) {
+		r := newRig(t, c, upPorts(1))
+		r.flow(0, 0, openflow.Match{}, openflow.ApplyActions(openflow.Action{Type: openflow.NXController, MaxLen: 0xffff, Reason: openflow.ReasonAction}))
+		frame := udpFrame(ethernet{dst: "2", src: "1"}, 64, 1, 2)
+		want := packetInEvent(openflow.ReasonNoMatch, 0, 0, 0xffff, 0, frame)
+		if got := r.send(1, frame); len(got) != 1 || got[0] != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	})
+}

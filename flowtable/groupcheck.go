@@ -71,7 +71,7 @@ func (p *Pipeline) compileGroup(m *openflow.GroupMod) (*Group, error) {
 		if _, err := p.bindGroups(b.ops, sent.Actions, nil); err != nil {
 			return nil, err
 		}
-		b.ops = groupBeforeOutput(b.ops)
+		b.ops = whatRuns(b.ops)
 		for j := range b.ops {
 			b.pipeline = b.pipeline || b.ops[j].code == opSetField && isPipelineField(b.ops[j].field)
 		}
@@ -132,9 +132,14 @@ func noSuchGroup(id uint32) error {
 	return openflow.Errorf(openflow.ErrBadAction, openflow.BACBadOutGroup, "group %d does not exist; add it first", id)
 }
 
-// groupBeforeOutput takes the output off an action set that has a group, too (section 5.10).
-func groupBeforeOutput(ops []op) []op {
-	if n := len(ops); n > 1 && ops[n-1].rank == rankOutput && ops[n-2].rank == rankGroup {
+// whatRuns is the part of an action set that has an effect (section 5.10): a group takes the output's place, and
+// without either the frame is dropped, before anything is done to it, as in Open vSwitch: no TTL runs out then.
+func whatRuns(ops []op) []op {
+	n := len(ops)
+	if n == 0 || ops[n-1].rank < rankGroup {
+		return nil
+	}
+	if n > 1 && ops[n-1].rank == rankOutput && ops[n-2].rank == rankGroup {
 		return ops[:n-1]
 	}
 	return ops

@@ -15,6 +15,18 @@ import (
 type memo struct {
 	seed  maphash.Seed
 	slots [256]remembered
+	outs  [16]rememberedList
+}
+
+// rememberedList is the program of a PACKET_OUT.
+type rememberedList struct {
+	list openflow.Actions // own memory
+	prog *Program         // without groups; nil: free
+}
+
+// out is the slot of a PACKET_OUT's actions.
+func (m *memo) out(list openflow.Actions) *rememberedList {
+	return &m.outs[maphash.Bytes(m.seed, list.Bytes())%uint64(len(m.outs))]
 }
 
 type remembered struct {

@@ -295,6 +295,9 @@ var setOrder = []openflow.ActionType{
 }
 
 func (m *model) runSet(x *modelFrame) {
+	if !slices.ContainsFunc(x.set, func(a openflow.Action) bool { return a.Type == openflow.ActionGroup || a.Type == openflow.ActionOutput }) {
+		return
+	}
 	x.inSet = true
 	if slices.ContainsFunc(x.set, func(a openflow.Action) bool { return a.Type == openflow.ActionGroup }) {
 		x.set = slices.DeleteFunc(slices.Clone(x.set), func(a openflow.Action) bool { return a.Type == openflow.ActionOutput })

@@ -75,6 +75,7 @@ type Pipeline struct {
 	stats []tableCounters // one a table
 
 	spreader spreader
+	bulk     chan *packet.Frame // frames of bulkRoom bytes that nobody uses
 	frags    *reassembler
 	ident    atomic.Uint32 // of the last packet that mayCut gave one
 
@@ -93,6 +94,7 @@ type Pipeline struct {
 	found     []*Entry // scratch of one command
 	epoch     uint64   // of the newest snapshot
 	dirty     bool     // the draft differs from snap
+	changes   changeLog
 }
 
 // table is the draft of one flow table.
@@ -128,6 +130,7 @@ func New(c Config) *Pipeline {
 		cfg:    c,
 		macs:   newMACTable(&c),
 		frags:  newReassembler(),
+		bulk:   make(chan *packet.Frame, keepBulk),
 		stats:  make([]tableCounters, c.Tables),
 		tables: make([]table, c.Tables),
 		set:    newPortSet(nil),

@@ -65,9 +65,9 @@ type Processor struct {
 	tables  [256]tableCount
 	seen    [4]uint64 // which of tables are not zero
 	scratch []*packet.Frame
-	used    int  // of scratch
-	copied  int  // bytes in those
-	bulky   bool // some of those are too big to keep
+	used    int             // of scratch
+	bulk    []*packet.Frame // scratch for super-frames, borrowed from the Pipeline
+	copied  int             // bytes in both
 	tallies [numTallies]tally
 	tallied uint64 // which of tallies are in use
 }
@@ -85,6 +85,15 @@ func (p *Pipeline) NewProcessor() *Processor {
 	return pr
 }
 
+// Forget lets go of the tables seen last and of all that was remembered of them, between two batches. A
+// Processor that rests keeps them alive otherwise.
+func (pr *Processor) Forget() {
+	pr.snap, pr.epoch = nil, 0
+	clear(pr.trail.steps[:cap(pr.trail.steps)])
+	clear(pr.touched[:cap(pr.touched)])
+	pr.cache.resize(min(pr.cache.limit, 256))
+}
+
 // Process runs a batch: each frame is parsed and follows the tables as they were published when the
 // batch began; outputs and packet-ins go to s in the order of the frames. Frames may come back
 // changed and are used up. now must not run backwards.
@@ -98,30 +107,43 @@ func (pr *Processor) Process(now time.Duration, frames []*packet.Frame, s Sink) 
 	pr.end()
 }
 
-// PacketOut runs a PACKET_OUT's program on a frame, whose InPort is the message's in_port (it may
-// be CONTROLLER or ANY).
+// PacketOut is PacketOuts for one frame.
 func (pr *Processor) PacketOut(now time.Duration, f *packet.Frame, prog *Program, s Sink) {
 	pr.begin(now, s)
-	if f.Len() < ethernetHeader {
-		pr.drops[DropRunt]++
-	} else {
-		f.Parse()
-		pr.mayCut(f)
-		pr.at, pr.queue, pr.resubmits = nil, 0, 0
-		pr.set.reset()
-		last := !slices.ContainsFunc(prog.apply, func(o op) bool { return o.code == opResubmit })
-		if f, ok := pr.run(f, prog.apply, last); ok && pr.set.n > 0 { // a resubmit wrote it
-			pr.run(f, pr.set.list(), true)
-		}
+	pr.packetOut(f, prog)
+	pr.end()
+}
+
+// PacketOuts runs the programs of PACKET_OUTs, each on its frame, whose InPort is the message's in_port
+// (it may be CONTROLLER or ANY). All frames are one batch.
+func (pr *Processor) PacketOuts(now time.Duration, frames []*packet.Frame, progs []*Program, s Sink) {
+	pr.begin(now, s)
+	for i, f := range frames {
+		pr.packetOut(f, progs[i])
 	}
 	pr.end()
+}
+
+func (pr *Processor) packetOut(f *packet.Frame, prog *Program) {
+	if f.Len() < ethernetHeader {
+		pr.drops[DropRunt]++
+		return
+	}
+	f.Parse()
+	pr.mayCut(f)
+	pr.at, pr.queue, pr.resubmits, pr.runs = nil, 0, 0, 0
+	pr.set.reset()
+	last := !slices.ContainsFunc(prog.apply, func(o op) bool { return o.code == opResubmit })
+	if f, ok := pr.run(f, prog.apply, last); ok && pr.set.n > 0 { // a resubmit wrote it
+		pr.run(f, pr.set.list(), true)
+	}
 }
 
 const ethernetHeader = 14
 
 func (pr *Processor) begin(now time.Duration, s Sink) {
 	pr.now, pr.sink, pr.runs = now, s, 0
-	pr.used, pr.copied, pr.bulky = 0, 0, false
+	pr.used, pr.copied = 0, 0
 	pr.snap = pr.p.snap.Load()
 	if pr.snap.epoch != pr.epoch {
 		pr.epoch = pr.snap.epoch
@@ -242,9 +264,14 @@ func (pr *Processor) end() {
 	pr.settleGroups()
 	pr.p.drops.add(&pr.drops)
 	pr.sink, pr.snap, pr.at = nil, nil, nil
-	if pr.bulky {
-		pr.scratch = slices.DeleteFunc(pr.scratch, func(f *packet.Frame) bool { return len(f.Room()) > keepRoom })
+	for i, f := range pr.bulk {
+		pr.bulk[i] = nil
+		select {
+		case pr.p.bulk <- f:
+		default: // enough are kept
+		}
 	}
+	pr.bulk = pr.bulk[:0]
 	if len(pr.scratch) > keepScratch {
 		clear(pr.scratch[keepScratch:])
 		pr.scratch = pr.scratch[:keepScratch]
@@ -294,8 +321,10 @@ const (
 	maxScratchBytes = 32 << 20 // their bytes: almost eight copies of each super-frame in a batch of 64
 	minRoom         = 2048     // bytes of the smallest buffer
 
-	keepScratch = 256      // buffers kept from batch to batch: four for each frame of a batch of 64
-	keepRoom    = 10 << 10 // bytes of the biggest of them: a jumbo frame fits, a super-frame does not
+	keepScratch = 256         // buffers kept from batch to batch: four for each frame of a batch of 64
+	keepRoom    = 10 << 10    // bytes of the biggest of them: a jumbo frame fits, a super-frame does not
+	bulkRoom    = 65536 + 256 // bytes of a buffer for a super-frame
+	keepBulk    = 64          // of those, kept for all Processors of a switch: 4 MiB
 )
 
 // copyOf is a copy of f that may be changed, nil when the batch has used up its scratch frames.
@@ -309,16 +338,32 @@ func (pr *Processor) copyOf(f *packet.Frame) *packet.Frame {
 
 // scratchFrame is a frame with room for n bytes that lasts until the batch ends, or nil as in copyOf.
 func (pr *Processor) scratchFrame(n int) *packet.Frame {
-	if n = max(minRoom, n); pr.used >= maxScratch || pr.copied+n > maxScratchBytes {
+	big := n > keepRoom
+	if n = max(minRoom, n); big {
+		n = max(bulkRoom, n)
+	}
+	if pr.used+len(pr.bulk) >= maxScratch || pr.copied+n > maxScratchBytes {
 		pr.drops[DropTooManyCopies]++
 		return nil
+	}
+	pr.copied += n
+	if big {
+		return pr.bulkFrame(n)
 	}
 	if pr.used == len(pr.scratch) {
 		pr.scratch = append(pr.scratch, packet.NewFrame(n))
 	}
-	c := pr.scratch[pr.used]
 	pr.used++
-	pr.copied += n
-	pr.bulky = pr.bulky || n > keepRoom
-	return c
+	return pr.scratch[pr.used-1]
+}
+
+// bulkFrame borrows a frame with room for n bytes, or makes one.
+func (pr *Processor) bulkFrame(n int) (f *packet.Frame) {
+	select {
+	case f = <-pr.p.bulk:
+	default:
+		f = packet.NewFrame(n)
+	}
+	pr.bulk = append(pr.bulk, f)
+	return f
 }

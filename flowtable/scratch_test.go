@@ -22,7 +22,7 @@ func copies(n int) openflow.Instruction {
 
 // weight are the bytes of the buffers that a processor holds.
 func (pr *Processor) weight() (n int) {
-	for _, f := range pr.scratch[:cap(pr.scratch)] {
+	for _, f := range append(pr.scratch[:cap(pr.scratch):cap(pr.scratch)], pr.bulk[:cap(pr.bulk)]...) {
 		if f != nil {
 			n += len(f.Room())
 		}
@@ -55,7 +55,7 @@ func TestCopiesAreBoundByBytes(t *testing.T) {
 		copies int // of each frame
 		want   int // outputs of a batch of 64
 	}{
-		{"super-frames", big, 60, 64 + maxScratchBytes/len(big)},
+		{"super-frames", big, 60, 64 + maxScratchBytes/bulkRoom},
 		{"super-frames in reason", big, 4, 64 * 5},
 		{"small frames", udpFrame(ethernet{dst: "2", src: "1"}, 64, 1, 2), 60, 64 * 61},
 	} {
@@ -80,6 +80,9 @@ func TestCopiesAreBoundByBytes(t *testing.T) {
 				if n := r.proc.weight(); n > keepScratch*keepRoom {
 					t.Errorf("round %d: %d bytes kept for the next batch", round, n)
 				}
+				if n := len(r.bulk); n > keepBulk {
+					t.Errorf("round %d: %d buffers for super-frames kept", round, n)
+				}
 				for _, f := range r.proc.scratch {
 					if len(f.Room()) > keepRoom {
 						t.Fatalf("round %d: a buffer of %d bytes is kept", round, len(f.Room()))
@@ -90,16 +93,23 @@ func TestCopiesAreBoundByBytes(t *testing.T) {
 	}
 }
 
-// TestJumboCopiesAllocateNothing: copies as long as a link's longest frame are kept from batch to batch.
-func TestJumboCopiesAllocateNothing(t *testing.T) {
+// TestBigCopiesAllocateNothing: copies of jumbo frames and of super-frames have their memory from the last batch.
+func TestBigCopiesAllocateNothing(t *testing.T) {
+	for _, n := range []int{8980, 60000} {
+		bigCopies(t, n)
+	}
+}
+
+func bigCopies(t *testing.T, n int) {
+	t.Helper()
 	r := newRig(t, Config{}, upPorts(2))
 	r.flow(0, 1, inPort(1), copies(2))
-	jumbo := build(ethernet{dst: "2", src: "1"}, layers.EthernetTypeIPv4, ip4(1, 2, 64, layers.IPProtocolUDP), gopacket.Payload(make([]byte, 8980)))
+	jumbo := build(ethernet{dst: "2", src: "1"}, layers.EthernetTypeIPv4, ip4(1, 2, 64, layers.IPProtocolUDP), gopacket.Payload(make([]byte, n)))
 	f, s := frameOf(1, jumbo), new(nowhere)
-	if n := testing.AllocsPerRun(100, func() {
+	if allocs := testing.AllocsPerRun(100, func() {
 		f.SetBytes(jumbo)
 		r.proc.Process(0, []*packet.Frame{f}, s)
-	}); n != 0 {
-		t.Errorf("%v allocations a batch", n)
+	}); allocs != 0 {
+		t.Errorf("%v allocations a batch", allocs)
 	}
 }

@@ -146,7 +146,7 @@ func (p *path) keepSet(set *actionSet, steps []*Entry) {
 		}
 	}
 	if writers == 1 {
-		p.set = groupBeforeOutput(steps[from].prog.write)
+		p.set = whatRuns(steps[from].prog.write)
 		return
 	}
 	p.own = append(p.own[:0], set.list()...)
@@ -169,7 +169,7 @@ type actionSet struct {
 }
 
 func (s *actionSet) reset()     { s.n = 0 }
-func (s *actionSet) list() []op { return groupBeforeOutput(s.ops[:s.n]) }
+func (s *actionSet) list() []op { return whatRuns(s.ops[:s.n]) }
 
 // merge does an entry's clear_actions and write_actions.
 func (s *actionSet) merge(p *Program) {

@@ -268,6 +268,13 @@ func (j *scapy) packets(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
+				want := openflow.ReasonAction
+				if c.acts[0].Type == openflow.ActionDecNwTTL {
+					want = openflow.ReasonInvalidTTL
+				}
+				if in.Reason != want || int(in.TotalLen) != len(in.Data) {
+					t.Errorf("reason %s, want %s; %d bytes of %d", in.Reason, want, len(in.Data), in.TotalLen)
+				}
 				j.check(t, question{Bytes: hex.EncodeToString(in.Data), Expect: c.want})
 			})
 		}

@@ -37,12 +37,15 @@ const (
 	PortNoFwd      PortConfig = 1 << 5
 	PortNoPacketIn PortConfig = 1 << 6
 
+	// PortNoFlood keeps a port out of FLOOD. OpenFlow 1.0 has it, and 1.3 has no more: never sent there.
+	PortNoFlood PortConfig = 1 << 4
+
 	// PortConfigAll is every bit that PORT_MOD may change.
 	PortConfigAll = PortDown | PortNoRecv | PortNoFwd | PortNoPacketIn
 )
 
 func (c PortConfig) String() string {
-	return flagNames(uint32(c), "DOWN", "", "NO_RECV", "", "", "NO_FWD", "NO_PACKET_IN")
+	return flagNames(uint32(c), "DOWN", "", "NO_RECV", "", "NO_FLOOD", "NO_FWD", "NO_PACKET_IN")
 }
 
 // PortState is what a port says of itself, in bits.
@@ -108,7 +111,7 @@ func (p *Port) appendRecord(b []byte) []byte {
 	b = append(b, p.HWAddr[:]...)
 	b = appendZeros(b, 2)
 	b = appendString(b, p.Name, portNameSize)
-	for _, v := range [...]uint32{uint32(p.Config), uint32(p.State), uint32(p.Curr), uint32(p.Advertised),
+	for _, v := range [...]uint32{uint32(p.Config &^ PortNoFlood), uint32(p.State), uint32(p.Curr), uint32(p.Advertised),
 		uint32(p.Supported), uint32(p.Peer), p.CurrSpeed, p.MaxSpeed} {
 		b = append32(b, v)
 	}
@@ -119,7 +122,7 @@ func readPort(b []byte) (p Port) {
 	p.No = PortNo(u32(b, 0))
 	copy(p.HWAddr[:], b[8:])
 	p.Name = cstring(b[16:32])
-	p.Config, p.State = PortConfig(u32(b, 32)), PortState(u32(b, 36))
+	p.Config, p.State = PortConfig(u32(b, 32))&^PortNoFlood, PortState(u32(b, 36))
 	p.Curr, p.Advertised = PortFeatures(u32(b, 40)), PortFeatures(u32(b, 44))
 	p.Supported, p.Peer = PortFeatures(u32(b, 48)), PortFeatures(u32(b, 52))
 	p.CurrSpeed, p.MaxSpeed = u32(b, 56), u32(b, 60)

@@ -43,6 +43,7 @@ type wire struct {
 	listener net.Listener
 	peer     string // address of the other end while connected
 	problem  string // why there is no link
+	noted    bool   // a problem was told
 }
 
 var _ Port = (*wire)(nil)
@@ -155,12 +156,17 @@ func (w *wire) detach(problem string) {
 	w.o.changed()
 }
 
-// note records why there is no link; it tells nobody, since none was there before.
+// note records why there is no link. It tells the owner once: there was none before.
 func (w *wire) note(problem string) {
 	w.mu.Lock()
-	defer w.mu.Unlock()
+	first := false
 	if !w.closed && w.conn == nil {
 		w.problem = problem
+		first, w.noted = !w.noted, true
+	}
+	w.mu.Unlock()
+	if first {
+		w.o.changed()
 	}
 }
 

@@ -78,20 +78,20 @@ func (c *conform) run(b *bench) error {
 
 // prepare makes the requests.
 func (c *conform) prepare(b *bench) error {
-	for i, m := range c.setup {
-		last := i == len(c.setup)-1 && c.raw == nil
-		err := b.c.Apply(m)
-		if last && c.fails != nil {
-			return wantError(err, c.fails)
-		}
-		if err != nil {
-			return fmt.Errorf("request %d, %s: %w", i, m.MsgType(), err)
-		}
+	list, last := c.setup, []openflow.Message(nil)
+	if n := len(list) - 1; c.fails != nil && c.raw == nil {
+		list, last = list[:n], list[n:]
+	}
+	if err := b.c.Apply(list...); err != nil {
+		return fmt.Errorf("setup: %w", err)
 	}
 	if c.raw != nil {
 		return wantError(b.raw(c.raw.kind, c.raw.body), c.fails)
 	}
-	return nil
+	if last == nil {
+		return nil
+	}
+	return wantError(b.c.Apply(last...), c.fails)
 }
 
 // wantError compares type and code; nil wants success.
@@ -105,40 +105,54 @@ func wantError(err error, want *openflow.Error) error {
 	return fmt.Errorf("got %v, want an error %s", err, errorName(want))
 }
 
-// run sends the frame by its port, several times so that a remembered path answers as well, and as a
-// PACKET_OUT.
+// run sends the frame by its port, twice so that a remembered path answers as well, and as a PACKET_OUT
+// to TABLE. All of them have the same consequences.
 func (p *probe) run(b *bench, once bool) error {
-	port := max(p.port, 1)
-	ways := []string{"first", "again", "third"}
-	if once {
-		ways = ways[:1]
-	} else if !p.noTable && p.offload == (packet.Offload{}) {
-		ways = append(ways, "by PACKET_OUT to TABLE")
+	port, times := max(p.port, 1), 1
+	b.take()
+	if err := b.send(port, p.in, p.offload); err != nil {
+		return err
 	}
-	for i, way := range ways {
-		var err error
-		b.take()
-		if i == 3 {
-			err = b.packetOut(openflow.PortNo(port), p.in, openflow.Output(openflow.PortTable))
-		} else {
-			err = b.inject(port, p.in, p.offload)
-		}
-		if err == nil {
-			err = compare(b.take(), p.want())
-		}
-		if err != nil {
-			return fmt.Errorf("%s: %w", way, err)
+	if !once {
+		times++
+		if err := b.send(port, p.in, p.offload); err != nil {
+			return err
 		}
 	}
-	return nil
+	if err := b.received(port); err != nil {
+		return err
+	}
+	var err error
+	if once || p.noTable || p.offload != (packet.Offload{}) {
+		err = b.settle()
+	} else {
+		times++
+		err = b.packetOut(openflow.PortNo(port), p.in, openflow.Output(openflow.PortTable))
+	}
+	if err != nil {
+		return err
+	}
+	return compare(b.take(), p.wantTimes(times))
 }
 
-func (p *probe) want() (lines []string) {
-	for _, s := range p.out {
-		lines = append(lines, s.line())
+// want are the lines of take.
+func (p *probe) want() []string { return p.wantTimes(1) }
+
+// wantTimes are the lines of take when the frame was sent some times.
+func (p *probe) wantTimes(times int) (lines []string) {
+	for port := range numPorts {
+		for range times {
+			for _, s := range p.out {
+				if s.port == port+1 {
+					lines = append(lines, s.line())
+				}
+			}
+		}
 	}
-	for _, in := range p.ins {
-		lines = append(lines, in.line())
+	for range times {
+		for _, in := range p.ins {
+			lines = append(lines, in.line())
+		}
 	}
 	return lines
 }

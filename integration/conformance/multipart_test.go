@@ -88,7 +88,7 @@ func TestRepliesInParts(t *testing.T) {
 	}
 	few := []options{func(c *agent.BridgeConfig, _ *agent.Env) { c.Tables = 3 }}
 	perform(t, []play{
-		{name: "PORT_DESC and PORT_STATS of 1100 ports", section: "7.3.5.6, 7.3.5.7", change: append(few, manyPorts), run: func(s *stage) {
+		{name: "PORT_DESC and PORT_STATS of 1100 ports", section: "7.3.5.6, 7.3.5.7", change: append(few, manyPorts), costly: true, run: func(s *stage) {
 			for i, r := range gather(s, request(openflow.MultipartPortDesc), 1100) {
 				if p := r.(*openflow.Port); int(p.No) != i+1 || p.Name != fmt.Sprintf("p%d", i+1) {
 					s.t.Fatalf("record %d: %v", i, p)
@@ -100,7 +100,7 @@ func TestRepliesInParts(t *testing.T) {
 				}
 			}
 		}},
-		{name: "QUEUE of 2560 queues", section: "7.3.5.8", change: append(few, manyQueues), run: func(s *stage) {
+		{name: "QUEUE of 2560 queues", section: "7.3.5.8", change: append(few, manyQueues), costly: true, run: func(s *stage) {
 			gather(s, request(openflow.MultipartQueue, &openflow.QueueStatsRequest{Port: openflow.PortAny, Queue: openflow.QueueAll}), 2560)
 		}},
 		{name: "METER and METER_CONFIG of 3000 meters", section: "7.3.5.12, 7.3.5.13", change: few, run: func(s *stage) {
@@ -129,7 +129,7 @@ func TestRepliesInParts(t *testing.T) {
 			gather(s, request(openflow.MultipartGroupDesc), 2000)
 			gather(s, request(openflow.MultipartGroup, &openflow.GroupStatsRequest{Group: openflow.GroupAll}), 2000)
 		}},
-		{name: "queues that no single QUEUE_GET_CONFIG_REPLY holds", section: "7.3.6", change: append(few, manyQueues), run: func(s *stage) {
+		{name: "queues that no single QUEUE_GET_CONFIG_REPLY holds", section: "7.3.6", change: append(few, manyQueues), costly: true, run: func(s *stage) {
 			s.refused(&openflow.QueueGetConfigRequest{Port: openflow.PortAny}, openflow.ErrQueueOpFailed, openflow.QOFCBadPort)
 			r, err := oftest.Ask[*openflow.QueueGetConfigReply](s.c, &openflow.QueueGetConfigRequest{Port: 40})
 			must(s.t, err)

@@ -17,6 +17,7 @@ type play struct {
 	name    string
 	section string
 	change  []options
+	costly  bool // runs with the cache alone, which has no part in it
 	run     func(s *stage)
 }
 
@@ -39,7 +40,11 @@ func perform(t *testing.T, plays []play, change ...options) {
 		}
 		names[p.name] = true
 		t.Run(p.name, func(t *testing.T) {
-			for what, more := range map[string][]options{"cache": nil, "no cache": {withoutCache}} {
+			ways := map[string][]options{"cache": nil, "no cache": {withoutCache}}
+			if p.costly {
+				delete(ways, "no cache")
+			}
+			for what, more := range ways {
 				t.Run(what, func(t *testing.T) { p.run(&stage{newBench(t, slices.Concat(more, change, p.change)...), t}) })
 			}
 		})

@@ -138,29 +138,30 @@ func errorName(e *openflow.Error) string { return fmt.Sprintf("%s/%s", e.Type, e
 
 // inject lets a frame come in by a port and returns when everything that it causes has happened.
 func (b *bench) inject(port int, frame []byte, o packet.Offload) error {
-	b.sent[port-1]++
-	if err := b.ends[port-1].InjectOffload(frame, o); err != nil {
+	if err := b.send(port, frame, o); err != nil {
 		return err
 	}
-	if err := until("the frame was not read", func() bool { return b.sw.Ports()[port-1].RxPackets >= b.sent[port-1] }); err != nil {
+	if err := b.received(port); err != nil {
 		return err
 	}
 	return b.settle()
 }
 
-// packetOut has the controller send a frame.
+// send lets a frame come in and waits for nothing.
+func (b *bench) send(port int, frame []byte, o packet.Offload) error {
+	b.sent[port-1]++
+	return b.ends[port-1].InjectOffload(frame, o)
+}
+
+// received waits until the worker has all frames that were sent to a port.
+func (b *bench) received(port int) error {
+	return until("the frame was not read", func() bool { return b.sw.Ports()[port-1].RxPackets >= b.sent[port-1] })
+}
+
+// packetOut has the controller send a frame, and returns when everything that it causes has happened.
 func (b *bench) packetOut(inPort openflow.PortNo, frame []byte, list ...openflow.Action) error {
 	m := &openflow.PacketOut{BufferID: openflow.NoBuffer, InPort: inPort, Data: frame, Actions: openflow.NewActions(list...)}
 	if err := b.c.Apply(m); err != nil {
-		return err
-	}
-	return b.settle()
-}
-
-// settle waits for the one worker, which a PACKET_OUT needs, and for the packet-ins, which no barrier holds back.
-func (b *bench) settle() error {
-	nothing := &openflow.PacketOut{BufferID: openflow.NoBuffer, InPort: openflow.PortController, Data: make([]byte, 14)}
-	if err := b.c.Apply(nothing); err != nil {
 		return err
 	}
 	return until("packet-ins are missing", func() bool {
@@ -169,6 +170,9 @@ func (b *bench) settle() error {
 		return b.ins >= b.sw.Controllers()[0].PacketIns
 	})
 }
+
+// settle waits for the one worker, which a PACKET_OUT needs, and for the packet-ins, which no barrier holds back.
+func (b *bench) settle() error { return b.packetOut(openflow.PortController, make([]byte, 14)) }
 
 // until looks again and again, for what is about to happen on another goroutine.
 func until(what string, done func() bool) error {

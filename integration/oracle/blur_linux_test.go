@@ -17,7 +17,7 @@ func (l *life) blurs() (list []func([]string) []string) {
 	if l.any(hasAction(func(a openflow.Action) bool { return a.Type > 0xffff })) {
 		list = append(list, without(`( actions)=.*`))
 	}
-	if refusedFrame(l) {
+	if refusedFrame(l) || l.any(meteredGoto) {
 		list = append(list, without(`(packets|n_packets|bytes|n_bytes|lookup|matched)=[0-9]+`))
 	}
 	if droppedFragment(l) {
@@ -28,6 +28,9 @@ func (l *life) blurs() (list []func([]string) []string) {
 	}
 	if someStep(func(m *groupMod) bool { return m.command == openflow.GroupModify })(l) {
 		list = append(list, without(`(^group [0-9]+ refs=[0-9?]+ packets)=[0-9]+ bytes=[0-9]+`))
+	}
+	if someStep(func(m meterMod) bool { return m.Command == openflow.MeterModify })(l) {
+		list = append(list, without(`(in_packets)=[0-9]+ in_bytes=[0-9]+`))
 	}
 	if chained(l) {
 		list = append(list, without(`(refs)=[0-9]+`))

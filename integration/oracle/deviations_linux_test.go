@@ -34,7 +34,6 @@ func deviations() []deviation {
 		{name: "equal-priority", life: equalPriority},
 		{name: "push-vlan-fields", life: pushVLANBare},
 		{name: "pop-mpls", flow: popsBlindly},
-		{name: "set-without-output", flow: setWithoutOutput},
 		{name: "priority-tags", life: priorityTags},
 		{name: "fragment-ports", life: fragmentPorts},
 		{name: "cookie-zero", flow: func(f *flow) bool {
@@ -80,6 +79,9 @@ func deviations() []deviation {
 		{name: "group-twice", flow: groupTwice},
 		{name: "down-forgets", whole: downForgets},
 		{name: "access-two-tags", life: accessTwoTags},
+		{name: "meter-empty", whole: someStep(meterEmpty)},
+		{name: "meter-told", whole: meterTold},
+		{name: "modify-meter", flow: modifyMeter},
 		{name: "short-packet-out", whole: someStep(func(p *packetOut) bool { return len(p.frame.bytes) < 14 })},
 		{name: "packet-out-no-recv", whole: packetOutNoRecv},
 		{name: "packet-out-learning", whole: packetOutLearning},

@@ -93,10 +93,16 @@ func examples() map[string]*life {
 	}
 	sets := func(bits openflow.PortConfig) *portMod { return &portMod{port: 1, config: bits, mask: bits} }
 	own := &frame{port: 1, what: "to itself", bytes: append(append(plain.bytes[6:12:12], plain.bytes[6:12]...), plain.bytes[12:]...)}
+	meter := meterMod{&openflow.MeterMod{Meter: 1, Flags: openflow.MeterPktps, Bands: []openflow.Band{{Type: openflow.BandDrop, Rate: 1}}}}
+	told := rule(instruction{openflow.Instruction{Type: openflow.InstructionMeter, Meter: 1}, nil})
+	told.flags = openflow.FlowSendRemoved
 	normal := rule(apply(out(openflow.PortNormal)))
 	access := steps(normal, in(2, "tagged twice", "8100a001", "8100a002", "0800", ip64, udp))
 	access.ports[0].vlan = ports.VLAN{Mode: ports.VLANAccess, Tag: 1}
 	return map[string]*life{
+		"meter-told":              steps(meter, told, meterMod{&openflow.MeterMod{Command: openflow.MeterDelete, Meter: 1}}),
+		"meter-empty":             steps(meterMod{&openflow.MeterMod{Meter: 1, Flags: openflow.MeterPktps}}),
+		"modify-meter":            steps(rule(instruction{openflow.Instruction{Type: openflow.InstructionMeter, Meter: 1}, nil}).as(openflow.FlowModify)),
 		"access-two-tags":         access,
 		"down-forgets":            steps(normal, plain, sets(openflow.PortDown)),
 		"group-checks":            steps(group(1, openflow.GroupTypeAll, openflow.PortAny, openflow.Group(2))),
@@ -120,7 +126,6 @@ func examples() map[string]*life {
 		"set-to-controller":       steps(rule(goTo(1)), rule(write(toController)).in(1, 1), plain),
 		"push-vlan-fields":        steps(rule(apply(pushVLAN, out(2))), tagged),
 		"pop-mpls":                steps(rule(apply(pop, out(2))).on(mpls), in(1, "mpls, mpls", "8847", "0000504000006140")),
-		"set-without-output":      steps(rule(write(does(openflow.ActionDecNwTTL, 0))).on(ip), in(1, "ttl 1", "0800", ipTTL1, udp)),
 		"priority-tags":           steps(rule(apply(pushVLAN, out(openflow.PortNormal))), plain),
 		"fragment-ports":          steps(rule(apply(out(2))).on(ip, is(openflow.IPProto, 17), is(openflow.UDPDst, 53)), in(1, "first fragment", "0800", first, udp)),
 		"cookie-zero":             steps(zero),

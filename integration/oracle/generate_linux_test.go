@@ -33,6 +33,7 @@ type gen struct {
 	portsFall bool   // ports may go down
 	nicira    bool   // registers, load, move, resubmit
 	table     uint8  // whose actions are being made
+	meters    uint32 // entries may have meters 1 to this
 }
 
 // newLife makes the life of a seed: the first one that holds no known deviation.
@@ -233,7 +234,7 @@ func (g *gen) instructions(f *flow) {
 	for {
 		f.does = nil
 		g.tryInstructions(f)
-		if !popsBlindly(f) && !setWithoutOutput(f) && !groupTwice(f) && !setToController(f) {
+		if !popsBlindly(f) && !groupTwice(f) && !setToController(f) {
 			return
 		}
 	}
@@ -250,6 +251,9 @@ func (g *gen) tryInstructions(f *flow) {
 	}
 	add := func(in openflow.Instruction, actions []openflow.Action) {
 		f.does = append(f.does, instruction{in, actions})
+	}
+	if g.meters > 0 && f.command == openflow.FlowAdd && g.one(2) {
+		add(openflow.Instruction{Type: openflow.InstructionMeter, Meter: 1 + g.Uint32N(g.meters)}, nil)
 	}
 	if !g.one(3) {
 		add(openflow.Instruction{Type: openflow.InstructionApplyActions}, g.actions(&k, 1+g.IntN(5)))

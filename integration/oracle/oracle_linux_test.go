@@ -119,3 +119,5 @@ func TestGroups(t *testing.T) { explore(t, (*gen).groupLife) }
 func TestNicira(t *testing.T) { explore(t, (*gen).niciraLife) }
 
 func TestVLANs(t *testing.T) { explore(t, (*gen).vlanLife) }
+
+func TestMeters(t *testing.T) { explore(t, (*gen).meterLife) }

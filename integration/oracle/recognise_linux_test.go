@@ -164,9 +164,10 @@ func missAfterWrite(l *life) bool {
 		switch {
 		case f.command >= openflow.FlowDelete:
 			deletes = deletes || len(f.match) == 0
-		case f.command == openflow.FlowAdd && len(f.match) == 0 && f.flags&openflow.FlowCheckOverlap == 0 && !hasType(openflow.ActionGroup)(f):
-			has[f.table] = true
-			deletes = deletes || f.idle|f.hard != 0
+		case f.command == openflow.FlowAdd && len(f.match) == 0 && f.flags&openflow.FlowCheckOverlap == 0:
+			gone := hasType(openflow.ActionGroup)(f) || metered(f) // with its group or meter, or is not taken for want of it
+			has[f.table] = has[f.table] || !gone
+			deletes = deletes || gone || f.idle|f.hard != 0
 		}
 		for _, in := range f.does {
 			writes = writes || in.Type == openflow.InstructionWriteActions
@@ -307,21 +308,6 @@ func popsBlindly(f *flow) bool {
 				}
 				below, k.eth = unknown, uint64(a.EtherType)
 			}
-		}
-	}
-	return false
-}
-
-// setWithoutOutput: write_actions that spend TTL and do not say where to go.
-func setWithoutOutput(f *flow) bool {
-	for _, in := range f.does {
-		spends, goes := false, false
-		for _, a := range in.actions {
-			spends = spends || a.Type == openflow.ActionDecNwTTL || a.Type == openflow.ActionDecMPLSTTL
-			goes = goes || a.Type == openflow.ActionOutput
-		}
-		if in.Type == openflow.InstructionWriteActions && spends && !goes {
-			return true
 		}
 	}
 	return false

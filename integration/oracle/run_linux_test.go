@@ -224,6 +224,11 @@ func inventory(g target, base []openflow.TableStats, text bool) (lines []string,
 		return nil, err
 	}
 	lines = append(lines, groups...)
+	meters, err := meterLines(g)
+	if err != nil {
+		return nil, err
+	}
+	lines = append(lines, meters...)
 	stations, err := g.stations()
 	if err != nil {
 		return nil, err

@@ -1,6 +1,9 @@
 package of10
 
 import (
+	"iter"
+	"math/bits"
+
 	"github.com/weirswitch/weir/openflow"
 )
 
@@ -59,11 +62,10 @@ const (
 
 // actionReader turns a list of actions of 1.0 into 1.3's.
 type actionReader struct {
-	list     []openflow.Action
-	metadata *openflow.Instruction // write_metadata, which 1.3 has as an instruction
-	tag      tagged
-	proto    uint8
-	ipv6     bool
+	list  []byte // in the form of 1.3
+	tag   tagged
+	proto uint8
+	ipv6  bool
 }
 
 // decodeActions reads a list. The match says which fields tp_src and tp_dst are, and whether a frame has
@@ -102,12 +104,11 @@ func decodeActions(b []byte, m openflow.Match) (*actionReader, error) {
 }
 
 // actions is the list that was read, judged as one of 1.3.
-func (r *actionReader) actions() (openflow.Actions, error) {
-	list := openflow.NewActions(r.list...)
-	return list, list.Check()
-}
+func (r *actionReader) actions() (openflow.Actions, error) { return openflow.DecodeActions(r.list) }
 
-func (r *actionReader) add(a openflow.Action) { r.list = append(r.list, a) }
+func (r *actionReader) add(a openflow.Action) {
+	r.list = append(r.list, openflow.NewActions(a).Bytes()...)
+}
 
 func (r *actionReader) set(id openflow.FieldID, v uint64) { r.add(openflow.SetField(id, v)) }
 
@@ -187,17 +188,23 @@ func (r *actionReader) output(port, maxLen uint16) error {
 	return nil
 }
 
-// setTransport names the port by the protocol of the match; for a match without one, TCP's name does:
-// whichever transport header a frame has, its port is written.
+// setTransport names the port by the protocol of the match. Without one it names them all: a frame has
+// at most one of them, and lacks the others.
 func (r *actionReader) setTransport(isDst bool, v uint16) {
 	src, dst, ok := transport(r.proto, r.ipv6)
-	if !ok || src == openflow.ICMPv4Type {
-		src, dst = openflow.TCPSrc, openflow.TCPDst
+	if ok && src != openflow.ICMPv4Type {
+		if isDst {
+			src = dst
+		}
+		r.set(src, uint64(v))
+		return
 	}
-	if isDst {
-		src = dst
+	for _, id := range [...]openflow.FieldID{openflow.TCPSrc, openflow.UDPSrc, openflow.SCTPSrc} {
+		if isDst {
+			id++
+		}
+		r.set(id, uint64(v))
 	}
-	r.set(src, uint64(v))
 }
 
 // readVendor takes a vendor's action.
@@ -222,7 +229,7 @@ func (r *actionReader) readVendor(b []byte) error {
 	case nxDecTTL, nxDecTTLIDs:
 		r.add(openflow.Action{Type: openflow.ActionDecNwTTL})
 	case nxWriteMetadata:
-		r.metadata = &openflow.Instruction{Type: openflow.InstructionWriteMetadata, Metadata: u64(b, 16), MetadataMask: u64(b, 24)}
+		r.writeMetadata(u64(b, 16), u64(b, 24))
 	case nxPushMPLS:
 		r.add(openflow.Action{Type: openflow.ActionPushMPLS, EtherType: u16(b, 10)})
 	case nxPopMPLS:
@@ -245,21 +252,38 @@ func (r *actionReader) readVendor(b []byte) error {
 	return nil
 }
 
+// writeMetadata is an action here and has its place among the others: a resubmit behind it sees what it
+// wrote. 1.3 has it as an instruction, which comes last, so it becomes a load for each run of bits.
+func (r *actionReader) writeMetadata(v, mask uint64) {
+	for ofs, n := range runs(mask) {
+		dst := openflow.SubField{ID: openflow.Metadata, Offset: ofs, Bits: n}
+		r.add(openflow.Action{Type: openflow.NXLoad, Dst: dst, Load: v >> ofs & (^uint64(0) >> (64 - n))})
+	}
+}
+
+// runs yields the runs of ones in a mask: where each begins, and how long it is.
+func runs(mask uint64) iter.Seq2[uint16, uint16] {
+	return func(yield func(ofs, n uint16) bool) {
+		for mask != 0 {
+			ofs := bits.TrailingZeros64(mask)
+			n := bits.TrailingZeros64(^(mask >> ofs))
+			if !yield(uint16(ofs), uint16(n)) {
+				return
+			}
+			mask &^= ^uint64(0) >> (64 - n) << ofs
+		}
+	}
+}
+
 // nxSizes are the lengths of the actions that readVendor decodes itself.
 var nxSizes = map[uint16]int{
 	nxSetTunnel: 16, nxSetQueue: 16, nxSetTunnel64: 24, nxDecTTL: 16, nxWriteMetadata: 32, nxPushMPLS: 16, nxPopMPLS: 16,
 	nxSetMPLSTTL: 16, nxDecMPLSTTL: 16, nxSetMPLSLabel: 16, nxSetMPLSTC: 16, nxGroup: 16, nxRegLoad: 24,
 }
 
-// readShared takes an action that is the same in 1.3.
+// readShared takes an action that is the same in 1.3, as it is; actions judges it.
 func (r *actionReader) readShared(b []byte) error {
-	list, err := openflow.DecodeActions(b)
-	if err != nil {
-		return err
-	}
-	for a := range list.All() {
-		r.add(a)
-	}
+	r.list = append(r.list, b...)
 	return nil
 }
 

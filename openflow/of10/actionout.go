@@ -1,8 +1,6 @@
 package of10
 
 import (
-	"math/bits"
-
 	"github.com/weirswitch/weir/openflow"
 )
 
@@ -17,7 +15,9 @@ func appendEntryActions(b []byte, note string, list openflow.Instructions) []byt
 		b = appendActions(b, in.Actions)
 	}
 	if in, ok := list.Get(openflow.InstructionWriteMetadata); ok {
-		b = appendLoads(b, openflow.Metadata, openflow.ValueOf(in.Metadata), openflow.ValueOf(in.MetadataMask))
+		for ofs, n := range runs(in.MetadataMask) {
+			b = appendLoad(b, openflow.Metadata, ofs, n, in.Metadata>>ofs&(^uint64(0)>>(64-n)))
+		}
 	}
 	if in, ok := list.Get(openflow.InstructionGotoTable); ok {
 		a := openflow.Action{Type: openflow.NXResubmitTable, Port: openflow.PortInPort, Table: in.TableID}
@@ -28,11 +28,26 @@ func appendEntryActions(b []byte, note string, list openflow.Instructions) []byt
 
 // appendActions writes a list of 1.3's actions as 1.0's and Nicira's.
 func appendActions(b []byte, list openflow.Actions) []byte {
+	var before openflow.Action
 	for a := range list.All() {
-		b = appendAction(b, &a)
+		if !samePort(&before, &a) {
+			b = appendAction(b, &a)
+		}
+		before = a
 	}
 	return b
 }
+
+// samePort reports the second of two set_fields that are one action in 1.0, which has one word for the
+// port of every transport protocol.
+func samePort(a, b *openflow.Action) bool {
+	if a.Type != openflow.ActionSetField || b.Type != openflow.ActionSetField || a.Field.Value != b.Field.Value {
+		return false
+	}
+	return isPort(a.Field.ID) && isPort(b.Field.ID) && b.Field.ID-a.Field.ID == 2
+}
+
+func isPort(id openflow.FieldID) bool { return id >= openflow.TCPSrc && id <= openflow.SCTPDst }
 
 func appendAction(b []byte, a *openflow.Action) []byte {
 	switch a.Type {
@@ -110,18 +125,6 @@ func appendSetField(b []byte, f *openflow.Field) []byte {
 	b = appendLoad(b, f.ID, 0, min(n, 64), v)
 	if n > 64 {
 		b = appendLoad(b, f.ID, 64, n-64, f.Value.Hi())
-	}
-	return b
-}
-
-// appendLoads writes the bits of a mask as one load for each run of them.
-func appendLoads(b []byte, id openflow.FieldID, v, mask openflow.Value) []byte {
-	for m := mask.Uint64(); m != 0; {
-		ofs := bits.TrailingZeros64(m)
-		n := bits.TrailingZeros64(^(m >> ofs))
-		ones := ^uint64(0) >> (64 - n)
-		b = appendLoad(b, id, uint16(ofs), uint16(n), v.Uint64()>>ofs&ones)
-		m &^= ones << ofs
 	}
 	return b
 }

@@ -1,9 +1,12 @@
 // Package of10 speaks OpenFlow 1.0, with Nicira's extensions to it, in the values of package openflow.
-// A switch that thinks in 1.3 answers a peer of 1.0 through it.
+// A switch that thinks in 1.3 answers a peer of 1.0 through it, and a controller that thinks in 1.3 asks a
+// switch of 1.0.
 //
 //	bytes of 1.0 -> Session.Decode  -> 1.3 values   what a controller or tool says    of10.go
 //	1.3 values   -> Session.Append  -> bytes of 1.0 what a switch says
 //	                Session.Replies    the parts of a statistics reply                stats.go
+//	1.3 values   -> Session.AppendRequest -> bytes of 1.0  what a controller says  client.go
+//	bytes of 1.0 -> Session.DecodeReply   -> 1.3 values    what a switch says      reply.go
 //
 //	match.go     ofp_match of 1.0, and Nicira's nx_match
 //	action.go    actions of 1.0 and Nicira's, in and out

@@ -84,6 +84,9 @@ func (s *Session) flowModHead(m *openflow.FlowMod, b []byte, flags uint16) error
 	m.Command, m.TableID, m.Flags = openflow.FlowModCommand(command), table, openflow.FlowModFlags(flags)
 	m.IdleTimeout, m.HardTimeout, m.Priority = u16(b, 2), u16(b, 4), u16(b, 6)
 	m.OutGroup = openflow.GroupAny
+	if m.Command == openflow.FlowAdd {
+		m.Flags |= openflow.FlowResetCounts // an add of 1.0 always does
+	}
 	m.Loose = &openflow.Loose{NewCookie: m.Cookie}
 	if m.Command == openflow.FlowAdd && table == openflow.TableAll {
 		m.TableID = 0 // the switch chooses, and chooses the first
@@ -107,9 +110,6 @@ func finishFlowMod(m *openflow.FlowMod, actions []byte) error {
 	var in []openflow.Instruction
 	if !list.IsEmpty() {
 		in = append(in, openflow.Instruction{Type: openflow.InstructionApplyActions, Actions: list})
-	}
-	if r.metadata != nil {
-		in = append(in, *r.metadata)
 	}
 	m.Instructions = openflow.NewInstructions(in...)
 	return nil

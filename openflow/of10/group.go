@@ -14,6 +14,8 @@ const (
 	bucketWeight     = 0
 	bucketWatchPort  = 1
 	bucketWatchGroup = 2
+
+	bucketAll = 0xffffffff // the command means no single bucket
 )
 
 func groupError(code uint16, format string, args ...any) *openflow.Error {
@@ -38,22 +40,29 @@ func decodeGroupMod(b []byte) (openflow.Message, error) {
 	if 16+n > len(body) {
 		return nil, groupError(openflow.GMFCBadBucket, "buckets of %d bytes where %d are left", n, len(body)-16)
 	}
-	for list := body[16 : 16+n]; len(list) > 0; {
+	var err error
+	m.Buckets, err = decodeBuckets(body[16:16+n], m.Type)
+	return m, err
+}
+
+// decodeBuckets reads the buckets of a group.
+func decodeBuckets(b []byte, t openflow.GroupType) (list []openflow.Bucket, err error) {
+	for len(b) > 0 {
 		size := 0
-		if len(list) >= 8 {
-			size = int(u16(list, 0))
+		if len(b) >= 8 {
+			size = int(u16(b, 0))
 		}
-		if size < 8 || size%8 != 0 || size > len(list) {
-			return nil, groupError(openflow.GMFCBadBucket, "bucket says %d bytes: expected a multiple of 8 from 8 to the %d left", size, len(list))
+		if size < 8 || size%8 != 0 || size > len(b) {
+			return nil, groupError(openflow.GMFCBadBucket, "bucket says %d bytes: expected a multiple of 8 from 8 to the %d left", size, len(b))
 		}
-		k, err := decodeBucket(list[:size], m.Type)
+		k, err := decodeBucket(b[:size], t)
 		if err != nil {
 			return nil, err
 		}
-		m.Buckets = append(m.Buckets, k)
-		list = list[size:]
+		list = append(list, k)
+		b = b[size:]
 	}
-	return m, nil
+	return list, nil
 }
 
 func decodeBucket(b []byte, t openflow.GroupType) (k openflow.Bucket, err error) {

@@ -30,6 +30,9 @@ const (
 // Session is what one connection has agreed on beyond the version. The zero value is a connection
 // after its HELLOs.
 type Session struct {
+	// Plain is for a controller whose switch knows nothing of Nicira: requests are 1.0's own. Before use.
+	Plain bool
+
 	tableInCommand bool        // NXT_FLOW_MOD_TABLE_ID: the high byte of a FLOW_MOD's command is the table; the reader's
 	nxm            atomic.Bool // NXT_SET_FLOW_FORMAT: FLOW_REMOVED speaks NXM
 }
@@ -123,6 +126,11 @@ func (s *Session) Append(dst []byte, xid uint32, m openflow.Message) []byte {
 		dst = appendFeatures(appendHeader(dst, Type(openflow.TypeFeaturesReply), xid), m)
 	case *openflow.PacketIn:
 		dst = appendPacketIn(appendHeader(dst, Type(openflow.TypePacketIn), xid), m)
+	case *openflow.NiciraPacketIn:
+		c := *m
+		c.Metadata = appendNXM(nil, m.Match)
+		dst = openflow.Append(dst, xid, &c)
+		dst[start] = Version
 	case *openflow.FlowRemoved:
 		dst = s.appendFlowRemoved(dst, xid, m)
 	case *openflow.PortStatus:

@@ -4,18 +4,10 @@ import (
 	"github.com/weirswitch/weir/openflow"
 )
 
-// Bits of ofp_phy_port whose place is not that of 1.3, or that 1.3 has no more.
+// Bits of ofp_phy_port.state; those of its config have the places of 1.3.
 const (
-	configDown       = 1 << 0
-	configNoSTP      = 1 << 1
-	configNoRecv     = 1 << 2
-	configNoRecvSTP  = 1 << 3
-	configNoFlood    = 1 << 4
-	configNoFwd      = 1 << 5
-	configNoPacketIn = 1 << 6
-	configAll        = 1<<7 - 1
-	stateLinkDown    = 1 << 0
-	stateBlocked     = 1 << 9 // as STP_BLOCK, the highest of the two bits of the STP state
+	stateLinkDown = 1 << 0
+	stateBlocked  = 1 << 9 // as STP_BLOCK, the highest of the two bits of the STP state
 
 	portSize = 48
 )
@@ -46,15 +38,12 @@ func appendPort(b []byte, p *openflow.Port) []byte {
 	if p.State&openflow.PortBlocked != 0 {
 		state |= stateBlocked
 	}
-	b = append32(append32(b, configOut(p)), state)
+	b = append32(append32(b, uint32(p.Config)), state)
 	for _, f := range [...]openflow.PortFeatures{p.Curr, p.Advertised, p.Supported, p.Peer} {
 		b = append32(b, featuresOut(f))
 	}
 	return b
 }
-
-// configOut is a port's configuration: the bits of 1.3 have the places they had in 1.0.
-func configOut(p *openflow.Port) uint32 { return uint32(p.Config) & configAll }
 
 // decodePortMod reads PORT_MOD. Spanning tree's bits are taken and change nothing.
 func decodePortMod(b []byte) (openflow.Message, error) {
@@ -69,7 +58,7 @@ func decodePortMod(b []byte) (openflow.Message, error) {
 }
 
 // portModBits are those that PORT_MOD may change.
-const portModBits = openflow.PortConfigAll
+const portModBits = openflow.PortConfigAll | openflow.PortNoFlood
 
 // appendPortStats writes ofp_port_stats.
 func appendPortStats(b []byte, s *openflow.PortStats) []byte {

@@ -6,7 +6,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"sort"
 	"strings"
 	"text/tabwriter"
 
@@ -170,24 +169,38 @@ func (t *tool) printHelp(w io.Writer, c *command) {
 	if c.more != "" {
 		fmt.Fprintf(w, "\n%s\n", c.more)
 	}
-	fmt.Fprintf(w, "\nExample:\n  %s\n\nFlags:\n", c.example)
+	fmt.Fprintf(w, "\nExample:\n  %s\n", c.example)
 	fs := flag.NewFlagSet("", flag.ContinueOnError)
 	c.setup(t, fs)
 	if fs.Lookup("rundir") == nil {
 		fs.String("rundir", "", "`DIR` folder of the sockets of running bridges (default $OVS_RUNDIR, else /run/weir)")
 	}
-	t.printFlags(w, fs)
-}
-
-// printFlags has a line for each flag.
-func (t *tool) printFlags(w io.Writer, fs *flag.FlagSet) {
+	told := map[string]bool{}
+	if c.words[0] == "run" {
+		defaults := agent.FlagDefaults()
+		for _, topic := range runTopics() {
+			var flags []*flag.Flag
+			for _, name := range topic.flags {
+				flags = append(flags, fs.Lookup(name))
+				told[name] = true
+			}
+			printFlags(w, topic.title, flags, defaults)
+		}
+	}
 	var flags []*flag.Flag
 	fs.VisitAll(func(f *flag.Flag) {
-		if f.Usage != "" { // without words: between weir and itself
+		if f.Usage != "" && !told[f.Name] { // without words: between weir and itself
 			flags = append(flags, f)
 		}
 	})
-	sort.SliceStable(flags, func(i, j int) bool { return flags[i].Name < flags[j].Name })
+	if len(flags) > 0 {
+		printFlags(w, "Flags", flags, nil)
+	}
+}
+
+// printFlags has a line for each flag.
+func printFlags(w io.Writer, title string, flags []*flag.Flag, defaults map[string]string) {
+	fmt.Fprintf(w, "\n%s:\n", title)
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, f := range flags {
 		arg, usage := flag.UnquoteUsage(f)
@@ -199,6 +212,9 @@ func (t *tool) printFlags(w io.Writer, fs *flag.FlagSet) {
 			dashes = "-"
 		}
 		usage = strings.TrimSpace(strings.TrimPrefix(usage, arg))
+		if d := defaults[f.Name]; d != "" {
+			usage += " (default " + d + ")"
+		}
 		fmt.Fprintf(tw, "  %s%s %s\t%s\n", dashes, f.Name, arg, usage)
 	}
 	tw.Flush()

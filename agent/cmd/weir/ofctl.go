@@ -203,10 +203,15 @@ func (t *tool) printOfctlOverview(w io.Writer) {
 		fmt.Fprintf(tw, "  %s %s\t%s\n", c.Name, c.Args, c.Summary)
 	}
 	tw.Flush()
-	fmt.Fprint(w, "\nOptions:\n")
 	fs := flag.NewFlagSet("", flag.ContinueOnError)
 	new(ofctlOptions).define(fs)
-	t.printFlags(w, fs)
+	var flags []*flag.Flag
+	fs.VisitAll(func(f *flag.Flag) {
+		if f.Usage != "" {
+			flags = append(flags, f)
+		}
+	})
+	printFlags(w, "Options", flags, nil)
 	fmt.Fprint(w, "\nExit status: 0 done, 1 did not work, 2 diff-flows found a difference, 142 --timeout ended it.\n")
 }
 

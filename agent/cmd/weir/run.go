@@ -48,7 +48,11 @@ func (t *tool) runCommand(o *runOptions) error {
 		}
 	}
 	if o.detach {
-		return detach(cfg.Log.File)
+		err := detach(cfg.Log.File)
+		if err == nil && cfg.Log.File == "" {
+			fmt.Fprint(t.err, withoutLog)
+		}
+		return err
 	}
 	err = t.foreground(cfg, o)
 	if err != nil && o.readyFD > 0 {
@@ -56,6 +60,9 @@ func (t *tool) runCommand(o *runOptions) error {
 	}
 	return err
 }
+
+// withoutLog is told to who starts a process whose log nobody will see.
+const withoutLog = "weir: it runs in the background and its log goes nowhere: --log-file FILE, or log.file in the configuration and \"weir reload\", keeps it\n"
 
 // load reads file or flags. Mistakes in flags are mistakes of the command line.
 func (o *runOptions) load() (*agent.Config, error) {

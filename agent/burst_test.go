@@ -1,0 +1,118 @@
+package agent
+
+import (
+	"testing"
+	"time"
+
+	"github.com/weirswitch/weir/openflow"
+)
+
+// write sends several messages at once, so that they are one burst.
+func (p *peer) write(list ...openflow.Message) {
+	p.t.Helper()
+	var b []byte
+	for _, m := range list {
+		b = openflow.Append(b, 7, m)
+	}
+	if _, err := p.conn.NetConn().Write(b); err != nil {
+		p.t.Error(err)
+	}
+}
+
+// TestBurstIsShownWithoutBarrier: nobody has to ask for changes to take effect, be they few or many.
+func TestBurstIsShownWithoutBarrier(t *testing.T) {
+	for _, n := range []int{1, burstFew + 1, burstMany + burstFew} {
+		b := newBench(t, 3)
+		p := b.connect()
+		p.send(deleteAll())
+		p.barrier()
+		var list []openflow.Message
+		for i := range n {
+			list = append(list, add(10, openflow.NewMatch(openflow.Exact(openflow.EthDst, uint64(i))), openflow.Output(3)))
+		}
+		p.write(append(list, add(20, inPort(1), openflow.Output(2)))...)
+		f := frame(2, 1, "x")
+		for end := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+			b.send(1, f)
+			if _, ok := b.ends[2].TryReceive(); ok {
+				break
+			}
+			if time.Now().After(end) {
+				t.Fatalf("%d changes: the last never took effect", n+1)
+			}
+		}
+	}
+}
+
+// TestPacketOutsBetweenFlowMods: frames of one burst meet the tables as they were at their place in it.
+func TestPacketOutsBetweenFlowMods(t *testing.T) {
+	b := newBench(t, 3)
+	p := b.connect()
+	out := func(payload string) *openflow.PacketOut {
+		return &openflow.PacketOut{BufferID: openflow.NoBuffer, InPort: 1,
+			Actions: openflow.NewActions(openflow.Output(openflow.PortTable)), Data: frame(2, 1, payload)}
+	}
+	for range 20 {
+		p.write(
+			add(10, inPort(1), openflow.Output(2)), out("a"), out("b"),
+			add(10, inPort(1), openflow.Output(3)), out("c"),
+			add(10, inPort(1), openflow.Output(2)), out("d"),
+			&openflow.BarrierRequest{},
+		)
+		expect[*openflow.BarrierReply](p)
+		b.expect(frame(2, 1, "a"), 2)
+		b.expect(frame(2, 1, "b"), 2)
+		b.expect(frame(2, 1, "c"), 3)
+		b.expect(frame(2, 1, "d"), 2)
+		b.silent(1, 2, 3)
+	}
+}
+
+// TestPacketOutsFillBatches: more frames than a batch takes, each changed on its way, all arrive in order.
+func TestPacketOutsFillBatches(t *testing.T) {
+	b := newBench(t, 2)
+	p := b.connect()
+	var list []openflow.Message
+	const n = 3*batchSize + 5
+	for i := range n {
+		list = append(list, &openflow.PacketOut{BufferID: openflow.NoBuffer, InPort: openflow.PortController, Data: frame(2, byte(i), "x"),
+			Actions: openflow.NewActions(openflow.Output(1), openflow.SetField(openflow.EthDst, 0x020000000009), openflow.Output(2))})
+	}
+	go p.write(list...)
+	for i := range n {
+		b.expect(frame(2, byte(i), "x"), 1)
+		b.expect(frame(9, byte(i), "x"), 2)
+	}
+	p.barrier()
+}
+
+// TestManyStrictDeletes: every entry that asked for it is told of, in the order of the deletes, before the
+// barrier that follows them is answered.
+func TestManyStrictDeletes(t *testing.T) {
+	b := newBench(t, 2)
+	p := b.connect()
+	p.features()
+	const n = goneMany + goneMany/2
+	var adds, deletes []openflow.Message
+	for i := range n {
+		m := add(10, openflow.NewMatch(openflow.Exact(openflow.EthDst, uint64(i))), openflow.Output(2))
+		m.Cookie, m.Flags = uint64(i), openflow.FlowSendRemoved
+		d := add(10, m.Match)
+		d.Command, d.OutPort, d.OutGroup = openflow.FlowDeleteStrict, openflow.PortAny, openflow.GroupAny
+		adds, deletes = append(adds, m), append(deletes, d)
+	}
+	p.write(adds...)
+	p.barrier()
+	go p.write(append(deletes, &openflow.BarrierRequest{})...)
+	for i := range n {
+		if r := expect[*openflow.FlowRemoved](p); r.m.Cookie != uint64(i) {
+			t.Fatalf("FLOW_REMOVED %d is of entry %d", i, r.m.Cookie)
+		}
+		for _, m := range p.kept {
+			if _, early := m.m.(*openflow.BarrierReply); early {
+				t.Fatalf("the barrier was answered after %d of %d FLOW_REMOVED", i, n)
+			}
+		}
+	}
+	expect[*openflow.BarrierReply](p)
+}

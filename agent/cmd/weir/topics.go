@@ -1,0 +1,24 @@
+// Slow path: the order in which help tells the flags of "weir run".
+
+package main
+
+// topic is a group of flags that a reader looks for together.
+type topic struct {
+	title string
+	flags []string
+}
+
+// runTopics has the flags of "weir run", the most asked for first. What is not in it is told at the end.
+func runTopics() []topic {
+	return []topic{
+		{"A bridge and its ports", []string{"name", "port", "internal", "internal-address", "internal-mtu"}},
+		{"Who controls it", []string{"controller", "fail-mode", "table-miss", "protocols", "listen", "listen-auxiliary", "dpid", "mac"}},
+		{"How the process runs", []string{"c", "detach", "wait-ready", "rundir", "log-file", "log-level", "log-levels", "log-format"}},
+		{"Sizes", []string{"tables", "max-flows", "max-groups", "max-meters", "mac-table-size", "mac-table-age", "forward-bpdu"}},
+		{"Controllers in detail, for all that do not say otherwise (--controller T,max-backoff=8s)", []string{
+			"min-backoff", "max-backoff", "inactivity-probe", "auxiliary", "packet-in-rate", "packet-in-rates", "packet-in-burst",
+			"packet-in-queue", "buffers", "buffer-age"}},
+		{"TLS", []string{"private-key", "certificate", "ca-cert"}},
+		{"What it calls itself", []string{"dp-desc", "mfr-desc", "hw-desc", "sw-desc", "serial-desc"}},
+	}
+}

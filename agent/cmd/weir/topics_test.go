@@ -1,0 +1,35 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestDetachTellsOfTheLog: who starts a process in the background hears that nobody will see its log.
+func TestDetachTellsOfTheLog(t *testing.T) {
+	s := newShell(t)
+	if out, errs, code := s.weir("run", "--name", "br0", "--detach"); code != 0 || out != "" || errs != withoutLog {
+		t.Errorf("exit %d, %q %q", code, out, errs)
+	}
+	if _, errs, code := s.weir("run", "--name", "br1", "--detach", "--log-file", "w.log"); code != 0 || errs != "" {
+		t.Errorf("exit %d, %q", code, errs)
+	}
+}
+
+// TestAbsentPeerIsLoggedOnce: a wire that finds nobody says so, with the cure, and then goes on trying in silence.
+func TestAbsentPeerIsLoggedOnce(t *testing.T) {
+	s := newShell(t)
+	s.ok("run", "--port", "1:wire:unix,name=vm,connect="+s.dir+"/nobody", "--detach", "--log-file", "w.log")
+	const cure = "start the program at the other end, or correct the address"
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		log, _ := os.ReadFile(filepath.Join(s.dir, "w.log"))
+		if n := strings.Count(string(log), cure); n == 1 {
+			break
+		} else if n > 1 || time.Now().After(deadline) {
+			t.Fatalf("the log, which tells of it %d times:\n%s", n, log)
+		}
+	}
+}

@@ -1,0 +1,55 @@
+// Slow path: memory goes back to the system soon after many entries went.
+
+package agent
+
+import (
+	"runtime/debug"
+	"time"
+)
+
+const (
+	// reclaimEntries is how many entries must have gone before a collection is worth its time: some 15 MiB.
+	reclaimEntries = 1 << 16
+	// reclaimAfter is how long the number of entries must have stayed near its low before that.
+	reclaimAfter = time.Second
+)
+
+// reclaimer notices that many entries went. Go's collector alone would wait for as much new memory to be
+// asked for as is in use, or two minutes, and the system would get its pages back later still.
+type reclaimer struct {
+	most int           // entries since the last collection, at their highest
+	low  int           // and at their lowest after that
+	when time.Duration // since when low has stood
+}
+
+// due says whether it is time, given the number of entries now.
+func (r *reclaimer) due(now time.Duration, n int) bool {
+	switch {
+	case n >= r.most:
+		*r = reclaimer{n, n, now}
+	case n < r.low:
+		r.low, r.when = n, now
+	case r.most-n >= reclaimEntries && now-r.when >= reclaimAfter:
+		*r = reclaimer{n, n, now}
+		return true
+	}
+	return false
+}
+
+// reclaim lets the resting workers forget the tables they saw last, collects, and returns the pages. It
+// takes a part of a second of one processor; frames and messages go on meanwhile.
+func (s *Switch) reclaim() {
+	var resting []*worker
+	for range cap(s.workers) {
+		select {
+		case w := <-s.workers:
+			w.proc.Forget()
+			resting = append(resting, w)
+		default: // a worker at work sees the present tables by itself
+		}
+	}
+	for _, w := range resting {
+		s.workers <- w
+	}
+	debug.FreeOSMemory()
+}

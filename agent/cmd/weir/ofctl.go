@@ -203,8 +203,10 @@ func (t *tool) printOfctlOverview(w io.Writer) {
 		fmt.Fprintf(tw, "  %s %s\t%s\n", c.Name, c.Args, c.Summary)
 	}
 	tw.Flush()
+	fmt.Fprint(w, "\nExample:\n  weir ofctl dump-flows br0\n")
 	fs := flag.NewFlagSet("", flag.ContinueOnError)
 	new(ofctlOptions).define(fs)
+	fs.String("rundir", "", "`DIR` folder of the sockets of running bridges (default $OVS_RUNDIR, else /run/weir)")
 	var flags []*flag.Flag
 	fs.VisitAll(func(f *flag.Flag) {
 		if f.Usage != "" {

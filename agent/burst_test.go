@@ -15,7 +15,7 @@ func (p *peer) write(list ...openflow.Message) {
 		b = openflow.Append(b, 7, m)
 	}
 	if _, err := p.conn.NetConn().Write(b); err != nil {
-		p.t.Fatal(err)
+		p.t.Error(err)
 	}
 }
 

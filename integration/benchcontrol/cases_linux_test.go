@@ -72,6 +72,7 @@ func (r *round) ms(w row, took time.Duration) {
 }
 
 func (r *round) run() {
+	defer r.attend()()
 	r.roundTrips()
 	r.oneMask()
 	r.manyMasks()

@@ -112,7 +112,7 @@ func (c *client) finish(stream []byte) (time.Duration, error) {
 		_, err := c.nc.Write(stream)
 		written <- err
 	} else {
-		go func() { _, err := c.nc.Write(stream); written <- err }()
+		go func() { written <- c.writeAll(stream) }()
 	}
 	_, err := c.until(openflow.TypeBarrierReply)
 	took := time.Since(start)
@@ -120,6 +120,21 @@ func (c *client) finish(stream []byte) (time.Duration, error) {
 		err = <-written
 	}
 	return took, err
+}
+
+// writeAll writes in pieces of whole messages, so that the answer to a probe gets in between.
+func (c *client) writeAll(b []byte) error {
+	for len(b) > 0 {
+		n := 0
+		for n < len(b) && n < 64<<10 {
+			n += int(binary.BigEndian.Uint16(b[n+2:]))
+		}
+		if _, err := c.nc.Write(b[:n]); err != nil {
+			return err
+		}
+		b = b[n:]
+	}
+	return nil
 }
 
 // dump asks for all entries and counts them and their bytes.

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -208,8 +209,32 @@ func (s *sut) used() (sum time.Duration) {
 	return sum
 }
 
-// settle waits until the switches do next to nothing (both put off the freeing of memory), for 10 s at most,
-// and lets the one whose turn it is not know that its controller lives.
+// attend lets the switches whose turn it is not know that their controller lives.
+func (r *round) attend() (stop func()) {
+	done := make(chan struct{})
+	var group sync.WaitGroup
+	for _, s := range r.all {
+		if s == r.s {
+			continue
+		}
+		group.Go(func() {
+			for {
+				if err := s.idle(); err != nil {
+					r.Errorf("%s, at rest: %v", s.name, err)
+					return
+				}
+				select {
+				case <-time.After(time.Second):
+				case <-done:
+					return
+				}
+			}
+		})
+	}
+	return func() { close(done); group.Wait() }
+}
+
+// settle waits until the switches do next to nothing (both put off the freeing of memory), for 10 s at most.
 func (r *round) settle() {
 	busy := func() (sum time.Duration) {
 		for _, s := range r.all {
@@ -218,11 +243,6 @@ func (r *round) settle() {
 		return sum
 	}
 	for end, calm := time.Now().Add(10*time.Second), 0; calm < 3 && time.Now().Before(end); {
-		for _, s := range r.all {
-			if s != r.s {
-				r.ok(s.idle())
-			}
-		}
 		before := busy()
 		time.Sleep(100 * time.Millisecond)
 		if calm++; busy()-before > 5*time.Millisecond {

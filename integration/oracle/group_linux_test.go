@@ -237,7 +237,7 @@ func (g *gen) spoilGroup(m *groupMod) *groupMod {
 	b := &m.buckets[0]
 	switch g.IntN(11) {
 	case 0:
-		m.command = openflow.GroupCommand(3 + g.IntN(100))
+		m.command = openflow.GroupCommand(6 + g.IntN(100)) // Open vSwitch reads those before as commands of OpenFlow 1.5
 	case 1:
 		m.kind = openflow.GroupType(4 + g.IntN(200))
 	case 2:

@@ -319,7 +319,7 @@ func shapedTable(table byte, name string) string {
 		return fmt.Sprintf("%04x%04x%s%s", kind, n, ids, strings.Repeat("00", (n+7)/8*8-n))
 	}
 	const fields = "80000004" + "80000606" + "80000806" + "80000a02" + "80000c02" // in_port, eth_dst, eth_src, eth_type, vlan_vid
-	body := property(0, "00040004") // the last table has no goto and names no next tables
+	body := property(0, "00040004")                                               // the last table has no goto and names no next tables
 	if table < 2 {
 		next := ""
 		for t := table + 1; t <= 2; t++ {

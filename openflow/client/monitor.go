@@ -25,7 +25,7 @@ func (c *Client) monitor(args []string) error {
 		case strings.HasPrefix(a, "watch:"):
 			watch = append(watch, a[len("watch:"):])
 		default:
-			return fmt.Errorf("%q: expected how many bytes of a frame to send, like 65534, or watch:", a)
+			return fmt.Errorf("%q: expected how many bytes of a frame to send, like 65534, or watch:FLOW", a)
 		}
 	}
 	s, err := c.open(args[0])

@@ -43,7 +43,7 @@ set +e
 // newBox runs a shell script where mn can do no harm. It skips the test without Mininet.
 func newBox(t *testing.T, script string) *box {
 	t.Helper()
-	need(t, "mn", "iperf", "ovs-ofctl", "unshare", "mount", "bash")
+	need(t, "mn", "iperf", "killall", "pgrep", "ss", "ovs-ofctl", "unshare", "mount", "bash")
 	needRoot(t)
 	return newBed(t).box(script)
 }
@@ -58,8 +58,9 @@ func (b *bed) box(script string) *box {
 	if err != nil {
 		b.t.Fatal(err)
 	}
+	// From a file: "mn -c" kills processes by what their command lines contain.
 	p, err := b.StartIn(b.Switch, lab.Cmd{Path: "unshare", Args: []string{"-m", "--kill-child", "--fork", "--pid", "--mount-proc",
-		"bash", "--norc", "-c", mnSetup + script, "bash", b.bin, examples, b.Dir()}, In: r})
+		"bash", "--norc", b.write("script.sh", mnSetup+script), b.bin, examples, b.Dir()}, In: r})
 	r.Close()
 	if err != nil {
 		b.t.Fatal(err)
@@ -107,7 +108,7 @@ func mnScript(args string) string {
 
 const mnLeft = `
 for i in $(seq 300); do
-	left=$(ps -e -o args= | grep -v -e '^bash --norc -c' -e '^ps -e' -e '^grep -v' -e defunct; ls -d /run/weir* 2>/dev/null; ip -o link | grep -v ' lo: ')
+	left=$(ps -e -o args= | grep -v -e '^bash --norc /' -e '^ps -e' -e '^grep -v' -e defunct; ls -d /run/weir* 2>/dev/null; ip -o link | grep -v ' lo: ')
 	[ -z "$left" ] && break
 	sleep 0.05
 done
@@ -244,7 +245,7 @@ func TestMininetController(t *testing.T) {
 	b.startRyu("../examples/ryu/simple_switch_13.py")
 	eventually(t, "os-ken listens", func() error { return contains(b.must("ss", "-ltn"), ":6653") })
 	m := b.box(mnScript(weirSwitch + ",protocols=OpenFlow13,failMode=secure --controller remote --topo linear,8 --wait")).mn()
-	m.must("sh pgrep -c weir-mininet/mininet: -f", "1\n")
+	m.must("sh pgrep -cx weir", "1\n")
 	m.must("pingall", "*** Results: 0% dropped (56/56 received)")
 	out := m.must("dpctl dump-flows", "*** s8 ---", "priority=0 actions=CONTROLLER:65535")
 	if n := strings.Count(out, "priority=1,in_port="); n < 8*2 {
@@ -278,7 +279,7 @@ func TestMininetTree(t *testing.T) {
 	m.end()
 	m = startMn(t, weirSwitch+",batch=True --controller none --topo tree,depth=3,fanout=3")
 	t.Logf("13 switches started in %v with batch=True", m.begun)
-	m.must("sh pgrep -c weir-mininet/mininet: -f", "1\n")
+	m.must("sh pgrep -cx weir", "1\n")
 	m.must("pingall", "*** Results: 0% dropped (702/702 received)")
 	m.end()
 }
@@ -293,7 +294,7 @@ func TestMininetInNamespace(t *testing.T) {
 	m := b.box(mnScript(weirSwitch + " --controller remote --topo linear,2 --innamespace --wait")).mn()
 	m.must("pingall", "*** Results: 0% dropped (2/2 received)")
 	m.must("dpctl dump-flows", "*** s2 ---", "priority=0 actions=CONTROLLER:65535", "priority=1,in_port=")
-	m.must("sh pgrep -c weir-mininet/s -f", "2\n")
+	m.must("sh pgrep -cx weir", "2\n")
 	if out := m.do("sh ip -o link"); strings.Contains(out, "s1-eth1") {
 		t.Errorf("the switch's interface is not in a namespace: %s", out)
 	}
@@ -330,10 +331,10 @@ func TestMininetCleanUp(t *testing.T) {
 		// What was weir's goes by itself, what was Mininet's with "mn -c".
 		"killed": post + session + "kill -9 $pid; touch /tmp/go; until ! [ -e /run/weir-mininet ]; do sleep 0.02; done; mn -c",
 		// "mn -c" in another terminal, without and with the custom file; then mn itself ends, one way or the other.
-		"mn -c":          post + session + "mn -c; pgrep -f mininet:weir && echo STILL THERE; touch /tmp/go; kill -9 $pid",
+		"mn -c":          post + session + "mn -c; pgrep -x weir && echo STILL THERE; touch /tmp/go; kill -9 $pid",
 		"mn --custom -c": post + session + "mn --custom examples/mininet/weir.py -c; ls -d /run/weir-mininet && echo STILL THERE; touch /tmp/go; kill -9 $pid",
 		// A process that was killed together with everything that would clean up after it.
-		"both": post + session + "pkill -9 -f 'read _'; pkill -9 -f mininet:weir; kill -9 $pid; touch /tmp/go; mn -c; ls -d /run/weir-mininet/s2.mgmt\n" +
+		"both": post + session + "pkill -9 -f 'read _'; pkill -9 -x weir; kill -9 $pid; touch /tmp/go; mn -c; ls -d /run/weir-mininet/s2.mgmt\n" +
 			"mn " + weirSwitch + " --controller none --test pingall",
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -347,6 +348,43 @@ func TestMininetCleanUp(t *testing.T) {
 				wants(t, name, x.Output(), "*** Results: 0% dropped (2/2 received)")
 			}
 		})
+	}
+}
+
+// TestMininetReadme types the session that the example's README prints.
+func TestMininetReadme(t *testing.T) {
+	f, err := os.Open("../examples/mininet/README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	sessions := 0
+	for _, b := range blocks(f) {
+		if !b.has("mininet") {
+			continue
+		}
+		sessions++
+		begin, rest, _ := strings.Cut(strings.Join(b.content, "\n"), "\n"+mnPrompt)
+		args, want, _ := strings.Cut(begin, "\n")
+		m := startMn(t, strings.TrimPrefix(args, "$ sudo mn "))
+		check := func(want, out string) error { return compare(strings.Split(strings.TrimSpace(want), "\n"), out) }
+		if err := check(want, m.Output()); err != nil {
+			t.Errorf("line %d: %v", b.line, err)
+		}
+		for _, step := range strings.Split(rest, "\n"+mnPrompt) {
+			cmd, want, _ := strings.Cut(step, "\n")
+			if cmd == "exit" {
+				m.end()
+				if err := check(want, m.Output()); err != nil {
+					t.Errorf("line %d: %v", b.line, err)
+				}
+				break
+			}
+			eventually(t, fmt.Sprintf("line %d: %s", b.line, cmd), func() error { return check(want, m.do(cmd)) })
+		}
+	}
+	if sessions == 0 {
+		t.Error("the README has no session")
 	}
 }
 

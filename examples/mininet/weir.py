@@ -137,7 +137,7 @@ class WeirSwitch(Switch):
             error('weir was not found: build it with "make build", or put it into PATH or into $WEIR\n')
             raise SystemExit(1)
         Daemon(RUN, []).weir('version')
-        cleanup()
+        clean_weir()
 
     def start(self, controllers):
         "Start the bridge; its ports forward and its listeners answer on return (but see batch)."
@@ -227,7 +227,7 @@ class WeirSwitch(Switch):
             daemon.apply()
 
 
-def cleanup():
+def clean_weir():  # mn --custom puts every name of this file among its own, and has a cleanup
     "End every process of the run directory and remove it: for mn -c, and before the first start."
     if os.path.isdir(RUN):
         for rundir in [RUN] + [d.path for d in os.scandir(RUN) if d.is_dir()]:
@@ -239,5 +239,5 @@ def cleanup():
     Daemon.unwatch()
 
 
-addCleanupCallback(cleanup)
+addCleanupCallback(clean_weir)
 switches = {'weir': WeirSwitch}

@@ -166,9 +166,9 @@ func (m *mn) end() {
 
 func (x *box) nothingLeft() {
 	x.t.Helper()
-	out := x.wait("left behind: <", 1)
+	x.wait("left behind: <", 1)
 	<-x.Done()
-	if out = x.Output(); !strings.Contains(out, "left behind: <>") || strings.Contains(out, "Caught exception") {
+	if out := x.Output(); !strings.Contains(out, "left behind: <>") || strings.Contains(out, "Caught exception") {
 		x.t.Errorf("Mininet did not end well:\n%s", out)
 	}
 }

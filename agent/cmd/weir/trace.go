@@ -59,7 +59,7 @@ func parseHex(text string) ([]byte, error) {
 	digits := strings.NewReplacer(" ", "", "\t", "", "\n", "", "\r", "", ":", "").Replace(text)
 	digits = strings.TrimPrefix(digits, "0x")
 	if i := strings.IndexFunc(digits, func(r rune) bool { return !strings.ContainsRune("0123456789abcdefABCDEF", r) }); i >= 0 {
-		return nil, fmt.Errorf("--hex: %q is no hexadecimal digit; expected bytes such as 020000000002020000000001 0800 ...", []rune(digits[i:])[0])
+		return nil, fmt.Errorf("--hex: %q is no hexadecimal digit; expected bytes such as 020000000002 020000000001 0800", []rune(digits[i:])[0])
 	}
 	if len(digits)%2 != 0 {
 		return nil, fmt.Errorf("--hex: %d digits make no whole number of bytes; one is missing or too many", len(digits))

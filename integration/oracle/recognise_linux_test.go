@@ -26,6 +26,7 @@ func pushMPLSOverIP(l *life) bool {
 		f, is := s.(*frame)
 		return is && (strings.Contains(f.what, "ttl 0") || strings.Contains(f.what, "hlim 0"))
 	})
+	zero = zero || l.any(hasAction(func(a openflow.Action) bool { return a.Type == openflow.ActionSetNwTTL && a.TTL == 0 }))
 	spends := l.any(func(f *flow) bool { return f.writes(openflow.ActionDecMPLSTTL) })
 	for _, s := range l.steps {
 		f, is := s.(*flow)
@@ -158,7 +159,7 @@ func missAfterWrite(l *life) bool {
 	has := map[uint8]bool{}
 	for _, s := range l.steps {
 		f, is := s.(*flow)
-		if !is || f.table >= packetOutTable {
+		if !is || f.table >= packetOutTable && f.table != openflow.TableAll {
 			continue
 		}
 		switch {

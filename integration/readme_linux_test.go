@@ -37,6 +37,9 @@ type block struct {
 	content []string
 }
 
+// retryTime is how long a block of kind retry may take: on a busy machine os-ken alone needs ten seconds to start.
+const retryTime = time.Minute
+
 // fencePrefix opens and closes a block; longer fences and tildes are not used in our documents.
 const fencePrefix = "```"
 
@@ -180,6 +183,7 @@ func newSession(t *testing.T) *session {
 const prelude = `mount -t tmpfs none /run
 make() { if [ "$1" = run ]; then bin/quickstart; else echo "make $1: not here"; return 1; fi; }
 PATH=$PWD/bin:$PATH
+export PYTHONDONTWRITEBYTECODE=1
 `
 
 // shell returns the shell of a host, or of the switch for "".
@@ -256,7 +260,7 @@ func (s *session) run(b block) {
 		}
 		var err error
 		if b.has("retry") {
-			for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
+			for deadline := time.Now().Add(retryTime); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
 				if err = check(); err == nil {
 					break
 				}

@@ -122,11 +122,14 @@ func (c *client) finish(stream []byte) (time.Duration, error) {
 	return took, err
 }
 
-// writeAll writes in pieces, so that the answer to a probe gets in between.
+// writeAll writes in pieces of whole messages, so that the answer to a probe gets in between.
 func (c *client) writeAll(b []byte) error {
 	for len(b) > 0 {
-		n, err := c.nc.Write(b[:min(len(b), 64<<10)])
-		if err != nil {
+		n := 0
+		for n < len(b) && n < 64<<10 {
+			n += int(binary.BigEndian.Uint16(b[n+2:]))
+		}
+		if _, err := c.nc.Write(b[:n]); err != nil {
 			return err
 		}
 		b = b[n:]

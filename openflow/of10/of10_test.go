@@ -49,9 +49,7 @@ func TestRequestsComeBack(t *testing.T) {
 			continue
 		}
 		if err != nil {
-			if !strings.Contains(err.Error(), "no Nicira statistics 2") {
-				t.Errorf("%x: %v", b, err)
-			}
+			t.Errorf("%x: %v", b, err)
 			continue
 		}
 		if m == nil {
@@ -104,9 +102,7 @@ func TestRepliesComeBack(t *testing.T) {
 			continue
 		}
 		if err != nil {
-			if !strings.Contains(err.Error(), "no Nicira statistics 2") {
-				t.Errorf("%x: %v", b, err)
-			}
+			t.Errorf("%x: %v", b, err)
 			continue
 		}
 		all++
@@ -199,7 +195,7 @@ func FuzzDecodeReply(f *testing.F) {
 
 // TestPacketOutIsLoose: an action of OpenFlow 1.0 that does not fit the frame is no mistake.
 func TestPacketOutIsLoose(t *testing.T) {
-	m, _, err := Decode([]byte{1, 13, 0, 16, 0, 0, 0, 7, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0})
+	m, _, err := new(Session).Decode([]byte{1, 13, 0, 16, 0, 0, 0, 7, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0})
 	if out, is := m.(*openflow.PacketOut); err != nil || !is || !out.Loose {
 		t.Errorf("%v, %v", m, err)
 	}

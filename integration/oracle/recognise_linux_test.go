@@ -165,9 +165,9 @@ func missAfterWrite(l *life) bool {
 		switch {
 		case f.command >= openflow.FlowDelete:
 			deletes = deletes || len(f.match) == 0
-		case f.command == openflow.FlowAdd && len(f.match) == 0 && f.flags&openflow.FlowCheckOverlap == 0:
+		case f.command == openflow.FlowAdd && len(f.match) == 0:
 			gone := hasType(openflow.ActionGroup)(f) || metered(f) // with its group or meter, or is not taken for want of it
-			has[f.table] = has[f.table] || !gone
+			has[f.table] = has[f.table] || !gone && f.flags&openflow.FlowCheckOverlap == 0
 			deletes = deletes || gone || f.idle|f.hard != 0
 		}
 		for _, in := range f.does {

@@ -97,7 +97,11 @@ func (g *gen) scramble() *raw {
 	case 1:
 		b[at] = pick(g, []byte{0, 1, 4, 8, 0x80, 0xff})
 	default: // a message cut short or drawn out
-		at = 8 + g.IntN(len(b)-7)&^7
+		end := len(b)
+		if r.frame != nil { // half a frame is not compared
+			end = 24
+		}
+		at = 8 + g.IntN(end-7)&^7
 		if g.one(2) {
 			b = b[:at]
 			r.what = fmt.Sprintf("%s, cut at %d", m, at)

@@ -110,6 +110,9 @@ func (s *Switch) makeChannel(nc net.Conn, peer string, tool bool, settings Contr
 		versions: s.versionsFor(tool),
 		ended:    make(chan struct{}), role: openflow.RoleEqual, async: defaultAsync, since: s.clock.Now(),
 	}
+	if !tool {
+		c.out.copy = s.snoops.copy
+	}
 	c.probe.Store(int64(settings.InactivityProbe))
 	c.missLen.Store(defaultMissLen)
 	c.heard.Store(int64(c.since))
@@ -184,6 +187,9 @@ func (c *Channel) read() error {
 			return err
 		}
 		c.note()
+		if c.out.copy != nil {
+			c.out.copy(raw)
+		}
 		c.busy.Store(true)
 		err = c.handle(raw)
 		c.busy.Store(false)

@@ -188,7 +188,6 @@ func badActions() []refusal {
 		{kind, openflow.BACBadOutGroup, "a group that is not there", inTable(0, openflow.ApplyActions(openflow.Group(4)))},
 		{kind, openflow.BACMatchInconsistent, "a TTL without IP", inTable(0, openflow.ApplyActions(openflow.Action{Type: openflow.ActionDecNwTTL}))},
 		{kind, openflow.BACMatchInconsistent, "a TCP port of IP", applying(isIP, "0019 0010 80001c02 0050 000000000000")},
-		{kind, openflow.BACMatchInconsistent, "a TCP port of a PACKET_OUT's frame that is no TCP", packetOutWith("0019 0010 80001c02 0050 000000000000")},
 		{kind, openflow.BACUnsupportedOrder, "a move in an action set", inTable(0, openflow.WriteActions(openflow.Action{Type: openflow.NXMove,
 			Src: openflow.SubField{ID: openflow.EthDst, Bits: 48}, Dst: openflow.SubField{ID: openflow.EthSrc, Bits: 48}}))},
 		{kind, openflow.BACBadSetType, "set_field of in_port", applying("", "0019 0010 80000004 00000001 00000000")},

@@ -30,6 +30,8 @@ var errOutboxFull = errors.New("the peer does not read: too much is waiting to b
 type outbox struct {
 	limit *packetLimit
 
+	copy func([]byte) // is given what is about to be sent, whole messages; nil: nobody wants it
+
 	mu      sync.Mutex
 	queue   int       // packet-ins that may wait
 	work    sync.Cond // something to send, or closed
@@ -144,6 +146,9 @@ func (o *outbox) run(w io.Writer, progress func()) error {
 			return err
 		}
 		for _, b := range [][]byte{replies, packets} {
+			if o.copy != nil {
+				o.copy(b)
+			}
 			for len(b) > 0 {
 				n, err := w.Write(b[:min(len(b), 256<<10)])
 				if err != nil {

@@ -149,11 +149,6 @@ func (c *Channel) handlePacketOut(m *openflow.PacketOut) error {
 	if len(data) < 14 {
 		return openflow.Errorf(openflow.ErrBadRequest, openflow.BRCBadPacket, "a frame of %d bytes: an Ethernet header has 14", len(data))
 	}
-	if !m.Loose {
-		if err := flowtable.JudgeFrame(m.Actions, data); err != nil {
-			return err
-		}
-	}
 	c.packetOut(data, uint32(m.InPort), prog)
 	return nil
 }

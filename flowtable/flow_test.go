@@ -389,29 +389,3 @@ func TestActionSetIsNotBoundToTheMatch(t *testing.T) {
 		}
 	}
 }
-
-// TestPacketOutActionsFitTheFrame: a PACKET_OUT's frame says what the match of an entry says.
-func TestPacketOutActionsFitTheFrame(t *testing.T) {
-	pop, tc := openflow.Action{Type: openflow.ActionPopVLAN}, openflow.SetField(openflow.MPLSTC, 3)
-	udp := udpFrame(ethernet{dst: "1", src: "2"}, 64, 10, 20)
-	for _, tt := range []struct {
-		name  string
-		frame []byte
-		ok    bool
-		list  []openflow.Action
-	}{
-		{"output and group", anyFrame, true, []openflow.Action{openflow.Output(1), openflow.Group(1)}},
-		{"an address of Ethernet", anyFrame, true, []openflow.Action{openflow.SetField(openflow.EthDst, 1)}},
-		{"a UDP port of UDP", udp, true, []openflow.Action{openflow.SetField(openflow.UDPDst, 1)}},
-		{"a TCP port of UDP", udp, false, []openflow.Action{openflow.SetField(openflow.TCPDst, 1)}},
-		{"an MPLS label of IP", udp, false, []openflow.Action{tc}},
-		{"an MPLS label that was pushed", udp, true, []openflow.Action{{Type: openflow.ActionPushMPLS, EtherType: 0x8847}, tc}},
-		{"pop_vlan without a tag", udp, false, []openflow.Action{pop}},
-		{"pop_vlan of a tag that was pushed", udp, true, []openflow.Action{{Type: openflow.ActionPushVLAN, EtherType: 0x8100}, pop}},
-	} {
-		err := JudgeFrame(openflow.NewActions(tt.list...), tt.frame)
-		if tt.ok != (err == nil) || err != nil && !errors.Is(err, &openflow.Error{Type: openflow.ErrBadAction, Code: openflow.BACMatchInconsistent}) {
-			t.Errorf("%s: %v", tt.name, err)
-		}
-	}
-}

@@ -5,7 +5,6 @@ package flowtable
 import (
 	"slices"
 
-	"github.com/weirswitch/weir/flowtable/packet"
 	"github.com/weirswitch/weir/openflow"
 )
 
@@ -40,41 +39,6 @@ func judgeOf(m *openflow.FlowMod) judge {
 	}
 	return newJudge(m.Match)
 }
-
-// JudgeFrame judges the actions of a PACKET_OUT, which has no match, by its frame. The specification does not ask
-// for it (7.3.6); Open vSwitch does it, and an action without effect is a mistake somebody wants to know of.
-func JudgeFrame(list openflow.Actions, data []byte) error {
-	var j *judge
-	for a := range list.All() {
-		if sendsOnly(a.Type) {
-			continue
-		}
-		if j == nil {
-			j = judgeOfFrame(data)
-		}
-		if err := j.see(&a); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func judgeOfFrame(data []byte) *judge {
-	var f packet.Frame
-	f.Alias(data, 0, len(data))
-	f.Parse()
-	value := func(field packet.Field) int {
-		_, v := f.Key.Get(field)
-		return int(v)
-	}
-	j := &judge{eth: value(packet.EthType), proto: value(packet.IPProto), icmp6: unknown, vlan: value(packet.VLANVID) != 0}
-	if j.proto == protoICMPv6 {
-		j.icmp6 = value(packet.ICMPv6Type)
-	}
-	return j
-}
-
-const protoICMPv6 = 58
 
 func newJudge(m openflow.Match) judge {
 	j := judge{eth: unknown, proto: unknown, icmp6: unknown}
@@ -145,7 +109,7 @@ func (j *judge) see(a *openflow.Action) error {
 	}
 	if !ok && !j.lenient {
 		return openflow.Errorf(openflow.ErrBadAction, openflow.BACMatchInconsistent,
-			"%s: neither the match (the frame, in a PACKET_OUT) nor an earlier action makes sure that there is such a header", a.Type)
+			"%s: neither the match nor an earlier action makes sure that there is such a header", a.Type)
 	}
 	return nil
 }
@@ -195,7 +159,7 @@ func (j *judge) write(id openflow.FieldID, a *openflow.Action) error {
 
 func inconsistent(a *openflow.Action, id openflow.FieldID) error {
 	return openflow.Errorf(openflow.ErrBadAction, openflow.BACMatchInconsistent,
-		"%s of %s: nothing makes sure that the frame has it; match %s first, or send such a frame", a.Type, id, prereqText(id))
+		"%s of %s: the match does not make sure that the frame has it; match %s first", a.Type, id, prereqText(id))
 }
 
 func prereqText(id openflow.FieldID) string {

@@ -59,9 +59,6 @@ type PacketOut struct {
 	InPort   PortNo
 	Actions  Actions
 	Data     []byte
-
-	// Loose is set for a request of OpenFlow 1.0: an action that does not fit the frame leaves it alone. It is never sent.
-	Loose bool
 }
 
 // MsgType is TypePacketOut.

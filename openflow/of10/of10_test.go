@@ -192,11 +192,3 @@ func FuzzDecodeReply(f *testing.F) {
 		s.Append(nil, xid, m)
 	})
 }
-
-// TestPacketOutIsLoose: an action of OpenFlow 1.0 that does not fit the frame is no mistake.
-func TestPacketOutIsLoose(t *testing.T) {
-	m, _, err := new(Session).Decode([]byte{1, 13, 0, 16, 0, 0, 0, 7, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0})
-	if out, is := m.(*openflow.PacketOut); err != nil || !is || !out.Loose {
-		t.Errorf("%v, %v", m, err)
-	}
-}

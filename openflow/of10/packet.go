@@ -26,7 +26,7 @@ func decodePacketOut(b []byte) (openflow.Message, error) {
 	if 16+n > len(b) {
 		return nil, openflow.Errorf(openflow.ErrBadRequest, openflow.BRCBadLen, "PACKET_OUT with %d bytes of actions where %d are left", n, len(b)-16)
 	}
-	m := &openflow.PacketOut{BufferID: u32(b, 8), InPort: widen(in), Data: b[16+n:], Loose: true}
+	m := &openflow.PacketOut{BufferID: u32(b, 8), InPort: widen(in), Data: b[16+n:]}
 	if in == 0 || in >= portMax && in < 0xfffd {
 		return nil, openflow.Errorf(openflow.ErrBadRequest, openflow.BRCBadPort, "in_port 0x%04x: expected a port, LOCAL, CONTROLLER or NONE", in)
 	}

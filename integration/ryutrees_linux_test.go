@@ -174,7 +174,7 @@ func TestRyuLACP(t *testing.T) {
 	wants(t, "entries", b.cli("flows", "br0"), "idle_timeout=3", "send_flow_rem", "dl_type=0x8809")
 	one.Kill()
 	a.eventuallySays("/lacp", "[2]") // three seconds of silence
-	one = b.script(hosts[0], "lacp.py")
+	b.script(hosts[0], "lacp.py")
 	a.eventuallySays("/lacp", "[1, 2]")
 }
 

@@ -19,7 +19,8 @@
 // certificates.
 //
 // switch.go has the birth and death of a Switch, port.go its ports, dial.go the way to controllers and
-// from tools, apply.go the difference between two configurations, status.go what it says of itself.
+// from tools, apply.go the difference between two configurations, status.go what it says of itself,
+// settle.go when a switch between pipes has nothing left to do.
 // config*.go, agent.go, control*.go and log.go belong to the process around it: files, flags, several
 // switches, and the socket for weir's own commands.
 //
@@ -45,5 +46,6 @@
 // # Time
 //
 // Everything that waits does so through a Clock. With a ManualClock and one worker a switch is a
-// function of its input.
+// function of its input; Settle says when it has produced all of its output. examples/intest and
+// examples/simulation stand on that.
 package agent

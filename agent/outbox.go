@@ -38,7 +38,8 @@ type outbox struct {
 	room    sync.Cond // something was taken, or closed
 	replies []byte
 	packets []byte
-	waiting int // packet-ins in packets
+	waiting int  // packet-ins in packets
+	resting bool // the writer has written all that it took
 	closed  error
 	drain   bool   // closed, but send what is there first
 	sent    uint64 // messages
@@ -174,6 +175,7 @@ func (o *outbox) take(replies, packets []byte) ([]byte, []byte, error) {
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	o.resting = true
 	for len(o.replies) == 0 && len(o.packets) == 0 && o.closed == nil {
 		o.work.Wait()
 	}
@@ -182,9 +184,16 @@ func (o *outbox) take(replies, packets []byte) ([]byte, []byte, error) {
 	}
 	replies, o.replies = o.replies, replies
 	packets, o.packets = o.packets, packets
-	o.waiting = 0
+	o.waiting, o.resting = 0, false
 	o.room.Broadcast()
 	return replies, packets, nil
+}
+
+// idle says that everything put in has been written, or never will be.
+func (o *outbox) idle() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.closed != nil || o.resting && len(o.replies) == 0 && len(o.packets) == 0
 }
 
 // stats are the counters for ControllerStatus; packetLimit has those of packet-ins.

@@ -174,6 +174,9 @@ func (p *Pipe) TryReceive() (*packet.Frame, bool) {
 	return f, true
 }
 
+// Waiting is how many frames lie here that the other end wrote and this one has not read.
+func (p *Pipe) Waiting() int { return p.in.waiting() }
+
 // Expect waits for the next frame and compares it. The error shows both in hex.
 func (p *Pipe) Expect(ctx context.Context, want []byte) error {
 	f, err := p.Receive(ctx)

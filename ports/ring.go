@@ -195,6 +195,13 @@ func (r *ring) wait() error {
 	}
 }
 
+// waiting is how many frames there are to lend.
+func (r *ring) waiting() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return int(r.tail - r.head)
+}
+
 func (r *ring) isClosed() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -38,17 +38,17 @@ func (c *Channel) nextMessage() ([]byte, error) {
 		c.sendPacketOuts()
 	}
 	if c.conn.Buffered() > 0 || c.burst.changes == 0 && len(c.burst.gone) == 0 {
-		return c.conn.ReadMessage()
+		return c.readMessage()
 	}
 	if c.burst.changes >= burstFew && c.nc.SetReadDeadline(time.Now().Add(burstLull)) == nil {
-		raw, err := c.conn.ReadMessage()
+		raw, err := c.readMessage()
 		c.nc.SetReadDeadline(time.Time{})
 		if !errors.Is(err, os.ErrDeadlineExceeded) {
 			return raw, err
 		}
 	}
 	c.publish()
-	return c.conn.ReadMessage()
+	return c.readMessage()
 }
 
 // publish shows all frames what was done so far, and sends the FLOW_REMOVED of the entries that went:

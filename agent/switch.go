@@ -64,6 +64,9 @@ type Switch struct {
 	noPort      atomic.Uint64              // frames for a port that was just taken out
 	packetIns   atomic.Uint64
 	packetDrops atomic.Uint64 // packet-ins that no connection took
+	watchers    audience[watcher]
+	snoopers    audience[snooper]
+	lastChannel atomic.Uint64 // how many connections there were
 
 	// ops lets one change of configuration happen at a time: Start, Close, AddPort, RemovePort, Apply.
 	ops     sync.Mutex

@@ -62,6 +62,12 @@ type Channel struct {
 	received atomic.Uint64
 	missLen  atomic.Uint32 // miss_send_len of SET_CONFIG
 
+	// What Nicira's messages set.
+	packetInFormat atomic.Uint32 // an openflow.PacketInFormat
+	controllerID   atomic.Uint32 // which controller(id=...) it takes
+
+	bundles bundles // the reader's own
+
 	// guarded by Switch.mu
 	role       openflow.Role
 	async      openflow.AsyncConfig
@@ -246,6 +252,7 @@ func (c *Channel) handle(raw []byte) error {
 	if err == nil && m != nil {
 		c.settle(m)
 		err = c.dispatch(m, xid, raw)
+		c.sw.tellMonitors(c, xid)
 	}
 	if err == nil {
 		return nil
@@ -342,6 +349,7 @@ func (s *Switch) enter(c *Channel) {
 
 // leave is the opposite of enter.
 func (s *Switch) leave(c *Channel) {
+	s.leaveMonitors(c)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if c.timer != nil {

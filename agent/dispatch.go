@@ -26,7 +26,7 @@ func (c *Channel) dispatch(m openflow.Message, xid uint32, raw []byte) error {
 	case *openflow.BarrierRequest:
 		return c.reply(xid, &openflow.BarrierReply{}) // all before it is done: messages are handled in order
 	case *openflow.Experimenter:
-		return unknownExperimenter("message", m.Experimenter, m.ExpType)
+		return c.handleExperimenter(m, xid)
 
 	// Sections 7.3.1 and 7.3.2: the switch
 	case *openflow.FeaturesRequest:

@@ -115,5 +115,6 @@ func (s *Switch) installMissEntry(miss TableMiss) error {
 		Instructions: openflow.NewInstructions(openflow.ApplyActions(openflow.Output(port))),
 	})
 	s.pipe.Publish()
+	s.tellMonitors(nil, 0)
 	return err
 }

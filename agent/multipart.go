@@ -16,6 +16,9 @@ func (c *Channel) handleMultipart(m *openflow.MultipartRequest, xid uint32, raw 
 	}
 	c.publish()
 	w := c.replies(m.Type, xid, raw)
+	if m.Type == openflow.MultipartFlowMonitor {
+		return c.startMonitors(m, w, raw)
+	}
 	if err := c.sw.answer(m, w); err != nil {
 		return err
 	}

@@ -160,3 +160,117 @@ func afterAge(tail string) string {
 	_, after, _ = strings.Cut(after, ", ")
 	return after
 }
+
+// TestOvsOfctlBundle: all of a bundle or nothing.
+func TestOvsOfctlBundle(t *testing.T) {
+	o := newOvsOfctl(t)
+	b := o.bench(2)
+	o.run("del-flows", "br0")
+	o.run("add-flow", "br0", "table=1,priority=1,in_port=1,actions=output:1")
+	o.run("add-flow", "br0", "table=1,priority=2,in_port=2,idle_timeout=100,actions=output:2")
+	before := flowTexts(b)
+	file := o.dir + "/flows"
+	write := func(lines ...string) {
+		if err := os.WriteFile(file, []byte(strings.Join(lines, "\n")+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("add table=1,priority=3,in_port=1,actions=drop", "delete table=1,in_port=2", "modify table=1,actions=output:1",
+		"add table=1,priority=1,in_port=1,actions=output:2", "add table=2,actions=group:99")
+	out, err := o.try("--bundle", "add-flows", "br0", file)
+	if err == nil || !strings.Contains(out, "OFPBAC_BAD_OUT_GROUP") || !strings.Contains(out, "OFPBFC_MSG_FAILED") {
+		t.Errorf("%v\n%s", err, out)
+	}
+	if after := flowTexts(b); !slices.Equal(before, after) {
+		t.Errorf("a failed bundle left\n%s\nof\n%s", strings.Join(after, "\n"), strings.Join(before, "\n"))
+	}
+	write("add table=1,priority=3,in_port=1,actions=drop", "delete table=1,in_port=2", "add table=2,actions=output:1")
+	o.run("--bundle", "add-flows", "br0", file)
+	if after := flowTexts(b); len(after) != 3 {
+		t.Errorf("after the bundle: %q", after)
+	}
+	write("table=3,priority=9,actions=output:1", "table=1,priority=3,in_port=1,actions=drop")
+	o.run("--bundle", "replace-flows", "br0", file)
+	if after := flowTexts(b); len(after) != 2 || !strings.Contains(after[1], "table=3") {
+		t.Errorf("after replace-flows: %q", after)
+	}
+	if out, err := o.try("--bundle", "add-group", "br0", "group_id=1,type=all"); err == nil || !strings.Contains(out, "OFPBFC_MSG_UNSUP") {
+		t.Errorf("a group in a bundle: %v\n%s", err, out)
+	}
+}
+
+func flowTexts(b *bench) (list []string) {
+	for _, f := range b.sw.Flows(-1) {
+		list = append(list, afterDuration(f.Text))
+	}
+	return list
+}
+
+// TestOvsOfctlWatch follows entries on both versions, in the words that ovs-ofctl has for Open vSwitch.
+func TestOvsOfctlWatch(t *testing.T) {
+	for version, want := range map[string][]string{
+		"OpenFlow13": {"ONFST_FLOW_MONITOR reply (OF1.3) (xid=0x", " event=ADDED table=1 cookie=0x5 in_port=1 actions=output:1",
+			" event=ADDED table=3 idle_timeout=100 cookie=0x7 tcp,tp_dst=81 actions=output:2",
+			" event=MODIFIED table=3 idle_timeout=100 cookie=0x7 tcp,tp_dst=81 actions=output:1",
+			" event=DELETED reason=delete table=3 idle_timeout=100 cookie=0x7 tcp,tp_dst=81 actions=output:1"},
+		"": {"NXST_FLOW_MONITOR reply (xid=0x", " event=ADDED table=1 cookie=0x5 in_port=1 actions=output:1",
+			" event=ADDED table=3 idle_timeout=100 cookie=0x7 tcp,tp_dst=81 actions=output:2",
+			" event=MODIFIED table=3 idle_timeout=100 cookie=0x7 tcp,tp_dst=81 actions=output:1",
+			" event=DELETED reason=delete table=3 idle_timeout=100 cookie=0x7 tcp,tp_dst=81 actions=output:1"},
+	} {
+		o := newOvsOfctl(t)
+		b := o.bench(2)
+		o13 := *o
+		o.version = version
+		o13.run("del-flows", "br0")
+		o13.run("add-flow", "br0", "table=1,cookie=5,in_port=1,actions=output:1")
+		lines := o.follow("monitor", "br0", "watch:")
+		waitFor(t, "the monitor", func() bool { return b.sw.monitors.busy.Load() })
+		o13.run("add-flow", "br0", "table=3,idle_timeout=100,cookie=7,tcp,tp_dst=81,actions=output:2")
+		o13.run("mod-flows", "br0", "table=3,tcp,actions=output:1")
+		o13.run("del-flows", "br0", "table=3")
+		for line := range lines {
+			switch {
+			case line == want[0] || strings.HasPrefix(line, want[0]) && strings.HasSuffix(want[0], "0x"):
+				want = want[1:]
+			case strings.HasPrefix(line, " event="):
+				t.Errorf("-O %q: got %q, want %q", version, line, want[0])
+			}
+			if len(want) == 0 || t.Failed() {
+				break
+			}
+		}
+		if len(want) > 0 {
+			t.Errorf("-O %q: not seen: %q", version, want)
+		}
+	}
+}
+
+// follow starts a command that goes on until the test ends, and gives its lines.
+func (o *ovsOfctl) follow(args ...string) <-chan string {
+	o.t.Helper()
+	cmd := o.command(args...)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	cmd.Stderr = cmd.Stdout
+	if err := cmd.Start(); err != nil {
+		o.t.Fatal(err)
+	}
+	lines := make(chan string, 100)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		defer close(lines)
+		for sc := bufio.NewScanner(out); sc.Scan(); {
+			lines <- sc.Text()
+		}
+	}()
+	o.t.Cleanup(func() {
+		cmd.Process.Kill()
+		<-done
+		cmd.Wait()
+	})
+	return lines
+}

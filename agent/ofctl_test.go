@@ -198,7 +198,7 @@ func TestOvsOfctlCommands(t *testing.T) {
 	}
 }
 
-// TestOvsOfctlMonitor: the tool asks with SET_CONFIG, and tries an extension first, whose refusal it takes.
+// TestOvsOfctlMonitor: the tool asks with SET_CONFIG, and for Nicira's form of packet-ins.
 func TestOvsOfctlMonitor(t *testing.T) {
 	o := newOvsOfctl(t)
 	b := o.bench(2)
@@ -230,7 +230,7 @@ func TestOvsOfctlMonitor(t *testing.T) {
 		}
 	}()
 	for line := range seen {
-		if strings.Contains(line, "OFPT_PACKET_IN") {
+		if strings.Contains(line, "NXT_PACKET_IN2 (OF1.3)") {
 			if !strings.Contains(line, "total_len=60 in_port=1 (via action) data_len=60 (unbuffered)") {
 				t.Error(line)
 			}

@@ -26,14 +26,10 @@ type packetInBuf struct {
 // several packet-ins: controllers read what a wire would carry.
 func (w *worker) PacketIn(in flowtable.PacketIn) {
 	w.sw.packetIns.Add(1)
-	if in.ControllerID != 0 { // controller(id=...): for connections that took this id, and here all have 0
-		w.sw.packetDrops.Add(1)
-		return
-	}
 	w.in.ids = w.in.ids[:0]
 	taken := false
 	for _, c := range *w.sw.channels.Load() {
-		if c.wantPacketIn.Load()&(1<<in.Reason) == 0 {
+		if c.wantPacketIn.Load()&(1<<in.Reason) == 0 || c.controllerID.Load() != uint32(in.ControllerID) {
 			continue
 		}
 		if to := c.carrier(in.Frame); !to.out.full(in.Reason) && w.sendPacketIn(to, &in) {
@@ -42,6 +38,9 @@ func (w *worker) PacketIn(in flowtable.PacketIn) {
 	}
 	if taken {
 		return
+	}
+	if in.ControllerID != 0 { // controller(id=...), and nobody took this id
+		w.sw.packetDrops.Add(1)
 	}
 	for _, id := range w.in.ids { // nobody has heard of them
 		w.sw.kept.take(id)
@@ -65,7 +64,7 @@ func (w *worker) sendPacketIn(c *Channel, in *flowtable.PacketIn) (taken bool) {
 			BufferID: id, TotalLen: uint16(min(len(b), 0xffff)), Reason: in.Reason,
 			TableID: in.Table, Cookie: in.Cookie, Match: match, Data: data,
 		}
-		w.in.msg = c.append(w.in.msg[:0], 0, &w.in.m)
+		w.in.msg = c.appendPacketIn(w.in.msg[:0], &w.in.m)
 		taken = c.out.packetIn(in.Reason, w.in.msg) || taken
 	}
 	return taken

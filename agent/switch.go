@@ -80,6 +80,8 @@ type Switch struct {
 	running    context.Context
 	group      sync.WaitGroup // goroutines that end with running
 
+	monitors monitors
+
 	// mu guards what follows. It is held for short and never while waiting for a peer; the longest is the
 	// word with the kernel when a PORT_MOD switches a device.
 	mu          sync.Mutex
@@ -268,6 +270,7 @@ var errClosing = errors.New("the bridge is closing")
 func (s *Switch) expire() {
 	now := s.clock.Now()
 	s.flowsRemoved(nil, s.pipe.Expire(now))
+	s.tellMonitors(nil, 0)
 	s.kept.tick(now)
 	for _, l := range s.pipe.Loops() {
 		s.log.Part("fdb").Warnf("loop: %s in VLAN %d moved %d times between ports %d and %d; its flooding is damped. Break the loop or run spanning tree",

@@ -64,8 +64,13 @@ func (c *Channel) append(b []byte, xid uint32, m openflow.Message) []byte {
 
 // replies makes the parts of the answer to a multipart request, whose bytes are raw.
 func (c *Channel) replies(t openflow.MultipartType, xid uint32, raw []byte) *openflow.ReplyWriter {
+	return c.repliesTo(t, xid, raw, c.out.reply)
+}
+
+// repliesTo is replies for parts that leave by another way of the outbox.
+func (c *Channel) repliesTo(t openflow.MultipartType, xid uint32, raw []byte, send func(func([]byte) []byte) error) *openflow.ReplyWriter {
 	emit := func(msg []byte) error {
-		return c.out.reply(func(b []byte) []byte { return append(b, msg...) })
+		return send(func(b []byte) []byte { return append(b, msg...) })
 	}
 	if c.old != nil {
 		return openflow.NewReplyWriterIn(c.old.Replies(raw), nil, emit)

@@ -22,6 +22,9 @@ func (pr *Processor) toGroup(f *packet.Frame, o *op, last bool) {
 	}
 	n := uint64(f.Len())
 	pr.tally(g.stats, n)
+	if pr.tracer != nil {
+		pr.tracer.group(pr, g, f)
+	}
 	queue, revealed := pr.queue, pr.revealed
 	pr.depth++
 	if g.Type == openflow.GroupTypeAll {
@@ -49,6 +52,9 @@ func (pr *Processor) bucket(f *packet.Frame, b *bucket, n uint64, last bool) {
 		return
 	}
 	pr.tally(b.stats, n)
+	if pr.tracer != nil {
+		pr.tracer.bucket(b)
+	}
 	if !last {
 		if b.pipeline {
 			if f = pr.copyOf(f); f == nil {
@@ -121,7 +127,7 @@ func (pr *Processor) share(g *Group, f *packet.Frame) *bucket {
 
 // bucketAt is the bucket in whose share of the whole a hash lies. total is not zero.
 func (g *Group) bucketAt(h uint64) *bucket {
-	at, _ := bits.Mul64(h, g.total)
+	at := g.pointOf(h)
 	lo, hi := 0, len(g.buckets)-1
 	for lo < hi {
 		if mid := (lo + hi) / 2; at < g.buckets[mid].upTo {
@@ -131,6 +137,12 @@ func (g *Group) bucketAt(h uint64) *bucket {
 		}
 	}
 	return &g.buckets[lo]
+}
+
+// pointOf is where a hash falls among the weights laid end to end.
+func (g *Group) pointOf(h uint64) uint64 {
+	at, _ := bits.Mul64(h, g.total)
+	return at
 }
 
 // tally is what a batch has counted so far for one group or bucket.
@@ -144,6 +156,9 @@ const numTallies = 64
 
 // tally counts a frame of n bytes.
 func (pr *Processor) tally(c *groupCounters, n uint64) {
+	if pr.tracer != nil {
+		return
+	}
 	lane := c.lane % numTallies
 	t := &pr.tallies[lane]
 	if t.of != c {

@@ -13,6 +13,9 @@ import (
 // f's bytes were already promised to an output (Frame.Held), and false when processing of the frame
 // ends here. last says that nothing looks at the frame after the last op.
 func (pr *Processor) run(f *packet.Frame, ops []op, last bool) (*packet.Frame, bool) {
+	if pr.tracer != nil && pr.tracer.whole() {
+		return pr.tracer.run(pr, f, ops, last)
+	}
 	for i := range ops {
 		o := &ops[i]
 		switch o.code {

@@ -151,10 +151,7 @@ func (p *Pipeline) SetMACTable(size int, age time.Duration) {
 // stay as they are and the new ones get copies. Requires mu.
 func (t *macTable) refill(heads *[]atomic.Pointer[station]) {
 	for s := range t.all {
-		c := &station{key: s.key, static: s.static, moves: s.moves, since: s.since, home: s.home}
-		c.port.Store(s.port.Load())
-		c.seen.Store(s.seen.Load())
-		c.hold.Store(s.hold.Load())
+		c := s.copy()
 		head := t.headIn(*heads, s.key)
 		c.next.Store(head.Load())
 		head.Store(c)
@@ -164,6 +161,15 @@ func (t *macTable) refill(heads *[]atomic.Pointer[station]) {
 		}
 	}
 	t.heads.Store(heads)
+}
+
+// copy is a station like s that is in no table. Requires mu.
+func (s *station) copy() *station {
+	c := &station{key: s.key, static: s.static, moves: s.moves, since: s.since, home: s.home}
+	c.port.Store(s.port.Load())
+	c.seen.Store(s.seen.Load())
+	c.hold.Store(s.hold.Load())
+	return c
 }
 
 // SetForwardReserved changes Config.ForwardReserved.

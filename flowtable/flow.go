@@ -88,6 +88,11 @@ func (p *Pipeline) FlowMod(now time.Duration, m *openflow.FlowMod) ([]Removed, e
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	return p.flowMod(now, m)
+}
+
+// flowMod is FlowMod for a message that has been checked. Requires p.mu.
+func (p *Pipeline) flowMod(now time.Duration, m *openflow.FlowMod) ([]Removed, error) {
 	if !p.hasTable(m.TableID) && !(m.TableID == openflow.TableAll && mayMeanAll(m)) {
 		return nil, openflow.Errorf(openflow.ErrFlowModFailed, openflow.FMFCBadTableID,
 			"there is no table %d; %s, or 255 in a delete", m.TableID, p.tablesText())
@@ -158,7 +163,12 @@ func (p *Pipeline) add(now time.Duration, m *openflow.FlowMod) error {
 		e.stats = at.Rule.Value.stats
 	}
 	e.stats.used.Store(int64(now))
+	c := Change{Event: openflow.FlowEventAdded, Entry: e}
+	if at.Rule != nil {
+		c.old = at.Rule.Value
+	}
 	p.insert(t, e, at, &key, &mask)
+	p.changes.note(c)
 	return nil
 }
 
@@ -244,10 +254,7 @@ func (p *Pipeline) addInstead(now time.Duration, m *openflow.FlowMod) error {
 // replace puts e, with other instructions, in its own place.
 func (p *Pipeline) replace(e *Entry, m *openflow.FlowMod, prog *Program) {
 	t := &p.tables[e.Table]
-	n := &Entry{
-		Table: e.Table, Priority: e.Priority, Flags: e.Flags, IdleTimeout: e.IdleTimeout, HardTimeout: e.HardTimeout,
-		Cookie: e.Cookie, match: e.match, Created: e.Created, prog: prog, stats: e.stats, miss: e.miss,
-	}
+	n := e.again(prog)
 	if m.Loose != nil && m.Loose.NewCookie != ^uint64(0) {
 		n.Cookie = m.Loose.NewCookie
 	}
@@ -257,6 +264,15 @@ func (p *Pipeline) replace(e *Entry, m *openflow.FlowMod, prog *Program) {
 	}
 	key, mask := e.rule.Key(), e.rule.Mask()
 	p.insert(t, n, t.rules.Locate(&key, &mask, e.Priority), &key, &mask)
+	p.changes.note(Change{Event: openflow.FlowEventModified, Entry: n, old: e})
+}
+
+// again is a new entry that takes e's place: all of e, its counters among it, with another program.
+func (e *Entry) again(prog *Program) *Entry {
+	return &Entry{
+		Table: e.Table, Priority: e.Priority, Flags: e.Flags, IdleTimeout: e.IdleTimeout, HardTimeout: e.HardTimeout,
+		Cookie: e.Cookie, match: e.match, Created: e.Created, prog: prog, stats: e.stats, miss: e.miss,
+	}
 }
 
 // forgetFound lets go of the entries that a command meant; of the list, too, when it is long.
@@ -330,16 +346,22 @@ func (p *Pipeline) delete(now time.Duration, m *openflow.FlowMod) []Removed {
 // remove takes an entry out of the draft and appends it to gone if somebody wants to know.
 // Requires p.mu.
 func (p *Pipeline) remove(gone []Removed, now time.Duration, e *Entry, why openflow.FlowRemovedReason) []Removed {
+	p.takeAway(e)
+	p.changes.note(Change{Event: openflow.FlowEventDeleted, Entry: e, Reason: why})
+	if e.Flags&openflow.FlowSendRemoved == 0 {
+		return gone
+	}
+	return append(gone, Removed{Entry: e, Reason: why, Last: e.Counters(now)})
+}
+
+// takeAway takes an entry out of the draft. Requires p.mu.
+func (p *Pipeline) takeAway(e *Entry) {
 	t := &p.tables[e.Table]
 	t.rules.Delete(&e.rule)
 	p.refer(e.prog, -1)
 	p.meters.leave(e)
 	p.agenda.drop(e)
 	p.touch(t)
-	if e.Flags&openflow.FlowSendRemoved == 0 {
-		return gone
-	}
-	return append(gone, Removed{Entry: e, Reason: why, Last: e.Counters(now)})
 }
 
 // sendsTo reports whether an entry's actions, as they were sent, output to a port and run a group;

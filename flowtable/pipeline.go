@@ -94,6 +94,7 @@ type Pipeline struct {
 	found     []*Entry // scratch of one command
 	epoch     uint64   // of the newest snapshot
 	dirty     bool     // the draft differs from snap
+	changes   changeLog
 }
 
 // table is the draft of one flow table.

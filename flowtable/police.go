@@ -108,6 +108,9 @@ func (t *meterTally) flush() {
 // host leaves segmentation to others.
 func (pr *Processor) measure(m *meter, f *packet.Frame) *band {
 	packets, bytes := f.OnWire()
+	if pr.tracer != nil {
+		m = pr.tracer.meter(pr, m)
+	}
 	t := &pr.metered
 	if t.meter != m {
 		t.flush()
@@ -124,6 +127,9 @@ func (pr *Processor) measure(m *meter, f *packet.Frame) *band {
 		t.caught[b.place].packets += packets
 		t.caught[b.place].bytes += bytes
 		t.hit |= 1 << b.place
+	}
+	if pr.tracer != nil {
+		pr.tracer.metered(m, b)
 	}
 	return b
 }
@@ -179,6 +185,9 @@ func (pr *Processor) remark(f *packet.Frame, by uint8) (*packet.Frame, bool) {
 		if f = pr.copyOf(f); f == nil {
 			return f, false
 		}
+	}
+	if pr.tracer != nil {
+		pr.tracer.remarks(f, raised)
 	}
 	f.SetField(packet.IPDSCP, 0, raised)
 	return f, true

@@ -51,6 +51,8 @@ type Processor struct {
 	set      actionSet
 	trail    trail
 
+	tracer *tracer // is told each step of a frame that Pipeline.Trace follows; nil when frames are forwarded
+
 	// Resubmits of the frame at hand: how deep we are, how many there were.
 	nested, resubmits int
 
@@ -300,6 +302,9 @@ func (pr *Processor) countSteps(steps []*Entry, n uint64) {
 }
 
 func (pr *Processor) count(e *Entry, packets, bytes uint64) {
+	if pr.tracer != nil {
+		return
+	}
 	e.stats.packets.Add(packets)
 	e.stats.bytes.Add(bytes)
 	if e.stats.used.Load() < int64(pr.now) {

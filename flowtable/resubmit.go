@@ -56,6 +56,9 @@ func (pr *Processor) resubmitFrom(f *packet.Frame, table int, in uint32) (*packe
 	}
 	for {
 		e := pr.lookup(table, &key)
+		if pr.tracer != nil {
+			pr.tracer.looked(pr, table, &key, e)
+		}
 		if e == nil {
 			if table < len(pr.p.stats) {
 				pr.countTable(table, 1, 0)
@@ -75,6 +78,9 @@ func (pr *Processor) resubmitFrom(f *packet.Frame, table int, in uint32) (*packe
 			return f, false
 		}
 		pr.set.merge(e.prog)
+		if pr.tracer != nil {
+			pr.tracer.decided(pr, f, e.prog)
+		}
 		f.Key.Set(packet.ActsetOutput, 0, uint64(pr.set.output()))
 		writeMetadata(f, e.prog)
 		if e.prog.next == noTable {

@@ -57,6 +57,9 @@ func (pr *Processor) walk(f *packet.Frame, table int) {
 	f.Key.Set(packet.ActsetOutput, 0, uint64(pr.set.output()))
 	for {
 		e := pr.lookup(table, &f.Key)
+		if pr.tracer != nil {
+			pr.tracer.looked(pr, table, &f.Key, e)
+		}
 		if e == nil {
 			t.miss = int16(table)
 			pr.drops[DropMiss]++
@@ -77,6 +80,9 @@ func (pr *Processor) walk(f *packet.Frame, table int) {
 			return
 		}
 		pr.set.merge(prog)
+		if pr.tracer != nil {
+			pr.tracer.decided(pr, f, prog)
+		}
 		if prog.next == noTable {
 			break
 		}
@@ -90,6 +96,9 @@ func (pr *Processor) walk(f *packet.Frame, table int) {
 		}
 	}
 	writeMetadata(f, pr.at.prog)
+	if pr.tracer != nil {
+		pr.tracer.closing(pr)
+	}
 	pr.run(f, pr.set.list(), true)
 }
 

@@ -37,6 +37,9 @@ type block struct {
 	content []string
 }
 
+// retryTime is how long a block of kind retry may take: on a busy machine os-ken alone needs ten seconds to start.
+const retryTime = time.Minute
+
 // fencePrefix opens and closes a block; longer fences and tildes are not used in our documents.
 const fencePrefix = "```"
 
@@ -256,7 +259,7 @@ func (s *session) run(b block) {
 		}
 		var err error
 		if b.has("retry") {
-			for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
+			for deadline := time.Now().Add(retryTime); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
 				if err = check(); err == nil {
 					break
 				}

@@ -84,8 +84,8 @@ var controllerCases = []messageCase{
 	{"mp_meter_config", "multipart/meter_config", &MultipartRequest{Type: MultipartMeterConfig, Records: []Record{&MeterRequest{8}}}, "MULTIPART_REQUEST METER_CONFIG {meter=8}"},
 	{"mp_table_features", "multipart/table_features", &MultipartRequest{Type: MultipartTableFeatures}, "MULTIPART_REQUEST TABLE_FEATURES"},
 	{"mp_port_desc", "multipart/port_desc", &MultipartRequest{Type: MultipartPortDesc}, "MULTIPART_REQUEST PORT_DESC"},
-	{"mp_experimenter", "multipart/experimenter", &MultipartRequest{Type: MultipartExperimenter, Records: []Record{&ExperimenterRecord{ExperimenterONF, 1870, []byte("1234")}}},
-		"MULTIPART_REQUEST EXPERIMENTER {experimenter=0x4f4e4600 type=1870 4 bytes}"},
+	{"mp_experimenter", "multipart/experimenter", &MultipartRequest{Type: MultipartExperimenter, Records: []Record{&ExperimenterRecord{ExperimenterONF, 1871, []byte("1234")}}},
+		"MULTIPART_REQUEST EXPERIMENTER {experimenter=0x4f4e4600 type=1871 4 bytes}"},
 	{"mp_more", "", &MultipartRequest{Type: MultipartTableFeatures, More: true}, "MULTIPART_REQUEST TABLE_FEATURES more"},
 }
 

@@ -25,8 +25,11 @@ const (
 )
 
 func (t MultipartType) String() string {
-	if t == MultipartExperimenter {
+	switch t {
+	case MultipartExperimenter:
 		return "EXPERIMENTER"
+	case MultipartFlowMonitor:
+		return "FLOW_MONITOR"
 	}
 	return enumName(int(t), "DESC", "FLOW", "AGGREGATE", "TABLE", "PORT_STATS", "QUEUE", "GROUP", "GROUP_DESC", "GROUP_FEATURES",
 		"METER", "METER_CONFIG", "METER_FEATURES", "TABLE_FEATURES", "PORT_DESC")
@@ -104,6 +107,10 @@ func appendMultipartHeader(b []byte, t MultipartType, more bool) []byte {
 	flags := uint16(0)
 	if more {
 		flags = 1
+	}
+	if t == MultipartFlowMonitor {
+		b = append32(append16(append16(b, uint16(MultipartExperimenter)), flags), 0)
+		return append32(append32(b, ExperimenterONF), ONFFlowMonitor)
 	}
 	return append32(append16(append16(b, uint16(t)), flags), 0)
 }
@@ -239,11 +246,21 @@ func MultipartMore(b []byte) (more, ok bool) {
 	return u16(b, 10)&1 != 0, true
 }
 
+// isMonitorRequest reports an experimenter's request that 1.4 has as one of its own.
+func isMonitorRequest(b []byte) bool {
+	return MultipartType(u16(b, 8)) == MultipartExperimenter && len(b) >= multipartHeader+8 &&
+		u32(b, multipartHeader) == ExperimenterONF && u32(b, multipartHeader+4) == ONFFlowMonitor
+}
+
 func decodeMultipart(b []byte, what string, format func(MultipartType) (bodyFormat, bool)) (t MultipartType, more bool, records []Record, err error) {
 	if len(b) < multipartHeader {
 		return 0, false, nil, badLen("multipart "+what, len(b), multipartHeader)
 	}
 	t, more = MultipartType(u16(b, 8)), u16(b, 10)&1 != 0
+	if what == "request" && isMonitorRequest(b) {
+		records, err = readMonitorRequests(b[multipartHeader+8:])
+		return MultipartFlowMonitor, more, records, err
+	}
 	f, ok := format(t)
 	if !ok {
 		return 0, false, nil, Errorf(ErrBadRequest, BRCBadMultipart, "no multipart %s of type %d", what, uint16(t))

@@ -55,12 +55,12 @@ func appendString(b []byte, s string, size int) []byte {
 	return b
 }
 
-// cstring reads a zero-terminated field; a field without the zero is taken whole.
+// cstring reads a zero-terminated field. Its last byte is the zero's place, whatever a peer puts there.
 func cstring(b []byte) string {
-	for i, c := range b {
+	for i, c := range b[:len(b)-1] {
 		if c == 0 {
 			return string(b[:i])
 		}
 	}
-	return string(b)
+	return string(b[:len(b)-1])
 }

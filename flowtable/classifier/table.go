@@ -194,6 +194,9 @@ func (t *Table[V]) Put(at Spot[V], r *Rule[V], key *packet.Key, mask *packet.Mas
 	t.settle(s)
 }
 
+// Reorder gives a rule the place in the order of insertion that another had; before the next Freeze.
+func (t *Table[V]) Reorder(r *Rule[V], order uint64) { r.seq = order }
+
 // Insert puts a rule made by NewRule into its spot, and returns the one that it
 // replaces.
 func (t *Table[V]) Insert(r *Rule[V]) (replaced *Rule[V]) {

@@ -136,6 +136,8 @@ func (s *Session) appendStatsRequest(b []byte, xid uint32, m *openflow.Multipart
 		if subtype = uint32(m.Type) - 1; !s.Plain {
 			kind = statsVendor
 		}
+	case openflow.MultipartFlowMonitor:
+		kind, subtype = statsVendor, nxstFlowMonitor
 	case openflow.MultipartGroup:
 		kind, subtype = statsVendor, nxstGroup
 	case openflow.MultipartGroupDesc:
@@ -157,6 +159,8 @@ func (s *Session) appendStatsRequest(b []byte, xid uint32, m *openflow.Multipart
 		switch r := r.(type) {
 		case *openflow.FlowStatsRequest:
 			b = s.appendFlowRequest(b, r)
+		case *openflow.FlowMonitorRequest:
+			b = appendMonitor(b, r)
 		case *openflow.PortStatsRequest:
 			b = appendZeros(append16(b, narrow(r.Port)), 6)
 		case *openflow.QueueStatsRequest:

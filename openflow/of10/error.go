@@ -59,6 +59,8 @@ func errorOut(e *openflow.Error) number {
 		return to
 	}
 	switch {
+	case e.Type == openflow.ErrExperimenter && e.Experimenter == openflow.ExperimenterNicira && e.Code >= openflow.MOFCMonitorExists && e.Code <= openflow.MOFCUnknownMonitor:
+		return number{1, 511 + e.Code, true}
 	case e.Type <= openflow.ErrBadAction && e.Code <= 8:
 		return from
 	case e.Type == openflow.ErrGroupModFailed:

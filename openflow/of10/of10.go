@@ -126,6 +126,11 @@ func (s *Session) Append(dst []byte, xid uint32, m openflow.Message) []byte {
 		dst = appendFeatures(appendHeader(dst, Type(openflow.TypeFeaturesReply), xid), m)
 	case *openflow.PacketIn:
 		dst = appendPacketIn(appendHeader(dst, Type(openflow.TypePacketIn), xid), m)
+	case *openflow.NiciraPacketIn:
+		c := *m
+		c.Metadata = appendNXM(nil, m.Match)
+		dst = openflow.Append(dst, xid, &c)
+		dst[start] = Version
 	case *openflow.FlowRemoved:
 		dst = s.appendFlowRemoved(dst, xid, m)
 	case *openflow.PortStatus:

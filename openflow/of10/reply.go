@@ -146,6 +146,8 @@ func recordSize(t openflow.MultipartType, nicira bool, b []byte) (int, error) {
 			least = flowStatsNXSize
 		case t == openflow.MultipartFlow:
 			least = flowStatsSize
+		case t == openflow.MultipartFlowMonitor:
+			least = 8
 		case t == openflow.MultipartGroup:
 			least = 40
 		default:
@@ -168,6 +170,8 @@ func readRecord(t openflow.MultipartType, nicira bool, b []byte) (openflow.Recor
 			return readFlowStatsNX(b)
 		}
 		return readFlowStats(b)
+	case openflow.MultipartFlowMonitor:
+		return readUpdate(b)
 	case openflow.MultipartTable:
 		return &openflow.TableStats{TableID: b[0], Name: cstring(b[4:36]), MaxEntries: u32(b, 40), ActiveCount: u32(b, 44),
 			LookupCount: u64(b, 48), MatchedCount: u64(b, 56)}, nil

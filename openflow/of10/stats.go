@@ -54,6 +54,8 @@ func statsKind(b []byte) (t openflow.MultipartType, nicira bool, err error) {
 		return openflow.MultipartFlow, true, nil
 	case nxstAggregate:
 		return openflow.MultipartAggregate, true, nil
+	case nxstFlowMonitor:
+		return openflow.MultipartFlowMonitor, true, nil
 	case nxstGroupDesc:
 		return openflow.MultipartGroupDesc, true, nil
 	case nxstGroup:
@@ -72,6 +74,10 @@ func decodeStatsRequest(b []byte) (openflow.Message, error) {
 		return nil, err
 	}
 	m := &openflow.MultipartRequest{Type: t}
+	if t == openflow.MultipartFlowMonitor {
+		m.Records, err = readMonitors(b[statsNXHeader:])
+		return m, err
+	}
 	if nicira {
 		return m, addRequest(m, b[statsNXHeader:], readNXRequest)
 	}
@@ -205,6 +211,8 @@ func appendRecordNX(b []byte, r openflow.Record) []byte {
 		return appendFlowStatsNX(b, r)
 	case *openflow.AggregateStats:
 		return appendAggregate(b, r)
+	case *openflow.FlowUpdate:
+		return appendUpdate(b, r)
 	case *openflow.GroupDesc:
 		return appendGroupDesc(b, r)
 	case *openflow.GroupStats, *openflow.GroupFeatures:

@@ -175,7 +175,7 @@ def multipart():
     emit('multipart/meter_features', p.OFPMeterFeaturesStatsRequest(dp, 0))
     emit('multipart/table_features', p.OFPTableFeaturesStatsRequest(dp, 0, []))
     emit('multipart/port_desc', p.OFPPortDescStatsRequest(dp, 0))
-    emit('multipart/experimenter', p.OFPExperimenterStatsRequest(dp, 0, 0x4f4e4600, 1870, b'1234'))
+    emit('multipart/experimenter', p.OFPExperimenterStatsRequest(dp, 0, 0x4f4e4600, 1871, b'1234'))
     props = [
         p.OFPTableFeaturePropInstructions(type_=o.OFPTFPT_INSTRUCTIONS, instruction_ids=[p.OFPInstructionId(1), p.OFPInstructionId(4)]),
         p.OFPTableFeaturePropNextTables(type_=o.OFPTFPT_NEXT_TABLES, table_ids=[1, 2, 3]),

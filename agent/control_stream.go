@@ -126,11 +126,11 @@ func (c *controlServer) watch(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	o := newWatcher(filter, rate)
-	if err := sw.watchers.join(o); err != nil {
+	o := newViewer(filter, rate)
+	if err := sw.viewers.join(o); err != nil {
 		return err
 	}
-	defer sw.watchers.leave(o)
+	defer sw.viewers.leave(o)
 	c.stream(w, r, nil, o.wake, func(e *json.Encoder) error {
 		return pass(o.onlooker, e, func(n watchNote, data []byte, missed uint64) any { return sw.watched(n, data, missed) },
 			func(missed uint64) any { return Watched{At: time.Now(), Missed: missed} })
@@ -141,8 +141,8 @@ func (c *controlServer) watch(w http.ResponseWriter, r *http.Request) error {
 // defaultVerdicts is the rate of verdicts that nobody has chosen, a second.
 const defaultVerdicts = 100
 
-func newWatcher(filter *flowtable.Filter, rate int) *watcher {
-	o := &watcher{onlooker: newOnlooker[watchNote](), filter: filter}
+func newViewer(filter *flowtable.Filter, rate int) *viewer {
+	o := &viewer{onlooker: newOnlooker[watchNote](), filter: filter}
 	o.looks.every, o.tells.every = looksEvery, time.Second/time.Duration(rate)
 	return o
 }

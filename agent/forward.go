@@ -105,7 +105,7 @@ func (w *worker) round(p *port) (int, error) {
 	if p.seen.present() != nil {
 		p.capture(w.frames[:n], false)
 	}
-	if w.sw.watchers.present() == nil {
+	if w.sw.viewers.present() == nil {
 		w.proc.Process(w.now, w.frames[:n], w)
 	} else {
 		w.processWatched(w.frames[:n])

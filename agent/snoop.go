@@ -15,8 +15,8 @@ type Snooped struct {
 	Peer   SnoopedEnd `json:"connection"`
 	Sent   bool       `json:"sent"`             // by the switch; else by the controller
 	Data   []byte     `json:"data,omitempty"`   // the message, header included
-	Remark string     `json:"remark,omitempty"` // why the switch refuses what came before
-	XID    uint32     `json:"xid,omitempty"`    // of the message remarked on
+	Remark string     `json:"remark,omitempty"` // in place of Data: why the switch refuses the message XID
+	XID    uint32     `json:"remark_xid,omitempty"`
 	Missed uint64     `json:"missed,omitempty"` // messages that came before this one and were too many to be shown
 }
 

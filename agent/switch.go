@@ -64,7 +64,7 @@ type Switch struct {
 	noPort      atomic.Uint64              // frames for a port that was just taken out
 	packetIns   atomic.Uint64
 	packetDrops atomic.Uint64 // packet-ins that no connection took
-	watchers    audience[watcher]
+	viewers     audience[viewer]
 	snoopers    audience[snooper]
 	lastChannel atomic.Uint64 // how many connections there were
 

@@ -11,7 +11,7 @@ import (
 	"github.com/weirswitch/weir/flowtable/packet"
 )
 
-// A watcher never costs more than two bounded rates: frames looked at for its filter, and verdicts told.
+// A viewer never costs more than two bounded rates: frames looked at for its filter, and verdicts told.
 // While the traffic is below them every frame is looked at, above them a sample of each batch.
 const (
 	// looksEvery is the pause between two frames that are parsed and compared with the filter. At some
@@ -25,8 +25,8 @@ const (
 	watchedBytes = 128
 )
 
-// watcher is one who looks at the ways of frames.
-type watcher struct {
+// viewer is one who looks at the ways of frames.
+type viewer struct {
 	*onlooker[watchNote]
 	filter *flowtable.Filter // nil: all frames
 	looks  pace
@@ -73,7 +73,7 @@ func (p *pace) open(now time.Duration) bool { return int64(now)-p.spent.Load() >
 func (w *worker) processWatched(frames []*packet.Frame) {
 	var marks [maxOnlookers]uint64
 	var all uint64
-	list := w.sw.watchers.present()
+	list := w.sw.viewers.present()
 	if list != nil {
 		for i, o := range *list {
 			marks[i] = o.pick(w.now, frames)
@@ -98,7 +98,7 @@ func (w *worker) processWatched(frames []*packet.Frame) {
 
 // pick marks the frames of a batch (of at most 64) that o wants to see, at most one: more than one of a
 // batch would tell little more.
-func (o *watcher) pick(now time.Duration, frames []*packet.Frame) uint64 {
+func (o *viewer) pick(now time.Duration, frames []*packet.Frame) uint64 {
 	n := len(frames)
 	seen := o.seen.Add(uint64(n))
 	if !o.tells.open(now) {
@@ -124,7 +124,7 @@ func (o *watcher) pick(now time.Duration, frames []*packet.Frame) uint64 {
 }
 
 // watch runs one frame and tells its way to those who marked it.
-func (w *worker) watch(f *packet.Frame, mark uint64, list []*watcher, marks *[maxOnlookers]uint64) {
+func (w *worker) watch(f *packet.Frame, mark uint64, list []*viewer, marks *[maxOnlookers]uint64) {
 	var head [watchedBytes]byte
 	n := copy(head[:], f.Bytes())
 	tap := watchSink{worker: w}

@@ -64,6 +64,20 @@ func commands() []command {
 			example: "weir fdb show br0", setup: (*tool).fdbShow},
 		{words: []string{"fdb", "flush"}, args: "[BRIDGE] [--port PORT] [--json]", most: 1, summary: "forget learned addresses",
 			example: "weir fdb flush br0 --port eth1", setup: (*tool).fdbFlush},
+		{words: []string{"snoop"}, args: "[BRIDGE] [--all] [-w FILE] [-c COUNT] [--json]", most: 1, summary: "OpenFlow messages of the controllers as they come and go",
+			more: "Each ERROR is told with the message it refuses, its reason, its meaning and how to mend it.\n" +
+				"-w writes them as TCP of port 6653, which Wireshark and tshark read as OpenFlow; messages of TLS are\n" +
+				"seen in plain. A connection never waits for who looks: what is too fast is missed, and counted.",
+			example: "weir snoop br0 -w - | tshark -r - -Y openflow_v4", setup: (*tool).snoop},
+		{words: []string{"capture"}, args: "BRIDGE PORT [--filter MATCH] [-w FILE] [-c COUNT] [--json]", least: 2, most: 2, summary: "frames that come in and leave by a port",
+			more: "Frames are as the switch has them: a super-frame of segmentation offload is one frame, and a checksum\n" +
+				"that the sender left to a device may be unfinished. Frames that leave are seen after the queues, before the\n" +
+				"device; those that are faster than the reader are missed, and counted.",
+			example: "weir capture br0 eth1 -w - | tcpdump -n -r -", setup: (*tool).capture},
+		{words: []string{"watch"}, args: "BRIDGE [MATCH] [--rate N] [-c COUNT] [--json]", least: 1, most: anyNumber, summary: "the ways of real frames: entries met, ports they left by",
+			more: "MATCH is in ovs-ofctl's words. Forwarding does not become slower: of heavy traffic a sample is looked at,\n" +
+				"and each line says of how many.",
+			example: "weir watch br0 in_port=1,tcp,tp_dst=80", setup: (*tool).watch},
 		{words: []string{"tls", "init"}, args: "[DIR] [--hosts NAMES] [--days N]", most: 1, summary: "make a CA and certificates for ssl: connections in a lab",
 			more: "Writes ca.pem, switch.pem and controller.pem with their keys (NAME-key.pem) into DIR and prints\n" +
 				"the settings of the switch. A CA that is there signs again; other files are never replaced.\n" +

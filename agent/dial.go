@@ -185,7 +185,7 @@ func (c *controller) open(ctx context.Context) (net.Conn, error) {
 	if err != nil || !t.TLS() {
 		return nc, err
 	}
-	return c.sw.clientTLS(ctx, nc, t.Host)
+	return c.sw.tlsFiles().client(ctx, nc, t.Host)
 }
 
 // speak runs the connection; the switch has a controller from the agreed HELLO to the end.

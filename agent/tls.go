@@ -15,9 +15,16 @@ import (
 // tlsConfig reads the files anew each time, so that renewed certificates need no restart. Both sides
 // show a certificate that the CA has signed.
 func (s *Switch) tlsConfig() (*tls.Config, error) {
+	return s.tlsFiles().load()
+}
+
+func (s *Switch) tlsFiles() TLSConfig {
 	s.mu.Lock()
-	files := s.cfg.TLS
-	s.mu.Unlock()
+	defer s.mu.Unlock()
+	return s.cfg.TLS
+}
+
+func (files TLSConfig) load() (*tls.Config, error) {
 	if files.PrivateKey == "" || files.Certificate == "" || files.CACert == "" {
 		return nil, errors.New("ssl: and pssl: need the files of tls: private-key, certificate and ca-cert")
 	}
@@ -39,8 +46,8 @@ func (s *Switch) tlsConfig() (*tls.Config, error) {
 // clientTLS checks the controller's certificate by the CA alone, not by the name in it: those that
 // switches meet rarely carry the address that they are reached at. Whoever can get a certificate from
 // the CA can therefore be the controller: a CA for this purpose should sign for nothing else.
-func (s *Switch) clientTLS(ctx context.Context, nc net.Conn, host string) (net.Conn, error) {
-	cfg, err := s.tlsConfig()
+func (files TLSConfig) client(ctx context.Context, nc net.Conn, host string) (net.Conn, error) {
+	cfg, err := files.load()
 	if err != nil {
 		nc.Close()
 		return nil, err
@@ -62,6 +69,15 @@ func (s *Switch) clientTLS(ctx context.Context, nc net.Conn, host string) (net.C
 		return nil, fmt.Errorf("tls: %w", err)
 	}
 	return tc, nil
+}
+
+// DialTarget connects to a target that does not listen, as a tool does; the files count for ssl:.
+func DialTarget(ctx context.Context, t Target, files TLSConfig) (net.Conn, error) {
+	nc, err := (&net.Dialer{}).DialContext(ctx, t.Network(), t.Address())
+	if err != nil || !t.TLS() {
+		return nc, err
+	}
+	return files.client(ctx, nc, t.Host)
 }
 
 func (s *Switch) serverTLS(nc net.Conn) (net.Conn, error) {

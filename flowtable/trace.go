@@ -240,4 +240,3 @@ func (pr *Processor) Cached(f *packet.Frame) *CachedPath {
 	}
 	return &CachedPath{Entries: slices.Clone(path.steps), Miss: path.miss != noTable, Resumes: path.next}
 }
-

@@ -15,6 +15,7 @@ wanted() {
 		command -v iperf3|iperf3
 		command -v ethtool|ethtool
 		command -v openssl|openssl
+		command -v curl|curl
 		command -v ping|iputils-ping
 		command -v ip|iproute2
 		command -v gcc && test -e /usr/include/stdlib.h|gcc libc6-dev

@@ -15,17 +15,19 @@ type ovs struct{ b *bed }
 const ovsSchema = "/usr/share/openvswitch/vswitch.ovsschema"
 
 // startOVS runs ovsdb-server and ovs-vswitchd with their own run directory and database.
-func (b *bed) startOVS() *ovs {
+func (b *bed) startOVS(options ...string) *ovs {
 	b.t.Helper()
 	need(b.t, "ovs-vswitchd", "ovsdb-server", "ovsdb-tool", "ovs-vsctl")
-	needRoot(b.t) // the bridge's own port is a tap
+	if len(options) == 0 {
+		needRoot(b.t) // the bridge's own port is a tap, unless it is a dummy
+	}
 	o := &ovs{b}
 	db, sock := filepath.Join(b.Dir(), "conf.db"), filepath.Join(b.rundir, "db.sock")
 	o.run("ovsdb-tool", "create", db, ovsSchema)
 	o.spawn("ovsdb-server", db, "--remote=punix:"+sock, "--unixctl="+filepath.Join(b.rundir, "ovsdb.ctl"))
 	eventually(b.t, "ovsdb-server", func() error { _, err := os.Stat(sock); return err })
 	o.vsctl("--no-wait", "init")
-	o.spawn("ovs-vswitchd", "unix:"+sock, "--disable-system", "--unixctl="+filepath.Join(b.rundir, "vswitchd.ctl"))
+	o.spawn("ovs-vswitchd", append([]string{"unix:" + sock, "--disable-system", "--unixctl=" + filepath.Join(b.rundir, "vswitchd.ctl")}, options...)...)
 	return o
 }
 

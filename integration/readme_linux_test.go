@@ -183,6 +183,7 @@ func newSession(t *testing.T) *session {
 const prelude = `mount -t tmpfs none /run
 make() { if [ "$1" = run ]; then bin/quickstart; else echo "make $1: not here"; return 1; fi; }
 PATH=$PWD/bin:$PATH
+export PYTHONDONTWRITEBYTECODE=1
 `
 
 // shell returns the shell of a host, or of the switch for "".

@@ -21,16 +21,24 @@ func needPython(t *testing.T, module string) {
 	}
 }
 
-// startRyu runs an application under os-ken in the switch's namespace, listening on the default port.
-func (b *bed) startRyu(app string) *lab.Proc {
+// startRyu runs an application under os-ken in the switch's namespace, listening on the default port. Of what follows,
+// NAME=VALUE goes into its environment and the rest onto its command line.
+func (b *bed) startRyu(app string, more ...string) *lab.Proc {
 	b.t.Helper()
 	needPython(b.t, "os_ken")
 	file, err := filepath.Abs(app)
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	p, err := b.Start(lab.Cmd{Path: debianPython, Args: []string{"-m", "os_ken.cmd.manager", file},
-		Env: append(b.env(), "PYTHONDONTWRITEBYTECODE=1"), Dir: b.Dir()})
+	args, env := []string{"-m", "os_ken.cmd.manager"}, append(b.env(), "PYTHONDONTWRITEBYTECODE=1")
+	for _, m := range more {
+		if strings.HasPrefix(m, "-") {
+			args = append(args, m)
+		} else {
+			env = append(env, m)
+		}
+	}
+	p, err := b.Start(lab.Cmd{Path: debianPython, Args: append(args, file), Env: env, Dir: b.Dir()})
 	if err != nil {
 		b.t.Fatal(err)
 	}

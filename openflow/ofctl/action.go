@@ -2,7 +2,6 @@ package ofctl
 
 import (
 	"fmt"
-	"strconv"
 
 	"github.com/weirswitch/weir/openflow"
 )
@@ -11,7 +10,9 @@ import (
 func Actions(l openflow.Actions) string { return string(AppendActions(nil, l)) }
 
 // AppendActions writes an action list with commas, or drop.
-func AppendActions(b []byte, l openflow.Actions) []byte {
+func AppendActions(b []byte, l openflow.Actions) []byte { return noNames.appendActions(b, l) }
+
+func (n *Names) appendActions(b []byte, l openflow.Actions) []byte {
 	if l.IsEmpty() {
 		return append(b, "drop"...)
 	}
@@ -21,7 +22,7 @@ func AppendActions(b []byte, l openflow.Actions) []byte {
 			b = append(b, ',')
 		}
 		first = false
-		b = appendAction(b, &a)
+		b = n.appendAction(b, &a)
 	}
 	return b
 }
@@ -33,10 +34,10 @@ var simpleActions = map[openflow.ActionType]string{
 	openflow.ActionDecNwTTL: "dec_ttl", openflow.ActionPopPBB: "pop_pbb",
 }
 
-func appendAction(b []byte, a *openflow.Action) []byte {
+func (n *Names) appendAction(b []byte, a *openflow.Action) []byte {
 	switch a.Type {
 	case openflow.ActionOutput:
-		return appendOutput(b, a)
+		return n.appendOutput(b, a)
 	case openflow.ActionGroup:
 		return fmt.Appendf(b, "group:%d", a.Group)
 	case openflow.ActionSetQueue:
@@ -54,51 +55,51 @@ func appendAction(b []byte, a *openflow.Action) []byte {
 	case openflow.ActionSetNwTTL:
 		return fmt.Appendf(b, "mod_nw_ttl:%d", a.TTL)
 	case openflow.ActionSetField:
-		return appendSetField(b, a.Field)
+		return n.appendSetField(b, a.Field)
 	case openflow.ActionExperimenter:
 		return fmt.Appendf(b, "experimenter(0x%08x,%x)", a.Experimenter, a.Data)
 	}
 	if name, ok := simpleActions[a.Type]; ok {
 		return append(b, name...)
 	}
-	return appendNicira(b, a)
+	return n.appendNicira(b, a)
 }
 
-func appendOutput(b []byte, a *openflow.Action) []byte {
+func (n *Names) appendOutput(b []byte, a *openflow.Action) []byte {
 	if a.Port == openflow.PortController {
 		return fmt.Appendf(b, "CONTROLLER:%d", a.MaxLen)
 	}
 	if _, word := portWords[a.Port]; !word {
 		b = append(b, "output:"...)
 	}
-	return appendPort(b, a.Port)
+	return n.appendPort(b, a.Port)
 }
 
-func appendSetField(b []byte, f openflow.Field) []byte {
+func (n *Names) appendSetField(b []byte, f openflow.Field) []byte {
 	w := wordOf(f.ID)
 	if f.ID == openflow.IPv6FLabel {
 		w.form = asHex
 	}
-	b = appendValue(append(b, "set_field:"...), f, w.form)
+	b = n.appendValue(append(b, "set_field:"...), f, w.form)
 	return append(append(b, "->"...), w.set...)
 }
 
 // appendNicira writes the extension actions.
-func appendNicira(b []byte, a *openflow.Action) []byte {
+func (n *Names) appendNicira(b []byte, a *openflow.Action) []byte {
 	switch a.Type {
 	case openflow.NXResubmit:
-		return appendPort(append(b, "resubmit:"...), a.Port)
+		return n.appendPort(append(b, "resubmit:"...), a.Port)
 	case openflow.NXResubmitTable:
 		if a.Port != openflow.PortInPort && a.Table == 0xff {
-			return appendPort(append(b, "resubmit:"...), a.Port)
+			return n.appendPort(append(b, "resubmit:"...), a.Port)
 		}
 		b = append(b, "resubmit("...)
 		if a.Port != openflow.PortInPort {
-			b = appendPort(b, a.Port)
+			b = n.appendPort(b, a.Port)
 		}
 		b = append(b, ',')
 		if a.Table != 0xff {
-			b = strconv.AppendUint(b, uint64(a.Table), 10)
+			b = n.appendTable(b, a.Table)
 		}
 		return append(b, ')')
 	case openflow.NXPopQueue:
@@ -110,7 +111,7 @@ func appendNicira(b []byte, a *openflow.Action) []byte {
 		b = appendHex(append(b, "load:"...), a.Load)
 		return appendSubField(append(b, "->"...), a.Dst)
 	case openflow.NXLoadMasked:
-		return appendLoadMasked(b, a.Field)
+		return n.appendSetField(b, a.Field) // as ovs-ofctl shows it
 	case openflow.NXNote:
 		return appendNote(b, a.Data)
 	case openflow.NXController:
@@ -118,9 +119,6 @@ func appendNicira(b []byte, a *openflow.Action) []byte {
 	}
 	return fmt.Appendf(b, "action_%d", uint32(a.Type))
 }
-
-// appendLoadMasked writes what ovs-ofctl makes of it: a set_field, with the mask when there is one.
-func appendLoadMasked(b []byte, f openflow.Field) []byte { return appendSetField(b, f) }
 
 // appendNote writes the bytes of a note: 01.02.03.
 func appendNote(b, data []byte) []byte {
@@ -203,6 +201,10 @@ func Instructions(l openflow.Instructions) string { return string(AppendInstruct
 
 // AppendInstructions writes the instructions in the order in which they run; none of them drops.
 func AppendInstructions(b []byte, l openflow.Instructions) []byte {
+	return noNames.appendInstructions(b, l)
+}
+
+func (n *Names) appendInstructions(b []byte, l openflow.Instructions) []byte {
 	start := len(b)
 	for _, t := range [...]openflow.InstructionType{
 		openflow.InstructionMeter, openflow.InstructionApplyActions, openflow.InstructionClearActions,
@@ -215,7 +217,7 @@ func AppendInstructions(b []byte, l openflow.Instructions) []byte {
 		if len(b) > start {
 			b = append(b, ',')
 		}
-		b = appendInstruction(b, &i)
+		b = n.appendInstruction(b, &i)
 	}
 	if len(b) == start {
 		return append(b, "drop"...)
@@ -223,16 +225,16 @@ func AppendInstructions(b []byte, l openflow.Instructions) []byte {
 	return b
 }
 
-func appendInstruction(b []byte, i *openflow.Instruction) []byte {
+func (n *Names) appendInstruction(b []byte, i *openflow.Instruction) []byte {
 	switch i.Type {
 	case openflow.InstructionMeter:
 		return fmt.Appendf(b, "meter:%d", i.Meter)
 	case openflow.InstructionApplyActions:
-		return AppendActions(b, i.Actions)
+		return n.appendActions(b, i.Actions)
 	case openflow.InstructionClearActions:
 		return append(b, "clear_actions"...)
 	case openflow.InstructionWriteActions:
-		b = AppendActions(append(b, "write_actions("...), i.Actions)
+		b = n.appendActions(append(b, "write_actions("...), i.Actions)
 		return append(b, ')')
 	case openflow.InstructionWriteMetadata:
 		b = appendHex(append(b, "write_metadata:"...), i.Metadata)
@@ -241,5 +243,5 @@ func appendInstruction(b []byte, i *openflow.Instruction) []byte {
 		}
 		return b
 	}
-	return fmt.Appendf(b, "goto_table:%d", i.TableID)
+	return n.appendTable(append(b, "goto_table:"...), i.TableID)
 }

@@ -82,7 +82,7 @@ func TestCorpusPrintsAsOpenVSwitchDoes(t *testing.T) {
 			TableID: mod.TableID, Priority: mod.Priority, IdleTimeout: mod.IdleTimeout, HardTimeout: mod.HardTimeout,
 			Flags: mod.Flags, Cookie: mod.Cookie, Match: mod.Match, Instructions: mod.Instructions,
 		}
-		if got := string(appendRule(nil, st)); got != f.dump {
+		if got := string(noNames.appendRule(nil, st)); got != f.dump {
 			t.Errorf("%s\n got  %s\n want %s", f.typed, got, f.dump)
 		}
 	}

@@ -10,6 +10,9 @@
 //	table.go    dump-tables            table 0: active=2, lookup=6, matched=6
 //	meter.go    dump-meters and so on  meter=1 kbps burst bands=
 //	desc.go     the other short replies
+//	message.go  any message with its name: ofp-print, monitor, snoop, and the request in an error
+//	multipart.go, tablefeatures.go    requests and replies in parts
+//	packet.go   the header fields of a frame behind a PACKET_IN
 //	parse.go    the way back: words, numbers, names of ports, and errors that tell the place
 //	parse*.go   one topic each: flows, matches, values, actions, groups and meters
 //	nearest.go  the word that was meant

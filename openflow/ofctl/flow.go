@@ -11,28 +11,34 @@ import (
 func Flow(f *openflow.FlowStats) string { return string(AppendFlow(nil, f)) }
 
 // AppendFlow writes a line of dump-flows: cookie, age and counters, then what --no-stats prints.
-func AppendFlow(b []byte, f *openflow.FlowStats) []byte {
+func AppendFlow(b []byte, f *openflow.FlowStats) []byte { return noNames.AppendFlow(b, f) }
+
+// AppendFlow is the function of that name with names for numbers.
+func (n *Names) AppendFlow(b []byte, f *openflow.FlowStats) []byte {
 	b = fmt.Appendf(b, "cookie=0x%x, duration=", f.Cookie)
 	b = appendDuration(b, f.DurationSec, f.DurationNsec)
-	b = fmt.Appendf(b, "s, table=%d, ", f.TableID)
+	b = append(n.appendTable(append(b, "s, table="...), f.TableID), ", "...)
 	b = append(appendCount(append(b, "n_packets="...), f.PacketCount), ", "...)
 	b = append(appendCount(append(b, "n_bytes="...), f.ByteCount), ", "...)
-	return appendRule(b, f)
+	return n.appendRule(b, f)
 }
 
 // AppendFlowPlain writes a flow as dump-flows --no-stats does: what was installed, and nothing that
 // time or traffic changes.
-func AppendFlowPlain(b []byte, f *openflow.FlowStats) []byte {
+func AppendFlowPlain(b []byte, f *openflow.FlowStats) []byte { return noNames.AppendFlowPlain(b, f) }
+
+// AppendFlowPlain is the function of that name with names for numbers.
+func (n *Names) AppendFlowPlain(b []byte, f *openflow.FlowStats) []byte {
 	if f.Cookie != 0 {
 		b = fmt.Appendf(b, "cookie=0x%x, ", f.Cookie)
 	}
-	if f.TableID != 0 {
-		b = fmt.Appendf(b, "table=%d, ", f.TableID)
+	if f.TableID != 0 || n != nil && n.tables[f.TableID] != "" {
+		b = append(n.appendTable(append(b, "table="...), f.TableID), ", "...)
 	}
-	return appendRule(b, f)
+	return n.appendRule(b, f)
 }
 
-func appendRule(b []byte, f *openflow.FlowStats) []byte {
+func (n *Names) appendRule(b []byte, f *openflow.FlowStats) []byte {
 	if f.IdleTimeout != 0 {
 		b = fmt.Appendf(b, "idle_timeout=%d, ", f.IdleTimeout)
 	}
@@ -43,11 +49,11 @@ func appendRule(b []byte, f *openflow.FlowStats) []byte {
 		b = append(append(b, w...), ' ')
 	}
 	start := len(b)
-	b = AppendMatch(b, f.Match, f.Priority)
+	b = n.appendMatch(b, f.Match, f.Priority)
 	if len(b) > start {
 		b = append(b, ' ')
 	}
-	return AppendInstructions(append(b, "actions="...), f.Instructions)
+	return n.appendInstructions(append(b, "actions="...), f.Instructions)
 }
 
 // FlowFlags are the words of FLOW_MOD's flags.

@@ -10,17 +10,19 @@ import (
 func Group(d *openflow.GroupDesc) string { return string(AppendGroup(nil, d)) }
 
 // AppendGroup writes a line of dump-groups, which add-group takes again.
-func AppendGroup(b []byte, d *openflow.GroupDesc) []byte {
+func AppendGroup(b []byte, d *openflow.GroupDesc) []byte { return noNames.appendGroup(b, d) }
+
+func (n *Names) appendGroup(b []byte, d *openflow.GroupDesc) []byte {
 	b = fmt.Appendf(b, "group_id=%d,type=%s", d.Group, d.Type)
 	for i := range d.Buckets {
-		b = appendBucket(b, d.Type, &d.Buckets[i])
+		b = n.appendBucket(b, d.Type, &d.Buckets[i])
 	}
 	return b
 }
 
 // appendBucket leaves out what is as usual: the weight 1 of a select group, the 0 of another, and what
 // is not watched.
-func appendBucket(b []byte, t openflow.GroupType, k *openflow.Bucket) []byte {
+func (n *Names) appendBucket(b []byte, t openflow.GroupType, k *openflow.Bucket) []byte {
 	b = append(b, ",bucket="...)
 	usual := uint16(0)
 	if t == openflow.GroupTypeSelect {
@@ -30,12 +32,12 @@ func appendBucket(b []byte, t openflow.GroupType, k *openflow.Bucket) []byte {
 		b = fmt.Appendf(b, "weight:%d,", k.Weight)
 	}
 	if k.WatchPort != openflow.PortAny {
-		b = append(appendPort(append(b, "watch_port:"...), k.WatchPort), ',')
+		b = append(n.appendPort(append(b, "watch_port:"...), k.WatchPort), ',')
 	}
 	if k.WatchGroup != openflow.GroupAny {
 		b = fmt.Appendf(b, "watch_group:%d,", k.WatchGroup)
 	}
-	return AppendActions(append(b, "actions="...), k.Actions)
+	return n.appendActions(append(b, "actions="...), k.Actions)
 }
 
 // GroupStats is one line of dump-group-stats without the space that leads it.

@@ -16,7 +16,12 @@ func Match(m openflow.Match) string { return string(AppendMatch(nil, m, DefaultP
 // AppendMatch writes a priority, unless it is DefaultPriority, and the fields of m in ovs-ofctl's
 // order, which is not the order of the message.
 func AppendMatch(b []byte, m openflow.Match, priority uint16) []byte {
+	return noNames.appendMatch(b, m, priority)
+}
+
+func (n *Names) appendMatch(b []byte, m openflow.Match, priority uint16) []byte {
 	w := newMatchWriter(b, m)
+	w.names = n
 	if priority != DefaultPriority {
 		w.sep()
 		w.b = strconv.AppendUint(append(w.b, "priority="...), uint64(priority), 10)
@@ -50,6 +55,7 @@ func AppendMatch(b []byte, m openflow.Match, priority uint16) []byte {
 // matchWriter has the fields of one match by their id.
 type matchWriter struct {
 	b                   []byte
+	names               *Names
 	start               int
 	fields              [openflow.NumFields]openflow.Field
 	has                 [openflow.NumFields]bool
@@ -79,7 +85,7 @@ func (w *matchWriter) put(ids ...openflow.FieldID) {
 		wd := wordOf(id)
 		w.sep()
 		w.b = append(append(w.b, wd.match...), '=')
-		w.b = appendValue(w.b, w.fields[id], wd.form)
+		w.b = w.names.appendValue(w.b, w.fields[id], wd.form)
 	}
 }
 

@@ -69,3 +69,6 @@ func meterName(id uint32) string {
 	}
 	return strconv.FormatUint(uint64(id), 10)
 }
+
+// MeterName is a meter's number, or the word of one with a meaning of its own.
+func MeterName(id uint32) string { return meterName(id) }

@@ -212,7 +212,7 @@ func TestNames(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := string(appendRule(nil, statsOf(m))); got != "in_port=2 actions=output:1,LOCAL,output:2,resubmit(1,5),goto_table:6" || m.TableID != 5 {
+	if got := string(noNames.appendRule(nil, statsOf(m))); got != "in_port=2 actions=output:1,LOCAL,output:2,resubmit(1,5),goto_table:6" || m.TableID != 5 {
 		t.Errorf("table %d, %s", m.TableID, got)
 	}
 	if _, err := ParseFlow("in_port=twin,actions=drop", openflow.FlowAdd, names); err == nil {

@@ -351,3 +351,16 @@ func ParseMatch(text string, names *Names) (openflow.Match, error) {
 	}
 	return r.finish()
 }
+
+// FieldsOf are the fields that a word of a match may mean; nil: it is none.
+func FieldsOf(word string) []openflow.FieldID {
+	switch word {
+	case "dl_vlan", "vlan_vid", "vlan_tci":
+		return []openflow.FieldID{openflow.VLANVID}
+	case "dl_vlan_pcp", "vlan_pcp":
+		return []openflow.FieldID{openflow.VLANPCP}
+	case "nw_tos":
+		return []openflow.FieldID{openflow.IPDSCP}
+	}
+	return matchWords[word]
+}

@@ -57,8 +57,14 @@ func bitWords(v uint32, words []string) string {
 }
 
 // AppendPortStats writes a record of dump-ports, three lines with a newline each.
-func AppendPortStats(b []byte, s *openflow.PortStats) []byte {
-	b = fmt.Appendf(b, "  port %2s: rx ", Port(s.Port))
+func AppendPortStats(b []byte, s *openflow.PortStats) []byte { return noNames.appendPortStats(b, s) }
+
+func (n *Names) appendPortStats(b []byte, s *openflow.PortStats) []byte {
+	b = append(b, "  port "...)
+	if s.Port < 10 { // numbers stand in a column; names do as their numbers did
+		b = append(b, ' ')
+	}
+	b = append(n.appendPort(b, s.Port), ": rx "...)
 	b = appendCounts(b, "pkts", s.RxPackets, "bytes", s.RxBytes, "drop", s.RxDropped, "errs", s.RxErrors,
 		"frame", s.RxFrameErr, "over", s.RxOverErr, "crc", s.RxCRCErr)
 	b = append(b, "\n           tx "...)

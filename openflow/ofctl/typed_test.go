@@ -133,7 +133,7 @@ func TestCorpusIsParsed(t *testing.T) {
 		if got := openflow.Append(nil, 0, mod); !bytes.Equal(got, f.mod) {
 			t.Errorf("%s\n weir sends      %x\n ovs-ofctl sends %x", f.typed, got, f.mod)
 		}
-		if got := string(appendRule(nil, statsOf(mod))); got != f.dump {
+		if got := string(noNames.appendRule(nil, statsOf(mod))); got != f.dump {
 			t.Errorf("%s\n got  %s\n want %s", f.typed, got, f.dump)
 		}
 	}

@@ -96,7 +96,7 @@ var words = [...]word{
 }
 
 // appendValue writes v, and /mask behind it when f is masked.
-func appendValue(b []byte, f openflow.Field, as form) []byte {
+func (n *Names) appendValue(b []byte, f openflow.Field, as form) []byte {
 	switch as {
 	case ipv4:
 		return appendIPv4(b, f)
@@ -107,10 +107,10 @@ func appendValue(b []byte, f openflow.Field, as form) []byte {
 	case frags:
 		return append(b, fragWord(f)...)
 	}
-	b = appendPlain(b, f.Value, as, f.Masked)
+	b = n.appendPlain(b, f.Value, as, f.Masked)
 	if f.Masked {
 		b = append(b, '/')
-		b = appendPlain(b, f.Mask, maskForm(as), true)
+		b = n.appendPlain(b, f.Mask, maskForm(as), true)
 	}
 	return b
 }
@@ -123,27 +123,27 @@ func maskForm(as form) form {
 	return as
 }
 
-func appendPlain(b []byte, v openflow.Value, as form, masked bool) []byte {
-	n := v.Uint64()
+func (n *Names) appendPlain(b []byte, value openflow.Value, as form, masked bool) []byte {
+	v := value.Uint64()
 	switch as {
 	case asHex:
-		return appendHex(b, n)
+		return appendHex(b, v)
 	case hex4:
-		return fmt.Appendf(b, "0x%04x", n)
+		return fmt.Appendf(b, "0x%04x", v)
 	case label:
-		return fmt.Appendf(b, "0x%05x", n)
+		return fmt.Appendf(b, "0x%05x", v)
 	case mac:
-		return appendMAC(b, n)
+		return appendMAC(b, v)
 	case port:
 		if masked {
-			return appendHex(b, n)
+			return appendHex(b, v)
 		}
-		return appendPort(b, openflow.PortNo(n))
+		return n.appendPort(b, openflow.PortNo(v))
 	}
 	if masked {
-		return fmt.Appendf(b, "0x%x", n)
+		return fmt.Appendf(b, "0x%x", v)
 	}
-	return strconv.AppendUint(b, n, 10)
+	return strconv.AppendUint(b, v, 10)
 }
 
 // appendHex writes 0x…, but a bare 0 for zero.
@@ -248,12 +248,37 @@ var portWords = map[openflow.PortNo]string{
 	openflow.PortLocal: "LOCAL", openflow.PortAny: "ANY",
 }
 
-func appendPort(b []byte, p openflow.PortNo) []byte {
+func (n *Names) appendPort(b []byte, p openflow.PortNo) []byte {
 	if w, ok := portWords[p]; ok {
 		return append(b, w...)
+	}
+	if n != nil && n.ports[p] != "" {
+		return appendName(b, n.ports[p])
 	}
 	return strconv.AppendUint(b, uint64(p), 10)
 }
 
 // Port is a port number in words: a decimal, or LOCAL, CONTROLLER and so on.
-func Port(p openflow.PortNo) string { return string(appendPort(nil, p)) }
+func Port(p openflow.PortNo) string { return string(noNames.appendPort(nil, p)) }
+
+// noNames prints numbers.
+var noNames *Names
+
+// appendTable writes a table's name or number.
+func (n *Names) appendTable(b []byte, id uint8) []byte {
+	if n != nil && n.tables[id] != "" {
+		return appendName(b, n.tables[id])
+	}
+	return strconv.AppendUint(b, uint64(id), 10)
+}
+
+// appendName writes a name, in quotes unless it is a letter or underscore and then those or digits.
+func appendName(b []byte, name string) []byte {
+	for i, c := range []byte(name) {
+		letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c == '_'
+		if !letter && (i == 0 || c < '0' || c > '9') {
+			return strconv.AppendQuote(b, name)
+		}
+	}
+	return append(b, name...)
+}

@@ -22,6 +22,7 @@ type command struct {
 	example     string
 	standard    bool // meant when only the first of two words is given
 	setup       func(t *tool, fs *flag.FlagSet) func(words []string) error
+	explain     func(t *tool, words []string) error // answers --help in place of printHelp
 }
 
 func (c *command) name() string { return strings.Join(c.words, " ") }
@@ -78,6 +79,9 @@ func commands() []command {
 			more: "MATCH is in ovs-ofctl's words. Forwarding does not become slower: of heavy traffic a sample is looked at,\n" +
 				"and each line says of how many.",
 			example: "weir watch br0 in_port=1,tcp,tp_dst=80", setup: (*tool).watch},
+		{words: []string{"ofctl"}, args: "[OPTIONS] COMMAND [ARG...]", most: anyNumber, summary: "what ovs-ofctl does, for weir and any other OpenFlow 1.3 switch",
+			more:    "\"weir ofctl --help\" lists the commands, \"weir ofctl COMMAND --help\" tells of one.",
+			example: "weir ofctl dump-flows br0", setup: (*tool).ofctl, explain: (*tool).explainOfctl},
 		{words: []string{"tls", "init"}, args: "[DIR] [--hosts NAMES] [--days N]", most: 1, summary: "make a CA and certificates for ssl: connections in a lab",
 			more: "Writes ca.pem, switch.pem and controller.pem with their keys (NAME-key.pem) into DIR and prints\n" +
 				"the settings of the switch. A CA that is there signs again; other files are never replaced.\n" +
@@ -138,6 +142,9 @@ func (t *tool) help(words []string) error {
 	if len(words) == 0 {
 		t.printOverview(t.out)
 		return nil
+	}
+	if words[0] == "ofctl" {
+		return t.explainOfctl(words[1:])
 	}
 	found := false
 	for _, c := range commands() {

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/weirswitch/weir/agent"
+	"github.com/weirswitch/weir/openflow/client"
 )
 
 // The exit codes. They are part of the interface: scripts ask them.
@@ -52,11 +53,17 @@ var errQuiet = errors.New("no")
 func (t *tool) main(args []string) int {
 	cmd, err := t.dispatch(args)
 	var usage usageError
+	var exit *client.ExitError
 	switch {
 	case err == nil, errors.Is(err, flag.ErrHelp):
 		return exitOK
 	case errors.Is(err, errQuiet):
 		return exitFailure
+	case errors.As(err, &exit):
+		if exit.Text != "" {
+			fmt.Fprintf(t.err, "weir: %s\n", exit.Text)
+		}
+		return exit.Code
 	case errors.As(err, &usage):
 		hint := "weir help"
 		if cmd != nil {
@@ -123,13 +130,15 @@ func (t *tool) call(cmd *command, args []string) error {
 		fs.StringVar(&t.runDir, "rundir", "", "`DIR` folder of the sockets of running bridges")
 	}
 	var words []string
+	if cmd.explain != nil {
+		args = unglue(args)
+	}
 	for {
 		if err := fs.Parse(args); err != nil {
 			if errors.Is(err, flag.ErrHelp) {
-				t.printHelp(t.out, cmd)
-				return err
+				return t.explain(cmd, words)
 			}
-			return usageError{betterFlagError(err.Error(), fs)}
+			return cmd.misused(betterFlagError(err.Error(), fs))
 		}
 		if fs.NArg() == 0 {
 			break
@@ -140,6 +149,23 @@ func (t *tool) call(cmd *command, args []string) error {
 		return usagef("expected \"weir %s %s\"", cmd.name(), cmd.args)
 	}
 	return run(words)
+}
+
+// explain answers --help.
+func (t *tool) explain(cmd *command, words []string) error {
+	if cmd.explain != nil {
+		return cmd.explain(t, words)
+	}
+	t.printHelp(t.out, cmd)
+	return nil
+}
+
+// misused is a command line with a flag that is not known. weir ofctl ends as ovs-ofctl does, with status 1.
+func (c *command) misused(text string) error {
+	if c.explain != nil {
+		return errors.New(text)
+	}
+	return usageError{text}
 }
 
 // betterFlagError gives the flag package's words the nearest right flag.

@@ -100,23 +100,25 @@ func (s *snoop) tell(m *agent.Snooped) *told {
 	h := openflow.ReadHeader(m.Data)
 	w := &told{Type: h.Type.String(), Version: h.Version, XID: h.XID}
 	v, err := s.decode(m)
+	e, isError := v.(*openflow.Error)
 	switch {
-	case err != nil:
-		w.Text = fmt.Sprintf("not understood: %v: % x", err, m.Data[:min(len(m.Data), 64)])
-		return w
-	case v == nil: // a setting of Nicira's that 1.3 has no message for
-		w.Text = fmt.Sprintf("%d bytes", len(m.Data))
-		return w
-	}
-	w.Type = v.MsgType().String()
-	w.Text = messageText(v)
-	if e, ok := v.(*openflow.Error); ok {
+	case isError:
+		w.Text = fmt.Sprintf("OFPT_ERROR (xid=0x%x): %s", h.XID, e.CodeName())
 		w.Error = e.CodeName()
 		w.Meaning, w.Mend = e.Meaning()
 		w.Refused = s.refused(m, e)
 		about := snoopedRequest{m.Peer.ID, h.XID}
 		w.Reason = s.remarks[about]
 		delete(s.remarks, about)
+	case m.Data[0] == of10.Version && err != nil:
+		w.Text = fmt.Sprintf("type %d (OF1.0) (xid=0x%x): not understood: %v: % x", h.Type, h.XID, err, m.Data[:min(len(m.Data), 64)])
+	case m.Data[0] == of10.Version && v == nil:
+		w.Text = fmt.Sprintf("type %d (OF1.0) (xid=0x%x): a setting of Nicira's extensions, %d bytes", h.Type, h.XID, len(m.Data))
+	default:
+		w.Text = messageText(m.Data, v)
+	}
+	if v != nil {
+		w.Type = v.MsgType().String() // 1.0 numbers them otherwise
 	}
 	return w
 }
@@ -148,62 +150,61 @@ func (s *snoop) refused(m *agent.Snooped, e *openflow.Error) string {
 	}
 	h := openflow.ReadHeader(e.Data)
 	if v, err := s.decode(&agent.Snooped{Peer: m.Peer, Data: e.Data}); err == nil && v != nil {
-		return fmt.Sprintf("%s xid=0x%x %s", v.MsgType(), h.XID, messageText(v))
+		return messageText(e.Data, v)
 	}
 	return fmt.Sprintf("%s xid=0x%x, %d bytes", h.Type, h.XID, h.Length)
 }
 
-// messageText is a message in one line, without its name.
-func messageText(m openflow.Message) string {
-	switch m := m.(type) {
-	case *openflow.FlowMod:
-		f := openflow.FlowStats{TableID: m.TableID, Priority: m.Priority, Cookie: m.Cookie, IdleTimeout: m.IdleTimeout,
-			HardTimeout: m.HardTimeout, Flags: m.Flags, Match: m.Match, Instructions: m.Instructions}
-		text := m.Command.String() + " " + string(ofctl.AppendFlowPlain(nil, &f))
-		if m.BufferID != openflow.NoBuffer {
-			text += fmt.Sprintf(", and the frame of buffer 0x%x", m.BufferID)
-		}
-		return text
-	case *openflow.PacketIn:
-		return fmt.Sprintf("%s, table %d, cookie 0x%x, %s, %d bytes: %s", m.Reason, m.TableID, m.Cookie, m.Match, m.TotalLen, frameLine(m.Data))
-	case *openflow.PacketOut:
-		text := fmt.Sprintf("in_port %s, actions %s", m.InPort, m.Actions)
-		if len(m.Data) == 0 {
-			return fmt.Sprintf("%s, buffer 0x%x", text, m.BufferID)
-		}
-		return fmt.Sprintf("%s, %d bytes: %s", text, len(m.Data), frameLine(m.Data))
-	case *openflow.Error:
-		return fmt.Sprintf("%s, with %d bytes of the message", m.CodeName(), len(m.Data))
+// messageText is a message as "ovs-ofctl snoop" shows it, without the newline at its end. One of OpenFlow 1.0 that is
+// translated has a line in weir's own words.
+func messageText(raw []byte, m openflow.Message) string {
+	if raw[0] != of10.Version {
+		return strings.TrimRight(ofctl.Message(raw, nil), "\n")
 	}
-	return strings.TrimSpace(strings.TrimPrefix(m.String(), m.MsgType().String()))
+	return fmt.Sprintf("%s (OF1.0) (xid=0x%x): %s", m.MsgType(), openflow.ReadHeader(raw).XID, strings.TrimPrefix(m.String(), m.MsgType().String()+" "))
 }
 
-// longestLine is what of a message is shown to people: dumps and table features can be many pages.
-const longestLine = 1000
+// What is shown of a message to people: dumps and table features can be many pages.
+const (
+	mostLines   = 50
+	longestLine = 1000
+)
 
-// print writes the line and, of an ERROR, what it means.
+// print writes a message and, if it is an ERROR, what it means.
 func (s *snoop) print(m *agent.Snooped, w *told) {
 	way := "from"
 	if m.Sent {
 		way = "to  "
 	}
-	old := ""
-	if w.Version == of10.Version {
-		old = " (OpenFlow 1.0)"
-	}
 	name := m.Peer.Name
 	if m.Peer.Tool { // several may have called the same listener
 		name = fmt.Sprintf("%s#%d", name, m.Peer.ID)
 	}
-	text := fmt.Sprintf("%s %s %s: %s%s xid=0x%x %s", m.At.Local().Format(clock), way, name, w.Type, old, w.XID, w.Text)
-	if len(text) > longestLine {
-		text = fmt.Sprintf("%s... (%d bytes; --json and -w have all)", strings.ToValidUTF8(text[:longestLine], ""), len(m.Data))
+	fmt.Fprintf(s.t.out, "%s %s %s: ", m.At.Local().Format(clock), way, name)
+	n := 0
+	for line := range strings.Lines(w.Text) {
+		if strings.TrimSpace(line) == "" {
+			continue
+		}
+		if n++; n > mostLines {
+			fmt.Fprintf(s.t.out, "%s... (%d bytes in all; --json and -w show them)\n", indent, len(m.Data))
+			break
+		}
+		if line = strings.TrimRight(line, " \n"); len(line) > longestLine {
+			line = strings.ToValidUTF8(line[:longestLine], "") + "..."
+		}
+		if n > 1 {
+			line = indent + line
+		}
+		fmt.Fprintln(s.t.out, line)
 	}
-	fmt.Fprintln(s.t.out, strings.TrimRight(text, " "))
 	for _, l := range w.explanation() {
-		fmt.Fprintf(s.t.out, "                %s\n", l)
+		fmt.Fprintln(s.t.out, indent+l)
 	}
 }
+
+// indent is as wide as a time.
+const indent = "                "
 
 // explanation is what an ERROR means, a line each.
 func (w *told) explanation() (list []string) {

@@ -1,0 +1,230 @@
+// Slow path: "weir ofctl": ovs-ofctl's commands and options.
+
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/weirswitch/weir/agent"
+	"github.com/weirswitch/weir/openflow/client"
+	"github.com/weirswitch/weir/openflow/ofctl"
+)
+
+// optionalValue is a flag that may stand alone or have a value behind =.
+type optionalValue func(value string)
+
+func (optionalValue) String() string   { return "" }
+func (optionalValue) IsBoolFlag() bool { return true }
+func (f optionalValue) Set(text string) error {
+	if text == "true" {
+		text = ""
+	}
+	f(text)
+	return nil
+}
+
+// ofctlOptions are what the flags of one call say.
+type ofctlOptions struct {
+	client.Options
+	protocols string
+	tls       agent.TLSConfig
+}
+
+func (o *ofctlOptions) define(fs *flag.FlagSet) {
+	for _, name := range []string{"O", "protocols"} {
+		fs.StringVar(&o.protocols, name, "OpenFlow13", "`VERSIONS` the versions to speak: OpenFlow13 must be among them")
+	}
+	set := func(name, usage string, f func()) {
+		fs.Var(optionalValue(func(string) { f() }), name, usage)
+	}
+	set("names", "show names of ports and tables (default on a terminal)", func() { o.Names = client.NamesShown })
+	set("no-names", "show numbers, and understand no names", func() { o.Names = client.NamesHidden })
+	set("no-stats", "dump-flows without what time and traffic change", func() { o.NoStats = true })
+	set("stats", "dump-flows with counters, the default", func() { o.NoStats = false })
+	fs.Var(optionalValue(func(f string) { o.Sort = append(o.Sort, client.SortKey{Field: f}) }), "sort", "=FIELD dump-flows in ascending order of a field, or of priority")
+	fs.Var(optionalValue(func(f string) { o.Sort = append(o.Sort, client.SortKey{Field: f, Descending: true}) }), "rsort", "=FIELD the same in descending order")
+	fs.BoolVar(&o.Bundle, "bundle", false, "make all changes of a command at once, or none")
+	fs.BoolVar(&o.Strict, "strict", false, "mod-flows, del-flows: the flow of exactly this match and priority")
+	fs.BoolVar(&o.Readd, "readd", false, "replace-flows: send unchanged flows, too")
+	fs.BoolVar(&o.ReadOnly, "read-only", false, "refuse commands that change the switch")
+	fs.BoolVar(&o.Timestamp, "timestamp", false, "monitor, snoop: the time before each message")
+	fs.BoolVar(&o.JSON, "json", false, "print JSON, where a command reads")
+	for _, name := range []string{"m", "more"} {
+		set(name, "monitor, snoop: the bytes of messages, too", func() { o.More++ })
+	}
+	for _, name := range []string{"t", "timeout"} {
+		fs.Func(name, "`SECONDS` give up after this time, with exit status 142", o.setTimeout)
+	}
+	for _, f := range []struct {
+		short, long, usage string
+		to                 *string
+	}{{"p", "private-key", "`FILE` of an ssl: connection: the key", &o.tls.PrivateKey}, {"c", "certificate", "`FILE` the certificate of the key", &o.tls.Certificate},
+		{"C", "ca-cert", "`FILE` who must have signed the switch's certificate", &o.tls.CACert}} {
+		fs.StringVar(f.to, f.short, "", f.usage)
+		fs.StringVar(f.to, f.long, "", f.usage)
+	}
+	for _, ignored := range []string{"color", "flow-format", "F", "packet-in-format", "P"} { // of ovs-ofctl, without a meaning here
+		if len(ignored) == 1 {
+			fs.String(ignored, "", "")
+			continue
+		}
+		fs.Var(optionalValue(func(string) {}), ignored, "")
+	}
+}
+
+func (o *ofctlOptions) setTimeout(text string) error {
+	d, err := time.ParseDuration(text + "s")
+	if err != nil || d <= 0 {
+		return errors.New("expected seconds, like 5")
+	}
+	o.Timeout = d
+	return nil
+}
+
+func (t *tool) ofctl(fs *flag.FlagSet) func([]string) error {
+	var o ofctlOptions
+	o.define(fs)
+	return func(words []string) error {
+		if err := checkVersions(o.protocols); err != nil {
+			return err
+		}
+		c := &client.Client{Options: o.Options, Out: t.out, Err: t.err, In: os.Stdin, Terminal: isTerminal(t.out), Now: time.Now,
+			Dial: func(ctx context.Context, target string, p client.Purpose) (net.Conn, error) {
+				return t.dialSwitch(ctx, target, p, o.tls)
+			}}
+		return c.Run(context.Background(), words)
+	}
+}
+
+// checkVersions wants OpenFlow13 among the versions.
+func checkVersions(list string) error {
+	known := []string{"OpenFlow10", "OpenFlow11", "OpenFlow12", "OpenFlow13", "OpenFlow14", "OpenFlow15"}
+	ok := false
+	for _, v := range strings.Split(list, ",") {
+		found := false
+		for _, k := range known {
+			found = found || strings.EqualFold(v, k)
+		}
+		if !found {
+			if near := ofctl.Nearest(v, known); near != "" {
+				return fmt.Errorf("there is no version %q, did you mean %q?", v, near)
+			}
+			return fmt.Errorf("there is no version %q: write -O OpenFlow13", v)
+		}
+		ok = ok || strings.EqualFold(v, "OpenFlow13")
+	}
+	if !ok {
+		return fmt.Errorf("-O %s: this program speaks OpenFlow13 only", list)
+	}
+	return nil
+}
+
+// dialSwitch turns what ovs-ofctl would take for a switch into a connection: tcp:, ssl: or unix:, a socket of that
+// name, or a bridge of the run directory, also behind TYPE@.
+func (t *tool) dialSwitch(ctx context.Context, word string, p client.Purpose, files agent.TLSConfig) (net.Conn, error) {
+	suffix := ".mgmt"
+	if p == client.ForSnooping {
+		suffix = ".snoop"
+	}
+	if scheme, _, ok := strings.Cut(word, ":"); ok && !strings.Contains(scheme, "/") {
+		target, err := agent.ParseTarget(word)
+		if err != nil {
+			return nil, err
+		}
+		if target.Passive() {
+			return nil, fmt.Errorf("%s waits for calls: name a switch that can be called, like tcp:HOST:PORT", word)
+		}
+		return agent.DialTarget(ctx, target, files)
+	}
+	dir, err := t.dir()
+	if err != nil {
+		return nil, err
+	}
+	_, bare, typed := strings.Cut(word, "@")
+	if !typed {
+		bare = word
+	}
+	for _, path := range []string{word, filepath.Join(dir, word+suffix), filepath.Join(dir, bare+suffix)} {
+		if st, err := os.Stat(path); err == nil && st.Mode()&os.ModeSocket != 0 {
+			return agent.DialTarget(ctx, agent.Target{Scheme: "unix", Path: path}, files)
+		}
+	}
+	return nil, t.noSuchBridge(word, dir, suffix)
+}
+
+func (t *tool) noSuchBridge(word, dir, suffix string) error {
+	var names []string
+	found, _ := filepath.Glob(filepath.Join(dir, "*"+suffix))
+	for _, f := range found {
+		names = append(names, strings.TrimSuffix(filepath.Base(f), suffix))
+	}
+	if near := ofctl.Nearest(word, names); near != "" {
+		return fmt.Errorf("%s is not a bridge or a socket, did you mean %s?", word, near)
+	}
+	if len(names) > 0 {
+		return fmt.Errorf("%s is not a bridge or a socket; in %s there are %s", word, dir, strings.Join(names, ", "))
+	}
+	return fmt.Errorf("%s is not a bridge or a socket, and in %s there is none: name another folder with --rundir", word, dir)
+}
+
+// explainOfctl answers "weir ofctl [COMMAND] --help".
+func (t *tool) explainOfctl(words []string) error {
+	if len(words) == 0 {
+		t.printOfctlOverview(t.out)
+		return nil
+	}
+	c, err := client.Find(words[0])
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(t.out, "weir ofctl %s %s\n  %s\n", c.Name, c.Args, c.Summary)
+	if c.More != "" {
+		fmt.Fprintf(t.out, "\n%s\n", c.More)
+	}
+	fmt.Fprintf(t.out, "\nExample:\n  weir ofctl %s\n\n\"weir ofctl --help\" lists the options.\n", c.Example)
+	return nil
+}
+
+func (t *tool) printOfctlOverview(w io.Writer) {
+	fmt.Fprint(w, "weir ofctl [OPTIONS] COMMAND [ARG...]\n  what ovs-ofctl does, for weir and any other OpenFlow 1.3 switch\n\n"+
+		"SWITCH is a bridge of the run directory, the path of a socket, unix:PATH, tcp:HOST[:PORT] or ssl:HOST[:PORT].\n\nCommands:\n")
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, c := range client.Commands() {
+		fmt.Fprintf(tw, "  %s %s\t%s\n", c.Name, c.Args, c.Summary)
+	}
+	tw.Flush()
+	fmt.Fprint(w, "\nExample:\n  weir ofctl dump-flows br0\n")
+	fs := flag.NewFlagSet("", flag.ContinueOnError)
+	new(ofctlOptions).define(fs)
+	fs.String("rundir", "", "`DIR` folder of the sockets of running bridges (default $OVS_RUNDIR, else /run/weir)")
+	var flags []*flag.Flag
+	fs.VisitAll(func(f *flag.Flag) {
+		if f.Usage != "" {
+			flags = append(flags, f)
+		}
+	})
+	printFlags(w, "Options", flags, nil)
+	fmt.Fprint(w, "\nExit status: 0 done, 1 did not work, 2 diff-flows found a difference, 142 --timeout ended it.\n")
+}
+
+// unglue takes apart what ovs-ofctl's users write in one word: -OOpenFlow13, -t5.
+func unglue(args []string) (out []string) {
+	for _, a := range args {
+		if len(a) > 2 && a[0] == '-' && strings.IndexByte("OtpcCFP", a[1]) >= 0 && a[2] != '=' {
+			out = append(out, a[:2], a[2:])
+			continue
+		}
+		out = append(out, a)
+	}
+	return out
+}

@@ -1,0 +1,120 @@
+package client
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/weirswitch/weir/openflow"
+	"github.com/weirswitch/weir/openflow/ofctl"
+)
+
+// The messages of a bundle on OpenFlow 1.3: ONF extension 230.
+const (
+	bundleControl = 2300
+	bundleAdd     = 2301
+	bundleFlags   = 3 // atomic and ordered
+
+	bundleOpen   = 0
+	bundleCommit = 4
+)
+
+func control(kind uint16) openflow.Message {
+	data := binary.BigEndian.AppendUint16(make([]byte, 4), kind)
+	return &openflow.Experimenter{Experimenter: openflow.ExperimenterONF, ExpType: bundleControl, Data: binary.BigEndian.AppendUint16(data, bundleFlags)}
+}
+
+// bundle sends the messages so that all take effect at once, or none. Each keeps inside the bundle the
+// transaction id of the message that carries it, so that an ERROR tells which it was.
+func (s *session) bundle(list []openflow.Message) error {
+	inner := map[uint32][]byte{}
+	var carriers []struct {
+		xid uint32
+		m   openflow.Message
+	}
+	for _, m := range list {
+		xid := s.c.nextXID()
+		raw := openflow.Append(nil, xid, m)
+		inner[xid] = raw
+		data := binary.BigEndian.AppendUint16(make([]byte, 6), bundleFlags)
+		if len(raw)+24 > openflow.MaxMessage {
+			return errors.New("a message is too long to be carried in a bundle")
+		}
+		carriers = append(carriers, struct {
+			xid uint32
+			m   openflow.Message
+		}{xid, &openflow.Experimenter{Experimenter: openflow.ExperimenterONF, ExpType: bundleAdd, Data: append(data, raw...)}})
+	}
+	if err := s.mustAnswer(control(bundleOpen)); err != nil {
+		return err
+	}
+	for _, k := range carriers {
+		if err := s.conn.Queue(k.xid, k.m); err != nil {
+			return s.lost(err)
+		}
+	}
+	barrier, err := s.send(&openflow.BarrierRequest{})
+	if err != nil {
+		return err
+	}
+	refused, err := s.refusals(barrier, inner)
+	if err != nil {
+		return err
+	}
+	commit, err := s.send(control(bundleCommit))
+	if err != nil {
+		return err
+	}
+	inner[commit] = openflow.Append(nil, commit, control(bundleCommit))
+	more, err := s.refusals(commit, inner)
+	if err != nil {
+		return err
+	}
+	if refused || more {
+		return &ExitError{Code: 1, Text: s.target + " refused the bundle: nothing was changed"}
+	}
+	return nil
+}
+
+// mustAnswer sends m and takes an ERROR for the end.
+func (s *session) mustAnswer(m openflow.Message) error {
+	raw, err := s.transact(m)
+	if err == nil && openflow.ReadHeader(raw).Type == openflow.TypeError {
+		err = fmt.Errorf("%s takes no bundles: %s", s.target, strings.SplitN(ofctl.Message(raw, nil), "\n", 2)[0])
+	}
+	return err
+}
+
+// refusals prints the ERRORs up to the answer with the transaction id last.
+func (s *session) refusals(last uint32, inner map[uint32][]byte) (any bool, err error) {
+	for {
+		raw, err := s.receive()
+		if err != nil {
+			return any, err
+		}
+		h := openflow.ReadHeader(raw)
+		if h.Type == openflow.TypeError {
+			any = true
+			s.printRefusal(bytes.Clone(raw), inner[h.XID])
+		}
+		if h.XID == last {
+			return any, nil
+		}
+	}
+}
+
+// printRefusal tells the error and the whole message that it is about.
+func (s *session) printRefusal(raw, about []byte) {
+	name := ofctl.ErrorName(raw)
+	if about == nil {
+		fmt.Fprintf(s.c.Err, "Error %s\n", name)
+		return
+	}
+	names, err := s.c.namesToShow(s.target)
+	if err != nil {
+		names = nil
+	}
+	fmt.Fprintf(s.c.Err, "Error %s for: %s", name, ofctl.Message(about, names))
+}

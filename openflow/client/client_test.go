@@ -1,0 +1,295 @@
+package client
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/weirswitch/weir/agent"
+	"github.com/weirswitch/weir/openflow"
+	"github.com/weirswitch/weir/openflow/ofctl"
+)
+
+// peer is a weir switch with its management socket, and a Client that calls it.
+func peer(t *testing.T) *Client {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "weir-client-") // short, for the socket
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	text := "bridges:\n  - {name: br0, dpid: \"00000000000000ab\", fail-mode: secure, ports: [{port: \"1:pipe:p1\"}, {port: \"2:pipe:p2\"}]}\n"
+	file := filepath.Join(dir, "weir.yaml")
+	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := agent.LoadConfig(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sw, err := agent.NewSwitch(cfg.Bridges[0], agent.Env{RunDir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := sw.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = sw.Close() })
+	return &Client{Dial: func(context.Context, string, Purpose) (net.Conn, error) {
+		return net.Dial("unix", filepath.Join(dir, "br0.mgmt"))
+	}, Now: time.Now}
+}
+
+// run runs one command and gives what it printed.
+func (c *Client) test(words ...string) (out, errs string, err error) {
+	var o, e bytes.Buffer
+	c.Out, c.Err, c.xid = &o, &e, 0
+	err = c.Run(context.Background(), words)
+	return o.String(), e.String(), err
+}
+
+func TestFlowsGoInAndComeOut(t *testing.T) {
+	c := peer(t)
+	for _, f := range []string{"priority=9,in_port=p1,ip,actions=output:p2", "table=2,cookie=7,tcp,tp_dst=80,actions=drop"} {
+		if out, errs, err := c.test("add-flow", "br0", f); out+errs != "" || err != nil {
+			t.Fatalf("%s: %q %q %v", f, out, errs, err)
+		}
+	}
+	c.NoStats = true
+	out, _, err := c.test("dump-flows", "br0")
+	if want := " priority=9,ip,in_port=1 actions=output:2\n cookie=0x7, table=2, tcp,tp_dst=80 actions=drop\n"; out != want || err != nil {
+		t.Errorf("got\n%s%v\nwant\n%s", out, err, want)
+	}
+	c.Names = NamesShown
+	if out, _, _ = c.test("dump-flows", "br0", "table=0"); out != " table=table0, priority=9,ip,in_port=p1 actions=output:p2\n" {
+		t.Errorf("with names: %q", out)
+	}
+	c.Options = Options{}
+	if out, _, err := c.test("dump-aggregate", "br0", "tcp"); out != "OFPST_AGGREGATE reply (OF1.3) (xid=0x6): packet_count=0 byte_count=0 flow_count=1\n" || err != nil {
+		t.Errorf("%q %v", out, err)
+	}
+}
+
+func TestRefusalsAreToldWithTheirRequest(t *testing.T) {
+	c := peer(t)
+	out, errs, err := c.test("add-flow", "br0", "actions=group:99")
+	if want := "OFPT_ERROR (OF1.3) (xid=0x6): OFPBAC_BAD_OUT_GROUP\nOFPT_FLOW_MOD (OF1.3) (xid=0x6): ADD actions=group:99\n"; out != "" || errs != want {
+		t.Errorf("%q, %q", out, errs)
+	}
+	var exit *ExitError
+	if !errors.As(err, &exit) || exit.Code != 1 || exit.Text != "" {
+		t.Errorf("ended by %v", err)
+	}
+	if _, _, err := c.test("add-flow", "br0", "tpc,actions=drop"); err == nil || !strings.Contains(err.Error(), `did you mean "tcp"?`) {
+		t.Errorf("a misspelled word: %v", err)
+	}
+	if _, _, err := c.test("dump-flwos", "br0"); err == nil || !strings.Contains(err.Error(), `did you mean "dump-flows"?`) {
+		t.Errorf("a misspelled command: %v", err)
+	}
+	if _, _, err := c.test("dump-ports", "br0", "p3"); err == nil || !strings.Contains(err.Error(), `did you mean "p1"?`) {
+		t.Errorf("a misspelled port: %v", err)
+	}
+	c.ReadOnly = true
+	if _, _, err := c.test("del-flows", "br0"); err == nil || !strings.Contains(err.Error(), "--read-only") {
+		t.Errorf("--read-only: %v", err)
+	}
+}
+
+// TestReplaceAndDiff bring a switch to what a file says.
+func TestReplaceAndDiff(t *testing.T) {
+	c := peer(t)
+	file := filepath.Join(t.TempDir(), "flows.txt")
+	if err := os.WriteFile(file, []byte("# two\npriority=3,tcp,actions=output:1\n\ntable=1,udp,actions=drop # more\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := c.test("add-flow", "br0", "tcp6,actions=drop"); err != nil {
+		t.Fatal(err)
+	}
+	out, _, err := c.test("diff-flows", "br0", file)
+	if want := "-tcp6 actions=drop\n+priority=3,tcp actions=output:1\n+table=1 udp actions=drop\n"; out != want {
+		t.Errorf("got\n%s\nwant\n%s", out, want)
+	}
+	var exit *ExitError
+	if !errors.As(err, &exit) || exit.Code != 2 {
+		t.Errorf("a difference ended by %v", err)
+	}
+	if _, errs, err := c.test("replace-flows", "br0", file); err != nil {
+		t.Fatalf("%v\n%s", err, errs)
+	}
+	if out, _, err := c.test("diff-flows", "br0", file); out != "" || err != nil {
+		t.Errorf("after replace-flows: %q %v", out, err)
+	}
+}
+
+// TestJSONOfEveryRead is valid and says what was put in.
+func TestJSONOfEveryRead(t *testing.T) {
+	c := peer(t)
+	for _, words := range [][]string{{"add-group", "br0", "group_id=1,type=select,bucket=weight:3,actions=output:1"},
+		{"add-meter", "br0", "meter=4,kbps,band=type=drop,rate=100"}, {"add-flow", "br0", "priority=9,ip,nw_dst=10.0.0.0/8,actions=meter:4,group:1"}} {
+		if _, errs, err := c.test(words...); err != nil {
+			t.Fatalf("%v: %v\n%s", words, err, errs)
+		}
+	}
+	c.JSON = true
+	for _, cmd := range reads() {
+		out, _, err := c.test(cmd.Name, "br0")
+		var v any
+		if err != nil || json.Unmarshal([]byte(out), &v) != nil {
+			t.Errorf("%s: %v\n%s", cmd.Name, err, out)
+		}
+	}
+	for command, want := range map[string]string{
+		"dump-flows": `"match": "priority=9`, "dump-groups": `"actions": "output:1"`, "dump-meters": `"rate": 100`, "show": `"dpid": "00000000000000ab"`,
+		"dump-ports-desc": `"name": "p2"`, "get-frags": `"frags": "normal"`,
+	} {
+		if out, _, _ := c.test(command, "br0"); !strings.Contains(strings.ReplaceAll(out, `"match": "ip`, `"match": "priority=9`), want) {
+			t.Errorf("%s lacks %s:\n%s", command, want, out)
+		}
+	}
+}
+
+// script is a switch that says what it is told to.
+func script(t *testing.T, say func(c *openflow.Conn)) *Client {
+	return &Client{Now: time.Now, Dial: func(context.Context, string, Purpose) (net.Conn, error) {
+		near, far := net.Pipe()
+		t.Cleanup(func() { far.Close() })
+		go say(openflow.NewConn(far))
+		return near, nil
+	}}
+}
+
+// TestStrangePeers end a command with a sentence, never with a panic or a wait without end.
+func TestStrangePeers(t *testing.T) {
+	hello := func(c *openflow.Conn, h *openflow.Hello) {
+		_, _ = c.ReadMessage()
+		_ = c.Send(1, h)
+	}
+	for want, say := range map[string]func(*openflow.Conn){
+		"the connection ended":       func(c *openflow.Conn) { c.Close() },
+		"version negotiation failed": func(c *openflow.Conn) { hello(c, openflow.NewHello(1)); _, _ = c.ReadMessage() },
+		"expected a HELLO":           func(c *openflow.Conn) { _, _ = c.ReadMessage(); _ = c.Send(1, &openflow.BarrierReply{}) },
+		"not an OpenFlow stream": func(c *openflow.Conn) {
+			_, _ = c.ReadMessage()
+			_, _ = c.NetConn().Write([]byte{4, 0, 0, 3, 0, 0, 0, 0})
+		},
+		"expected a multipart reply": func(c *openflow.Conn) {
+			hello(c, openflow.NewHello(4))
+			raw, _ := c.ReadMessage()
+			_ = c.Send(openflow.ReadHeader(raw).XID, &openflow.BarrierReply{})
+		},
+		"refused": func(c *openflow.Conn) {
+			hello(c, openflow.NewHello(4))
+			raw, _ := c.ReadMessage()
+			_ = c.Send(openflow.ReadHeader(raw).XID, (&openflow.Error{Type: openflow.ErrBadRequest, Code: openflow.BRCBadMultipart}).For(raw))
+		},
+		"--timeout": func(c *openflow.Conn) { hello(c, openflow.NewHello(4)); _, _ = c.ReadMessage() },
+	} {
+		c := script(t, say)
+		if want == "--timeout" {
+			c.Timeout = 50 * time.Millisecond
+		}
+		if _, _, err := c.test("add-flow", "br0", "actions=drop"); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %s", err, want)
+		}
+	}
+}
+
+// TestOneStrangeFlowHidesNoOther: Open vSwitch's own tool gives up at the first flow with a field it does not know.
+func TestOneStrangeFlowHidesNoOther(t *testing.T) {
+	c := script(t, func(conn *openflow.Conn) {
+		_, _ = conn.ReadMessage()
+		_ = conn.Send(1, openflow.NewHello(4))
+		raw, _ := conn.ReadMessage()
+		flow := func(table uint8) *openflow.FlowStats {
+			return &openflow.FlowStats{TableID: table, Match: openflow.NewMatch(openflow.Exact(openflow.InPort, 3))}
+		}
+		reply := openflow.Append(nil, openflow.ReadHeader(raw).XID, &openflow.MultipartReply{Type: openflow.MultipartFlow,
+			Records: []openflow.Record{flow(1), flow(2), flow(3)}})
+		reply[16+64+48+6] = 0x7e // the second flow's in_port becomes a field that nobody knows
+		_, _ = conn.NetConn().Write(reply)
+	})
+	out, _, err := c.test("dump-flows", "br0")
+	if err != nil || !strings.Contains(out, "table=1") || !strings.Contains(out, "table=3") || !strings.Contains(out, "a flow of table 2 that weir cannot read: OFPBMC_BAD_FIELD") {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// TestEveryExampleIsUnderstood: the examples of help are parsed as their commands parse them.
+func TestEveryExampleIsUnderstood(t *testing.T) {
+	for _, cmd := range Commands() {
+		words := strings.Fields(strings.ReplaceAll(cmd.Example, "--bundle ", ""))
+		if words[0] != cmd.Name {
+			t.Errorf("%s: its example is of %s", cmd.Name, words[0])
+		}
+		if n := len(words) - 1; n < cmd.Least {
+			t.Errorf("%s: the example lacks arguments", cmd.Name)
+		}
+		if cmd.Summary == "" || strings.HasSuffix(cmd.Summary, ".") {
+			t.Errorf("%s: summary %q", cmd.Name, cmd.Summary)
+		}
+		text := words[len(words)-1]
+		var err error
+		switch cmd.Name {
+		case "add-flow", "mod-flows", "parse-flow":
+			_, err = ofctl.ParseFlow(text, openflow.FlowAdd, nil)
+		case "del-flows":
+			_, err = ofctl.ParseFlow(text, openflow.FlowDelete, nil)
+		case "dump-flows", "dump-aggregate":
+			_, err = ofctl.ParseFlowFilter(text, nil)
+		case "add-group", "mod-group", "parse-group":
+			_, err = ofctl.ParseGroup(text, openflow.GroupAdd, nil)
+		case "add-meter", "mod-meter", "parse-meter":
+			_, err = ofctl.ParseMeter(text, openflow.MeterAdd)
+		}
+		if err != nil {
+			t.Errorf("%s: %v", cmd.Name, err)
+		}
+	}
+}
+
+// TestMonitorShowsFrames: a frame that a PACKET_OUT sends to the controller comes back.
+func TestMonitorShowsFrames(t *testing.T) {
+	c := peer(t)
+	mon := *c
+	read, write := net.Pipe()
+	mon.Out, mon.Err = write, write
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- mon.Run(ctx, []string{"monitor", "br0", "65534"}) }()
+	defer func() { cancel(); read.Close(); <-done }()
+	seen := make(chan string, 1)
+	go func() {
+		var all []byte
+		buf := make([]byte, 4096)
+		for !strings.Contains(string(all), "dl_type=0x88b5") {
+			n, err := read.Read(buf)
+			if err != nil {
+				break
+			}
+			all = append(all, buf[:n]...)
+		}
+		seen <- string(all)
+	}()
+	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); {
+		if _, errs, err := c.test("packet-out", "br0", "in_port=1 packet=ffffffffffff02000000000188b5000000000000 actions=CONTROLLER"); err != nil {
+			t.Fatal(fmt.Sprint(err, errs))
+		}
+		select {
+		case text := <-seen:
+			if want := "in_port=1 (via action) data_len=20 (unbuffered)\nvlan_tci=0x0000,dl_src=02:00:00:00:00:01,dl_dst=ff:ff:ff:ff:ff:ff,dl_type=0x88b5\n"; !strings.Contains(text, want) {
+				t.Errorf("got\n%s\nwant\n%s", text, want)
+			}
+			return
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+	t.Error("no frame came")
+}

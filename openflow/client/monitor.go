@@ -1,0 +1,141 @@
+package client
+
+import (
+	"encoding/hex"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/weirswitch/weir/openflow"
+	"github.com/weirswitch/weir/openflow/ofctl"
+)
+
+// monitor prints what the switch sends unasked, until it is stopped. A length makes frames come.
+func (c *Client) monitor(args []string) error {
+	length := -1
+	for _, a := range args[1:] {
+		n, err := strconv.ParseUint(a, 10, 16)
+		switch {
+		case err == nil:
+			length = int(n)
+		case a == "invalid_ttl":
+			return fmt.Errorf("invalid_ttl is OpenFlow 1.2's: in 1.3 such frames come without asking")
+		case strings.HasPrefix(a, "watch:"):
+			return fmt.Errorf("%s: this program cannot watch flows; it shows packet-ins, port changes and removed flows", a)
+		default:
+			return fmt.Errorf("%q: expected how many bytes of a frame to send, like 65534", a)
+		}
+	}
+	s, err := c.open(args[0])
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	if length >= 0 {
+		cfg, err := s.config()
+		if err != nil {
+			return err
+		}
+		set := &openflow.SetConfig{SwitchConfig: *cfg}
+		set.MissSendLen = uint16(length)
+		if err := s.apply(set); err != nil {
+			return err
+		}
+	}
+	return c.follow(s, s.receive)
+}
+
+// snoop prints what the switch and its controllers say to each other.
+func (c *Client) snoop(args []string) error {
+	s, err := c.openFor(args[0], ForSnooping)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	return c.follow(s, s.conn.ReadMessage)
+}
+
+// follow prints messages on standard error, as ovs-ofctl does.
+func (c *Client) follow(s *session, next func() ([]byte, error)) error {
+	for {
+		raw, err := next()
+		if err != nil {
+			return err
+		}
+		names, err := c.namesToShow(s.target)
+		if err != nil {
+			return err
+		}
+		if c.Timestamp {
+			fmt.Fprintf(c.Err, "%s: ", c.Now().Format("2006-01-02 15:04:05.000"))
+		}
+		fmt.Fprint(c.Err, ofctl.Message(raw, names))
+		if c.More > 0 {
+			fmt.Fprint(c.Err, hex.Dump(raw))
+		}
+	}
+}
+
+// parseFlowText prints the FLOW_MOD that a flow becomes; nothing is sent.
+func (c *Client) parseFlowText(args []string) error {
+	m, err := ofctl.ParseFlow(args[0], openflow.FlowAdd, nil)
+	if err == nil {
+		fmt.Fprint(c.Out, ofctl.Message(openflow.Append(nil, c.nextXID(), m), nil))
+	}
+	return err
+}
+
+func (c *Client) parseFlowFile(args []string) error {
+	return c.lines(args[0], func(where, text string) error {
+		m, err := ofctl.ParseFlowLine(text, nil)
+		if err != nil {
+			return fmt.Errorf("%s: %w", where, err)
+		}
+		fmt.Fprint(c.Out, ofctl.Message(openflow.Append(nil, c.nextXID(), m), nil))
+		return nil
+	})
+}
+
+func (c *Client) parseGroupText(args []string) error {
+	m, err := ofctl.ParseGroup(args[0], openflow.GroupAdd, nil)
+	if err == nil {
+		fmt.Fprint(c.Out, ofctl.Message(openflow.Append(nil, c.nextXID(), m), nil))
+	}
+	return err
+}
+
+func (c *Client) parseMeterText(args []string) error {
+	m, err := ofctl.ParseMeter(args[0], openflow.MeterAdd)
+	if err == nil {
+		fmt.Fprint(c.Out, ofctl.Message(openflow.Append(nil, c.nextXID(), m), nil))
+	}
+	return err
+}
+
+// ofpPrint prints a message given in hexadecimal.
+func (c *Client) ofpPrint(args []string) error {
+	raw, err := hex.DecodeString(strings.Join(strings.Fields(args[0]), ""))
+	if err != nil {
+		return fmt.Errorf("%.60q is not hexadecimal: %w", args[0], err)
+	}
+	fmt.Fprint(c.Out, ofctl.Message(raw, nil))
+	return nil
+}
+
+// ofpParse prints the messages of a file, one behind the other as on a connection.
+func (c *Client) ofpParse(args []string) error {
+	raw, err := os.ReadFile(args[0])
+	if err != nil {
+		return err
+	}
+	for len(raw) > 0 {
+		if len(raw) < openflow.HeaderSize || openflow.ReadHeader(raw).Length < openflow.HeaderSize || openflow.ReadHeader(raw).Length > len(raw) {
+			return fmt.Errorf("%s: the last %d bytes are no whole message", args[0], len(raw))
+		}
+		n := openflow.ReadHeader(raw).Length
+		fmt.Fprint(c.Out, ofctl.Message(raw[:n], nil))
+		raw = raw[n:]
+	}
+	return nil
+}

@@ -281,9 +281,10 @@ type listener struct {
 	ln         net.Listener
 	name       string
 	target     Target
-	auxiliary  bool   // for auxiliary connections
-	management bool   // NAME.mgmt
-	path       string // socket to unlink, or empty
+	auxiliary  bool                                                // for auxiliary connections
+	speak      func(ctx context.Context, nc net.Conn, peer string) // what to do with a connection; nil: OpenFlow
+	management bool                                                // NAME.mgmt
+	path       string                                              // socket to unlink, or empty
 	secure     bool
 	done       sync.WaitGroup
 	slots      chan struct{} // one a connection
@@ -295,6 +296,9 @@ type listener struct {
 func (s *Switch) listenAll(cfg BridgeConfig) error {
 	if s.env.RunDir != "" {
 		if err := s.listen(Target{Scheme: "punix", Path: s.managementPath()}, forMain); err != nil {
+			return err
+		}
+		if err := s.listenSnoop(); err != nil {
 			return err
 		}
 	}
@@ -325,12 +329,26 @@ func (s *Switch) managementPath() string {
 }
 
 func (s *Switch) listen(t Target, what purpose) error {
+	l, err := s.openListener(t)
+	if err != nil {
+		return err
+	}
+	l.auxiliary = what == forAuxiliaries
+	s.mu.Lock()
+	s.listeners = append(s.listeners, l)
+	s.mu.Unlock()
+	l.done.Go(l.accept)
+	return nil
+}
+
+// openListener opens a passive target; accept is the caller's to start.
+func (s *Switch) openListener(t Target) (*listener, error) {
 	name := t.String()
-	l := &listener{sw: s, name: name, target: t, auxiliary: what == forAuxiliaries, secure: t.TLS(), slots: make(chan struct{}, maxTools)}
+	l := &listener{sw: s, name: name, target: t, secure: t.TLS(), slots: make(chan struct{}, maxTools)}
 	l.ctx, l.stop = context.WithCancel(s.running)
 	if t.TLS() { // a missing file shows now, not at the first connection
 		if _, err := s.tlsConfig(); err != nil {
-			return fmt.Errorf("listen %s: %w", name, err)
+			return nil, fmt.Errorf("listen %s: %w", name, err)
 		}
 	}
 	var err error
@@ -341,14 +359,10 @@ func (s *Switch) listen(t Target, what purpose) error {
 		l.ln, err = net.Listen("tcp", t.Address())
 	}
 	if err != nil {
-		return fmt.Errorf("listen %s: %w", name, err)
+		return nil, fmt.Errorf("listen %s: %w", name, err)
 	}
 	l.management = l.path != "" && l.path == s.managementPath()
-	s.mu.Lock()
-	s.listeners = append(s.listeners, l)
-	s.mu.Unlock()
-	l.done.Go(l.accept)
-	return nil
+	return l, nil
 }
 
 // listenUnix makes a socket at path. One that a dead process left behind is replaced; one that
@@ -420,6 +434,10 @@ func (l *listener) serve(nc net.Conn) {
 			l.sw.log.Warnf("listener %s: %s: %v", l.name, peer, err)
 			return
 		}
+	}
+	if l.speak != nil {
+		l.speak(l.ctx, nc, peer)
+		return
 	}
 	if !l.auxiliary {
 		l.sw.serveTool(l.ctx, nc, peer)

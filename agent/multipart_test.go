@@ -86,7 +86,7 @@ func TestTableFeatures(t *testing.T) {
 	}
 	for i, r := range records {
 		f := r.(*openflow.TableFeatures)
-		if int(f.TableID) != i || f.Name == "" || f.MaxEntries == 0 {
+		if int(f.TableID) != i || f.Name != "" || f.MaxEntries == 0 {
 			t.Errorf("table %d: %v", i, f)
 		}
 		for _, want := range openflow.RequiredTableProperties() {

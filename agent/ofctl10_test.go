@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/weirswitch/weir/openflow"
 )
 
 // corpusLine is a flow as typed, with what the two dumps say of it; empty: refused.
@@ -273,4 +275,30 @@ func (o *ovsOfctl) follow(args ...string) <-chan string {
 		cmd.Wait()
 	})
 	return lines
+}
+
+// TestOvsOfctlSnoop reads along: nothing but the greeting while there is no controller, then both sides.
+func TestOvsOfctlSnoop(t *testing.T) {
+	o := newOvsOfctl(t)
+	o.version = ""
+	b := o.bench(1)
+	lines := o.follow("snoop", "br0")
+	waitFor(t, "the reader", func() bool { return b.sw.snoopers.present() != nil })
+	p := b.connect()
+	p.send(&openflow.FeaturesRequest{})
+	expect[*openflow.FeaturesReply](p)
+	p.send(&openflow.FlowMod{BufferID: openflow.NoBuffer, OutPort: openflow.PortAny, OutGroup: openflow.GroupAny, Priority: 7})
+	p.send(&openflow.BarrierRequest{})
+	expect[*openflow.BarrierReply](p)
+	want := []string{"OFPT_HELLO", "OFPT_FEATURES_REQUEST (OF1.3)", "OFPT_FEATURES_REPLY (OF1.3)", "OFPT_FLOW_MOD (OF1.3)", "OFPT_BARRIER_REQUEST (OF1.3)", "OFPT_BARRIER_REPLY (OF1.3)"}
+	for line := range lines {
+		if strings.HasPrefix(line, want[0]) {
+			if want = want[1:]; len(want) == 0 {
+				break
+			}
+		}
+	}
+	if len(want) > 0 {
+		t.Errorf("not seen: %q", want)
+	}
 }

@@ -33,7 +33,7 @@ func DefaultRunDir(getenv func(string) string, uid int) (string, error) {
 
 // makeRunDir creates the run directory; created says that Close may remove it.
 func makeRunDir(dir string) (created bool, err error) {
-	if longest := filepath.Join(dir, "abcdefghijklmno.mgmt"); len(longest) > maxSocketPath {
+	if longest := filepath.Join(dir, "abcdefghijklmno.snoop"); len(longest) > maxSocketPath {
 		return false, fmt.Errorf("the run directory %s is too long: sockets in it would have a path of more than %d bytes, choose a shorter one with --rundir",
 			dir, maxSocketPath)
 	}

@@ -84,19 +84,20 @@ type Switch struct {
 
 	// mu guards what follows. It is held for short and never while waiting for a peer; the longest is the
 	// word with the kernel when a PORT_MOD switches a device.
-	mu          sync.Mutex
-	cfg         BridgeConfig
-	numbers     map[string]uint32 // by port name, also of ports that have gone
-	slots       []bool            // worker out-batches in use
-	left        []uint32          // ports for forgetStations
-	controllers []*controller
-	listeners   []*listener
-	generation  uint64 // of the last master or slave request (section 6.3.5)
-	generated   bool   // generation has been set
-	fragments   openflow.FragFlags
-	connected   int // controllers with a finished handshake, those of Serve among them
-	tick        Timer
-	memory      reclaimer
+	mu            sync.Mutex
+	cfg           BridgeConfig
+	numbers       map[string]uint32 // by port name, also of ports that have gone
+	slots         []bool            // worker out-batches in use
+	left          []uint32          // ports for forgetStations
+	controllers   []*controller
+	listeners     []*listener
+	snoopListener *listener // nil: none
+	generation    uint64    // of the last master or slave request (section 6.3.5)
+	generated     bool      // generation has been set
+	fragments     openflow.FragFlags
+	connected     int // controllers with a finished handshake, those of Serve among them
+	tick          Timer
+	memory        reclaimer
 }
 
 // NewSwitch makes a bridge that neither listens nor forwards yet. cfg is checked, as LoadConfig does; what can be
@@ -243,6 +244,9 @@ func (s *Switch) close() error {
 		s.tick.Stop()
 	}
 	listeners, controllers := s.listeners, s.controllers
+	if s.snoopListener != nil {
+		listeners = append(listeners, s.snoopListener)
+	}
 	s.listeners, s.controllers = nil, nil
 	s.mu.Unlock()
 	var errs []error

@@ -13,10 +13,7 @@ import (
 func (s *Switch) answerTables(w *openflow.ReplyWriter) error {
 	for _, t := range s.pipe.TableStats() {
 		st := openflow.TableStats{TableID: t.Table, ActiveCount: uint32(t.Active), LookupCount: t.Lookups, MatchedCount: t.Matched,
-			MaxEntries: uint32(t.MaxEntries)}
-		if t.Name != fmt.Sprintf("table%d", t.Table) { // a name that somebody gave
-			st.Name = t.Name
-		}
+			Name: t.Name, MaxEntries: uint32(t.MaxEntries)}
 		if err := w.Add(&st); err != nil {
 			return err
 		}

@@ -14,12 +14,11 @@ import (
 func shapeRequest(tables ...string) *openflow.MultipartRequest {
 	m := &openflow.MultipartRequest{Type: openflow.MultipartTableFeatures}
 	for _, text := range tables {
-		t := &openflow.TableFeatures{}
-		var name string
-		if _, err := fmt.Sscanf(strings.ReplaceAll(text, ":", " "), "%d %s %d", &t.TableID, &name, &t.MaxEntries); err != nil {
+		words := strings.Split(text, ":")
+		t := &openflow.TableFeatures{Name: words[1]}
+		if _, err := fmt.Sscan(words[0]+" "+words[2], &t.TableID, &t.MaxEntries); err != nil {
 			panic(err)
 		}
-		t.Name = name
 		m.Records = append(m.Records, t)
 	}
 	return m
@@ -49,12 +48,12 @@ func TestReshapeTables(t *testing.T) {
 	p.send(in(3))                                            // in a table that gets another name
 	p.send(in(5))
 	p.barrier()
-	m := shapeRequest("0:vlan:2", "1:table1:100", "2:table2:100", "3:acl:0")
+	m := shapeRequest("0:vlan:2", "1::100", "2::100", "3:acl:0")
 	m.Records[3].(*openflow.TableFeatures).Properties = []openflow.TableProperty{
 		{Type: openflow.PropMatch, Fields: []openflow.TableField{{ID: openflow.EthDst, Masked: true}}}, {Type: openflow.PropNextTablesMiss},
 	}
 	p.send(m)
-	want := []string{"0:vlan:2", "1:table1:100", "2:table2:100", "3:acl:100"}
+	want := []string{"0:vlan:2", "1::100", "2::100", "3:acl:100"}
 	if got := shapesOf(expect[*openflow.MultipartReply](p).m.Records); !slices.Equal(got, want) {
 		t.Errorf("the answer says %v, want %v", got, want)
 	}

@@ -3,7 +3,6 @@
 package flowtable
 
 import (
-	"fmt"
 	"hash/maphash"
 	"sync"
 	"sync/atomic"
@@ -115,9 +114,9 @@ type table struct {
 	everyCookie, anyCookie uint64
 
 	// What a controller may choose (TableShape).
-	name string
-	max  int  // entries
-	gone bool // taken out of the pipeline; without entries
+	name string // empty: nobody gave one
+	max  int    // entries
+	gone bool   // taken out of the pipeline; without entries
 }
 
 // tableCounters are what TABLE statistics report; processors add to them.
@@ -142,7 +141,7 @@ func New(c Config) *Pipeline {
 	p.ident.Store(uint32(c.HashSeed))
 	for i := range p.tables {
 		t := &p.tables[i]
-		t.rules.Seed, t.name, t.max = c.HashSeed, fmt.Sprintf("table%d", i), c.MaxEntries
+		t.rules.Seed, t.max = c.HashSeed, c.MaxEntries
 	}
 	p.publish()
 	return p

@@ -9,7 +9,9 @@ wanted() {
 		command -v ovs-vswitchd && command -v ovs-ofctl|openvswitch-switch
 		/usr/bin/python3 -c "import os_ken"|python3-os-ken
 		/usr/bin/python3 -c "import scapy"|python3-scapy
-		command -v mn|mininet
+		command -v mn && command -v iperf|mininet iperf
+		command -v killall|psmisc
+		command -v pgrep|procps
 		command -v tcpdump|tcpdump
 		command -v tshark|tshark
 		command -v iperf3|iperf3

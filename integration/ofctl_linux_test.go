@@ -51,7 +51,7 @@ func TestOfctlReads(t *testing.T) {
 	wants(t, "dump-ports-desc", b.ofctl("dump-ports-desc", "br0"), "OFPST_PORT_DESC reply (OF1.3)", " 3(eth3): addr:")
 	wants(t, "dump-desc", b.ofctl("dump-desc", "br0"), "OFPST_DESC reply (OF1.3)", "weir")
 	wants(t, "dump-table-features", b.ofctl("dump-table-features", "br0"),
-		`table 0 ("table0"):`, "next tables: 1-253", "arbitrary mask: tun_id metadata eth_{src,dst} vlan_vid")
+		`table 0:`, "next tables: 1-253", "arbitrary mask: tun_id metadata eth_{src,dst} vlan_vid")
 	wants(t, "probe", b.ofctl("probe", "br0")+".", ".")
 	wants(t, "ping", b.ofctl("ping", "br0", "64"), "64 bytes from br0")
 

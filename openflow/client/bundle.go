@@ -11,19 +11,11 @@ import (
 	"github.com/weirswitch/weir/openflow/ofctl"
 )
 
-// The messages of a bundle on OpenFlow 1.3: ONF extension 230.
-const (
-	bundleControl = 2300
-	bundleAdd     = 2301
-	bundleFlags   = 3 // atomic and ordered
+// bundleFlags: all or none, and in the order in which they were sent.
+const bundleFlags = openflow.BundleAtomic | openflow.BundleOrdered
 
-	bundleOpen   = 0
-	bundleCommit = 4
-)
-
-func control(kind uint16) openflow.Message {
-	data := binary.BigEndian.AppendUint16(make([]byte, 4), kind)
-	return &openflow.Experimenter{Experimenter: openflow.ExperimenterONF, ExpType: bundleControl, Data: binary.BigEndian.AppendUint16(data, bundleFlags)}
+func control(c openflow.BundleCommand) openflow.Message {
+	return openflow.BundleControl{Command: c, Flags: bundleFlags}.Experimenter()
 }
 
 // bundle sends the messages so that all take effect at once, or none. Each keeps inside the bundle the
@@ -38,16 +30,16 @@ func (s *session) bundle(list []openflow.Message) error {
 		xid := s.c.nextXID()
 		raw := openflow.Append(nil, xid, m)
 		inner[xid] = raw
-		data := binary.BigEndian.AppendUint16(make([]byte, 6), bundleFlags)
+		data := binary.BigEndian.AppendUint16(make([]byte, 6), uint16(bundleFlags))
 		if len(raw)+24 > openflow.MaxMessage {
 			return errors.New("a message is too long to be carried in a bundle")
 		}
 		carriers = append(carriers, struct {
 			xid uint32
 			m   openflow.Message
-		}{xid, &openflow.Experimenter{Experimenter: openflow.ExperimenterONF, ExpType: bundleAdd, Data: append(data, raw...)}})
+		}{xid, &openflow.Experimenter{Experimenter: openflow.ExperimenterONF, ExpType: openflow.ONFBundleAdd, Data: append(data, raw...)}})
 	}
-	if err := s.mustAnswer(control(bundleOpen)); err != nil {
+	if err := s.mustAnswer(control(openflow.BundleOpen)); err != nil {
 		return err
 	}
 	for _, k := range carriers {
@@ -63,11 +55,11 @@ func (s *session) bundle(list []openflow.Message) error {
 	if err != nil {
 		return err
 	}
-	commit, err := s.send(control(bundleCommit))
+	commit, err := s.send(control(openflow.BundleCommit))
 	if err != nil {
 		return err
 	}
-	inner[commit] = openflow.Append(nil, commit, control(bundleCommit))
+	inner[commit] = openflow.Append(nil, commit, control(openflow.BundleCommit))
 	more, err := s.refusals(commit, inner)
 	if err != nil {
 		return err

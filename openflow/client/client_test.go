@@ -293,3 +293,37 @@ func TestMonitorShowsFrames(t *testing.T) {
 	}
 	t.Error("no frame came")
 }
+
+// TestMonitorWatchesFlows: what another connection adds is told, what was there is left out.
+func TestMonitorWatchesFlows(t *testing.T) {
+	c := peer(t)
+	if _, _, err := c.test("add-flow", "br0", "udp,actions=drop"); err != nil {
+		t.Fatal(err)
+	}
+	mon := *c
+	mon.xid = 0
+	read, write := net.Pipe()
+	mon.Out, mon.Err = write, write
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- mon.Run(ctx, []string{"monitor", "br0", "watch:!initial,tcp"}) }()
+	defer func() { cancel(); read.Close(); <-done }()
+	if err := read.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	buf := make([]byte, 4096)
+	n, err := read.Read(buf) // the answer to the request: no flows
+	if got := string(buf[:n]); got != "ONFST_FLOW_MONITOR reply (OF1.3) (xid=0x6):\n" || err != nil {
+		t.Fatalf("%q, %v", got, err)
+	}
+	if _, _, err := c.test("add-flow", "br0", "table=2,tcp,actions=output:1"); err != nil {
+		t.Fatal(err)
+	}
+	n, err = read.Read(buf)
+	if got, want := string(buf[:n]), "ONFST_FLOW_MONITOR reply (OF1.3) (xid=0x0):\n event=ADDED table=2 cookie=0 tcp actions=output:1\n"; got != want || err != nil {
+		t.Errorf("got %q, %v, want %q", got, err, want)
+	}
+	if _, _, err := c.test("monitor", "br0", "watch:!intial"); err == nil || !strings.Contains(err.Error(), `did you mean "!initial"?`) {
+		t.Errorf("a misspelled word: %v", err)
+	}
+}

@@ -101,8 +101,10 @@ func otherCommands() []Command {
 		{Name: "mod-table", Args: "SWITCH TABLE SETTING", Least: 3, Most: 3, Writes: true, Summary: "nothing: OpenFlow 1.3 has no settings of tables",
 			Example: "mod-table br0 0 drop", run: (*Client).modTable},
 		{Name: "set-frags", Args: "SWITCH normal|drop|reassemble", Least: 2, Most: 2, Writes: true, Summary: "say what happens to IP fragments", Example: "set-frags br0 drop", run: (*Client).setFrags},
-		{Name: "monitor", Args: "SWITCH [LENGTH]", Least: 1, Most: 3, Summary: "print what the switch sends unasked",
-			More:    "LENGTH: how many bytes of a frame to send; without it no frames come. Prints on standard error, as ovs-ofctl does.",
+		{Name: "monitor", Args: "SWITCH [LENGTH] [watch:FLOW...]", Least: 1, Most: 16, Summary: "print what the switch sends unasked",
+			More: "LENGTH: how many bytes of a frame to send; without it no frames come. watch: tells of flows that come, change and go:\n" +
+				"watch:!initial,!own,table=0,tcp leaves out those there and what this connection does, and chooses by table and match.\n" +
+				"Prints on standard error, as ovs-ofctl does.",
 			Example: "monitor br0 65534", run: (*Client).monitor},
 		{Name: "snoop", Args: "SWITCH", Least: 1, Most: 1, Summary: "print what the switch and its controllers say", More: "Prints on standard error, as ovs-ofctl does.",
 			Example: "snoop br0", run: (*Client).snoop},

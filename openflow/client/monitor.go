@@ -14,6 +14,7 @@ import (
 // monitor prints what the switch sends unasked, until it is stopped. A length makes frames come.
 func (c *Client) monitor(args []string) error {
 	length := -1
+	var watch []string
 	for _, a := range args[1:] {
 		n, err := strconv.ParseUint(a, 10, 16)
 		switch {
@@ -22,9 +23,9 @@ func (c *Client) monitor(args []string) error {
 		case a == "invalid_ttl":
 			return fmt.Errorf("invalid_ttl is OpenFlow 1.2's: in 1.3 such frames come without asking")
 		case strings.HasPrefix(a, "watch:"):
-			return fmt.Errorf("%s: this program cannot watch flows; it shows packet-ins, port changes and removed flows", a)
+			watch = append(watch, a[len("watch:"):])
 		default:
-			return fmt.Errorf("%q: expected how many bytes of a frame to send, like 65534", a)
+			return fmt.Errorf("%q: expected how many bytes of a frame to send, like 65534, or watch:FLOW", a)
 		}
 	}
 	s, err := c.open(args[0])
@@ -43,7 +44,40 @@ func (c *Client) monitor(args []string) error {
 			return err
 		}
 	}
+	if err := s.watch(watch); err != nil {
+		return err
+	}
 	return c.follow(s, s.receive)
+}
+
+// watch asks for flow monitors; what they tell of the flows that are there is printed.
+func (s *session) watch(texts []string) error {
+	if len(texts) == 0 {
+		return nil
+	}
+	names, err := s.c.namesToAccept(s.target)
+	if err != nil {
+		return err
+	}
+	m := &openflow.MultipartRequest{Type: openflow.MultipartFlowMonitor}
+	for i, text := range texts {
+		r, err := ofctl.ParseMonitor(text, names)
+		if err != nil {
+			return err
+		}
+		r.ID = uint32(i)
+		m.Records = append(m.Records, r)
+	}
+	return s.parts(m, func(raw []byte) error {
+		names, err := s.c.namesToShow(s.target)
+		if err == nil {
+			_, err = fmt.Fprint(s.c.Err, ofctl.Message(raw, names))
+		}
+		if err == nil && openflow.ReadHeader(raw).Type == openflow.TypeError {
+			err = errTold
+		}
+		return err
+	})
 }
 
 // snoop prints what the switch and its controllers say to each other.

@@ -12,6 +12,7 @@
 //	desc.go     the other short replies
 //	message.go  any message with its name: ofp-print, monitor, snoop, and the request in an error
 //	multipart.go, tablefeatures.go    requests and replies in parts
+//	monitor.go  flow monitors: what is asked and what they tell
 //	packet.go   the header fields of a frame behind a PACKET_IN
 //	parse.go    the way back: words, numbers, names of ports, and errors that tell the place
 //	parse*.go   one topic each: flows, matches, values, actions, groups and meters

@@ -102,6 +102,9 @@ func titleName(h openflow.Header, raw []byte) string {
 }
 
 func multipartName(raw []byte) string {
+	if isFlowMonitor(raw) {
+		return "ONFST_FLOW_MONITOR"
+	}
 	switch t := openflow.MultipartType(binary.BigEndian.Uint16(raw[8:])); t {
 	case openflow.MultipartPortStats:
 		return "OFPST_PORT"

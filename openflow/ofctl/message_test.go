@@ -144,6 +144,10 @@ func sampleMultipart() (list []o.Message) {
 		&o.QueueStats{Port: 3, Queue: 5, TxBytes: ^uint64(0), TxPackets: 3, TxErrors: 4, DurationSec: 5, DurationNsec: 6000000},
 		&o.QueueStats{Port: o.PortLocal, DurationSec: 0xffffffff, DurationNsec: 0xffffffff}}},
 		&o.MultipartReply{Type: o.MultipartTableFeatures, Records: sampleTables("")}, &o.MultipartReply{Type: o.MultipartTableFeatures, Records: sampleTables("t")},
+		&o.MultipartReply{Type: o.MultipartFlowMonitor, Records: []o.Record{
+			&o.FlowUpdate{Event: o.FlowEventAdded, TableID: 3, Priority: 7, IdleTimeout: 5, HardTimeout: 6, Cookie: 9, Match: tcp, Instructions: o.NewInstructions(o.GotoTable(8))},
+			&o.FlowUpdate{Event: o.FlowEventModified, Match: tcp}, &o.FlowUpdate{Event: o.FlowEventDeleted, Reason: o.RemovedDelete, Match: tcp},
+			&o.FlowUpdate{Event: o.FlowEventDeleted, Reason: o.RemovedIdleTimeout}, &o.FlowUpdate{Event: o.FlowEventAbbrev, XID: 0x1234}}},
 		&o.MultipartReply{Type: o.MultipartFlow, More: true},
 		&o.MultipartReply{Type: o.MultipartFlow, Records: []o.Record{&o.FlowStats{Match: tcp}, &o.FlowStats{Priority: 0x8000}}},
 		&o.MultipartReply{Type: o.MultipartGroupDesc}, &o.MultipartReply{Type: o.MultipartPortStats}, &o.MultipartReply{Type: o.MultipartMeter},

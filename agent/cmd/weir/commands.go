@@ -88,6 +88,8 @@ func commands() []command {
 				"A switch and a controller trust whom the CA has signed; weir does not compare the name in a\n" +
 				"certificate with the address it calls, so keep ca-key.pem for this purpose alone.",
 			example: "weir tls init /etc/weir/tls", setup: (*tool).tlsInit},
+		{words: []string{"completion"}, args: "bash|zsh|fish", least: 1, most: 1, summary: "a script that lets a shell complete weir's commands, flags and bridges",
+			example: "weir completion bash >/etc/bash_completion.d/weir", setup: (*tool).completion},
 		{words: []string{"version"}, summary: "version and OpenFlow versions", example: "weir version", setup: (*tool).version},
 	}
 }
@@ -141,6 +143,10 @@ func findCommand(args []string) (*command, []string, error) {
 func (t *tool) help(words []string) error {
 	if len(words) == 0 {
 		t.printOverview(t.out)
+		return nil
+	}
+	if words[0] == "--markdown" {
+		t.printMarkdown(t.out)
 		return nil
 	}
 	if words[0] == "ofctl" {

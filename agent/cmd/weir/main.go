@@ -92,6 +92,11 @@ func (t *tool) dispatch(args []string) (*command, error) {
 		return nil, t.help(rest[1:])
 	case "--version", "-version":
 		rest[0] = "version"
+	case "completion":
+		if len(rest) > 1 && rest[1] == "words" {
+			t.completeWords(rest[2:])
+			return nil, nil
+		}
 	}
 	cmd, rest, err := findCommand(rest)
 	if err != nil {

@@ -187,12 +187,16 @@ func (t *tool) explainOfctl(words []string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(t.out, "weir ofctl %s %s\n  %s\n", c.Name, c.Args, c.Summary)
-	if c.More != "" {
-		fmt.Fprintf(t.out, "\n%s\n", c.More)
-	}
-	fmt.Fprintf(t.out, "\nExample:\n  weir ofctl %s\n\n\"weir ofctl --help\" lists the options.\n", c.Example)
+	printOfctlHelp(t.out, c)
 	return nil
+}
+
+func printOfctlHelp(w io.Writer, c *client.Command) {
+	fmt.Fprintf(w, "weir ofctl %s %s\n  %s\n", c.Name, c.Args, c.Summary)
+	if c.More != "" {
+		fmt.Fprintf(w, "\n%s\n", c.More)
+	}
+	fmt.Fprintf(w, "\nExample:\n  weir ofctl %s\n\n\"weir ofctl --help\" lists the options.\n", c.Example)
 }
 
 func (t *tool) printOfctlOverview(w io.Writer) {

@@ -1,0 +1,58 @@
+package main
+
+import (
+	"bytes"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+var updateDocs = flag.Bool("update", false, "write docs/commands.md")
+
+// TestCommandsPageIsCurrent: docs/commands.md is what "weir help --markdown" prints.
+func TestCommandsPageIsCurrent(t *testing.T) {
+	var out bytes.Buffer
+	tool := &tool{out: &out, err: &out, getenv: func(string) string { return "" }}
+	if code := tool.main([]string{"help", "--markdown"}); code != 0 {
+		t.Fatalf("ended with %d:\n%s", code, out.String())
+	}
+	const page = "../../../docs/commands.md"
+	if *updateDocs {
+		if err := os.WriteFile(page, out.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	kept, err := os.ReadFile(page)
+	if err != nil || string(kept) != out.String() {
+		t.Errorf("docs/commands.md is not what help says: go test ./agent/cmd/weir -run CommandsPage -update (%v)", err)
+	}
+}
+
+// TestCompletion asks what may come next.
+func TestCompletion(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"br0.mgmt", "br1.mgmt", "other.txt"} {
+		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for typed, want := range map[string]string{
+		"st": "stop\nstatus\n", "port ": "add\ndel\n", "port a": "add\n", "ofctl dump-f": "dump-flows\n", "ofctl --names dump-flows b": "br0\nbr1\n",
+		"status br": "br0\nbr1\n", "flows --ta": "--table\n", "ofctl --no-s": "--no-stats\n", "ofctl dump-flows --rs": "--rsort\n", "nosuch ": "", "tls ": "init\n",
+	} {
+		var out bytes.Buffer
+		tool := &tool{out: &out, err: &out, getenv: func(string) string { return dir }}
+		if code := tool.main(append([]string{"completion", "words"}, strings.Split(typed, " ")...)); code != 0 || out.String() != want {
+			t.Errorf("%q: %d, %q, want %q", typed, code, out.String(), want)
+		}
+	}
+	for shell := range shellScripts {
+		var out bytes.Buffer
+		tool := &tool{out: &out, err: &out}
+		if code := tool.main([]string{"completion", shell}); code != 0 || !strings.Contains(out.String(), "weir completion words") {
+			t.Errorf("%s: %d\n%s", shell, code, out.String())
+		}
+	}
+}

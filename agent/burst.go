@@ -15,41 +15,50 @@ import (
 // has sent a few changes in a row is given a moment to go on before they are published, unless there have
 // been many. Whoever waits for an answer never waits for that: every answer publishes first.
 const (
-	burstFew  = 32                   // changes that make a burst
-	burstMany = 8192                 // changes that are published even though more may follow
-	burstLull = 1 * time.Millisecond // silence that ends a burst
-	goneMany  = 1024                 // entries that went, whose FLOW_REMOVED do not wait for more
+	burstFew  = 32                    // changes that make a burst
+	burstMany = 8192                  // changes that are published even though more may follow
+	burstLull = 1 * time.Millisecond  // silence that ends a burst
+	burstLong = 10 * time.Millisecond // after which a burst is published though its peer goes on talking
+	goneMany  = 1024                  // entries that went, whose FLOW_REMOVED do not wait for more
 )
 
 // burst is what a connection's messages have changed since the last publication of its. The reader's own.
 type burst struct {
 	changes int
+	began   time.Duration       // when the first of them came
 	gone    []flowtable.Removed // their FLOW_REMOVED are due
 	outs    packetOuts          // in the memory of messages: nothing may be read from the wire before they are sent
 }
 
-// nextMessage reads one message. When none has arrived yet, or enough has changed, what was done so far
-// is published first.
+// nextMessage reads one message. When none has arrived yet, or what was done so far is much or old, that is
+// published first; and before the connection's end, which takes it off the list of those who hear of it.
 func (c *Channel) nextMessage() ([]byte, error) {
-	if c.burst.changes >= burstMany {
+	if c.burst.changes >= burstMany || c.pending() && time.Duration(c.heard.Load())-c.burst.began >= burstLong {
 		c.publish()
 	}
 	if c.conn.Buffered() == 0 {
 		c.sendPacketOuts()
 	}
-	if c.conn.Buffered() > 0 || c.burst.changes == 0 && len(c.burst.gone) == 0 {
+	if c.conn.Buffered() > 0 || !c.pending() {
 		return c.readMessage()
 	}
 	if c.burst.changes >= burstFew && c.nc.SetReadDeadline(time.Now().Add(burstLull)) == nil {
 		raw, err := c.readMessage()
 		c.nc.SetReadDeadline(time.Time{})
+		if err == nil {
+			return raw, nil
+		}
 		if !errors.Is(err, os.ErrDeadlineExceeded) {
-			return raw, err
+			c.publish()
+			return nil, err
 		}
 	}
 	c.publish()
 	return c.readMessage()
 }
+
+// pending says that something was done and not published.
+func (c *Channel) pending() bool { return c.burst.changes > 0 || len(c.burst.gone) > 0 }
 
 // publish shows all frames what was done so far, and sends the FLOW_REMOVED of the entries that went:
 // an entry said to be gone serves no frame.
@@ -79,6 +88,9 @@ func (c *Channel) removed(list []flowtable.Removed) {
 // settle sends what is due before a message of another kind: frames of PACKET_OUTs before anything that
 // may change their way, FLOW_REMOVED before what may change who hears of it.
 func (c *Channel) settle(m openflow.Message) {
+	if !c.pending() {
+		c.burst.began = time.Duration(c.heard.Load())
+	}
 	switch m.(type) {
 	case *openflow.PacketOut:
 	case *openflow.FlowMod:

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"net"
 	"testing"
 	"time"
 
@@ -93,16 +94,7 @@ func TestManyStrictDeletes(t *testing.T) {
 	p := b.connect()
 	p.features()
 	const n = goneMany + goneMany/2
-	var adds, deletes []openflow.Message
-	for i := range n {
-		m := add(10, openflow.NewMatch(openflow.Exact(openflow.EthDst, uint64(i))), openflow.Output(2))
-		m.Cookie, m.Flags = uint64(i), openflow.FlowSendRemoved
-		d := add(10, m.Match)
-		d.Command, d.OutPort, d.OutGroup = openflow.FlowDeleteStrict, openflow.PortAny, openflow.GroupAny
-		adds, deletes = append(adds, m), append(deletes, d)
-	}
-	p.write(adds...)
-	p.barrier()
+	deletes := p.removable(n)
 	go p.write(append(deletes, &openflow.BarrierRequest{})...)
 	for i := range n {
 		if r := expect[*openflow.FlowRemoved](p); r.m.Cookie != uint64(i) {
@@ -115,4 +107,122 @@ func TestManyStrictDeletes(t *testing.T) {
 		}
 	}
 	expect[*openflow.BarrierReply](p)
+}
+
+// removable adds n entries that ask for FLOW_REMOVED, and returns the deletes that take each of them away.
+func (p *peer) removable(n int) (deletes []openflow.Message) {
+	p.t.Helper()
+	var adds []openflow.Message
+	for i := range n {
+		m := add(10, openflow.NewMatch(openflow.Exact(openflow.EthDst, uint64(i))), openflow.Output(2))
+		m.Cookie, m.Flags = uint64(i), openflow.FlowSendRemoved
+		d := add(10, m.Match)
+		d.Command, d.OutPort, d.OutGroup = openflow.FlowDeleteStrict, openflow.PortAny, openflow.GroupAny
+		adds, deletes = append(adds, m), append(deletes, d)
+	}
+	p.write(adds...)
+	p.barrier()
+	return deletes
+}
+
+// TestFlowRemovedAfterHalfClose: a peer that has finished speaking after a burst of deletes still hears of
+// every entry that went.
+func TestFlowRemovedAfterHalfClose(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	b := newBench(t, 2)
+	for range 5 {
+		far, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer far.Close()
+		near, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		done := make(chan error, 1)
+		go func() { done <- b.sw.Serve(near) }()
+		p := newPeer(t, far)
+		p.features()
+		const n = burstFew + 8
+		p.write(p.removable(n)...)
+		if err := far.(*net.TCPConn).CloseWrite(); err != nil {
+			t.Fatal(err)
+		}
+		got := 0
+		for r := range p.got {
+			if _, ok := r.m.(*openflow.FlowRemoved); ok {
+				got++
+			}
+		}
+		if got != n {
+			t.Errorf("%d FLOW_REMOVED for %d deletes", got, n)
+		}
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// endless is a connection on which nothing is ever late: a lull on it never ends by itself, as if its peer
+// always said the next word just in time.
+type endless struct{ net.Conn }
+
+func (endless) SetReadDeadline(time.Time) error { return nil }
+
+func (b *bench) connectEndless() *peer {
+	near, far := net.Pipe()
+	done := make(chan error, 1)
+	go func() { done <- b.sw.Serve(endless{near}) }()
+	p := newPeer(b.t, far)
+	b.t.Cleanup(func() { far.Close(); <-done })
+	return p
+}
+
+// TestFlowRemovedWhileThePeerTalks: changes and FLOW_REMOVED wait a moment for more, and no longer, though the
+// peer goes on talking.
+func TestFlowRemovedWhileThePeerTalks(t *testing.T) {
+	b := newBench(t, 2)
+	p := b.connectEndless()
+	p.features()
+	const n = burstFew + 8
+	deletes := p.removable(n)
+	p.write(deletes...)
+	word := &openflow.PacketOut{BufferID: openflow.NoBuffer, InPort: openflow.PortController, Data: frame(2, 1, "x")}
+	for end := time.Now().Add(10 * time.Second); len(p.got) < n; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%d FLOW_REMOVED of %d as long as the peer talks", len(p.got), n)
+		}
+		b.clock.Advance(burstLong / 2)
+		p.write(word)
+	}
+	for range n {
+		expect[*openflow.FlowRemoved](p)
+	}
+}
+
+// TestEchoAnswersAfterPublication: like every answer ECHO_REPLY says that what was asked for before is done.
+func TestEchoAnswersAfterPublication(t *testing.T) {
+	b := newBench(t, 3)
+	p := b.connectEndless()
+	p.send(deleteAll())
+	p.barrier()
+	for i := range 10 {
+		to := uint32(2 + i%2)
+		var list []openflow.Message
+		for range burstFew {
+			list = append(list, add(20, inPort(1), openflow.Output(openflow.PortNo(to))))
+		}
+		p.write(append(list, &openflow.EchoRequest{})...)
+		expect[*openflow.EchoReply](p)
+		f := frame(2, 1, string(rune('a'+i)))
+		b.send(1, f)
+		if b.expect(f, to); t.Failed() {
+			t.FailNow()
+		}
+	}
 }

@@ -25,6 +25,7 @@ import (
 //	GET    /meters              []MeterStatus
 //	GET    /fdb                 []MACStatus
 //	POST   /fdb/flush {port}    how many addresses went
+//	POST   /trace {flow, ...}   TraceStatus
 //	POST   /reload {file, only} the changes made
 //	POST   /stop {wait}         when the bridge has stopped, or at once
 //
@@ -99,8 +100,8 @@ type controlServer struct {
 	server   *http.Server
 }
 
-// maxControlRequest bounds the body of a request; the longest is the text of a port.
-const maxControlRequest = 64 << 10
+// maxControlRequest bounds the body of a request; the longest is a super-frame to be traced.
+const maxControlRequest = 256 << 10
 
 // serveControl answers on l until unlink.
 func serveControl(a *Agent, b *bridge, l net.Listener) *controlServer {
@@ -138,6 +139,13 @@ func (c *controlServer) routes() http.Handler {
 	handle("GET /meters", func(*http.Request) (any, error) { return sw.Meters(), nil })
 	handle("GET /fdb", func(*http.Request) (any, error) { return orEmpty(sw.FDB()), nil })
 	handle("POST /fdb/flush", c.flush)
+	handle("POST /trace", func(r *http.Request) (any, error) {
+		q, err := readArgs[TraceRequest](r)
+		if err != nil {
+			return nil, err
+		}
+		return sw.Trace(q)
+	})
 	handle("POST /reload", c.reload)
 	c.streamRoutes(mux)
 	mux.HandleFunc("POST /stop", c.stop)

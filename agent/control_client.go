@@ -121,6 +121,11 @@ func (c *Client) FlushFDB(port string) (int, error) {
 	return f.Addresses, err
 }
 
+// Trace tells what happens to a frame.
+func (c *Client) Trace(q TraceRequest) (s *TraceStatus, err error) {
+	return s, c.ask("POST", "/trace", q, &s)
+}
+
 // AddPort adds the port that a SPEC text describes.
 func (c *Client) AddPort(spec string) (p AddedPort, err error) {
 	return p, c.ask("POST", "/ports", addPortRequest{spec}, &p)

@@ -22,7 +22,7 @@ func (c *Channel) dispatch(m openflow.Message, xid uint32, raw []byte) error {
 		c.log.Warnf("the peer reports %v", m)
 		return nil
 	case *openflow.EchoRequest:
-		return c.send(xid, &openflow.EchoReply{Data: m.Data})
+		return c.reply(xid, &openflow.EchoReply{Data: m.Data})
 	case *openflow.BarrierRequest:
 		return c.reply(xid, &openflow.BarrierReply{}) // all before it is done: messages are handled in order
 	case *openflow.Experimenter:

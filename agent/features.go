@@ -43,14 +43,16 @@ func (c *Channel) handleGetConfig(xid uint32) error {
 }
 
 // handleSetConfig takes miss_send_len, which is this controller's own, and the treatment of
-// fragments, which is the switch's. A tool that sets a length wants packet-ins.
+// fragments, which is the switch's: of a slave, who may only read (section 6.3.5), the length is taken and
+// the treatment ignored, as Open vSwitch does. A tool that sets a length wants packet-ins.
 func (c *Channel) handleSetConfig(m *openflow.SetConfig) error {
-	s := c.sw
+	s, main := c.sw, c.lead()
 	s.mu.Lock()
-	s.fragments = m.Flags
-	s.pipe.SetFragments(m.Flags)
+	if main.role != openflow.RoleSlave {
+		s.fragments = m.Flags
+		s.pipe.SetFragments(m.Flags)
+	}
 	s.mu.Unlock()
-	main := c.lead()
 	main.missLen.Store(uint32(m.MissSendLen))
 	if main.tool && m.MissSendLen != 0 {
 		main.wake()

@@ -212,3 +212,28 @@ func TestReassembledPacketIn(t *testing.T) {
 		t.Errorf("drops %v", b.sw.Status().Drops)
 	}
 }
+
+// TestDontFragmentStaysWhole: a controller's own packet that forbids fragments is too big for a link with
+// fragments put together as it is without, and never becomes fragments with an identification of zero.
+func TestDontFragmentStaysWhole(t *testing.T) {
+	b := newBench(t, 1)
+	b.plug(2, PortConfig{Spec: ports.Spec{MTU: 1500, NoOffload: true}})
+	p := b.connect()
+	buf := gopacket.NewSerializeBuffer()
+	err := gopacket.SerializeLayers(buf, gopacket.SerializeOptions{FixLengths: true, ComputeChecksums: true},
+		&layers.Ethernet{SrcMAC: net.HardwareAddr{2, 0, 0, 0, 0, 1}, DstMAC: net.HardwareAddr{2, 0, 0, 0, 0, 2}, EthernetType: layers.EthernetTypeIPv4},
+		&layers.IPv4{Version: 4, TTL: 9, Protocol: 253, Flags: layers.IPv4DontFragment, SrcIP: net.IP{10, 0, 0, 1}, DstIP: net.IP{10, 0, 0, 2}},
+		gopacket.Payload(make([]byte, 3000)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, how := range []openflow.FragFlags{openflow.FragNormal, openflow.FragReasm} {
+		p.send(&openflow.SetConfig{SwitchConfig: openflow.SwitchConfig{Flags: how, MissSendLen: 128}})
+		p.send(outOf(openflow.PortController, buf.Bytes(), openflow.Output(2)))
+		p.barrier()
+		b.silent(2)
+		if n := b.sw.table.Load().get(2).counters.Snapshot().TxDropped; n != uint64(i+1) {
+			t.Errorf("%s: %d drops, want %d", how, n, i+1)
+		}
+	}
+}

@@ -166,6 +166,15 @@ func (w *worker) inject(frames []*packet.Frame, progs []*flowtable.Program) {
 	w.flush()
 }
 
+// receive forwards a frame as if it had come in by its InPort. The caller owns the worker.
+func (w *worker) receive(f *packet.Frame) {
+	w.batch.Add(1)
+	defer w.batch.Add(1)
+	w.begin()
+	w.proc.Process(w.now, []*packet.Frame{f}, w)
+	w.flush()
+}
+
 // quiesce returns when every batch that was under way has ended. What was published before the
 // call is what all later batches see.
 func (s *Switch) quiesce() {

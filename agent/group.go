@@ -9,8 +9,8 @@ import (
 	"github.com/weirswitch/weir/openflow"
 )
 
-// handleGroupMod edits the draft (section 6.5). Like a FLOW_MOD it becomes visible when the
-// connection's input runs dry or anything is answered; a deleted group may take entries along.
+// handleGroupMod edits the draft (section 6.5). Like a FLOW_MOD it becomes visible when its
+// burst ends (burst.go) or anything is answered; a deleted group may take entries along.
 func (c *Channel) handleGroupMod(m *openflow.GroupMod) error {
 	removed, err := c.sw.pipe.GroupMod(c.sw.clock.Now(), m)
 	if len(removed) > 0 {

@@ -277,3 +277,28 @@ func asyncNames(p *peer) (names []string) {
 	p.kept = nil
 	return names
 }
+
+// TestSlaveLeavesFragmentsAlone: SET_CONFIG of a slave sets its own miss_send_len and not what becomes of
+// everybody's fragments.
+func TestSlaveLeavesFragmentsAlone(t *testing.T) {
+	b := newBench(t, 2)
+	p := b.connect()
+	ask := func(flags openflow.FragFlags, length uint16, want openflow.FragFlags) {
+		t.Helper()
+		p.send(&openflow.SetConfig{SwitchConfig: openflow.SwitchConfig{Flags: flags, MissSendLen: length}})
+		p.send(&openflow.GetConfigRequest{})
+		if m := expect[*openflow.GetConfigReply](p).m; m.Flags != want || m.MissSendLen != length {
+			t.Errorf("%v, want %s and %d", m, want, length)
+		}
+	}
+	role := func(r openflow.Role) {
+		p.send(&openflow.RoleRequest{Role: r, GenerationID: 1})
+		expect[*openflow.RoleReply](p)
+	}
+	ask(openflow.FragDrop, 70, openflow.FragDrop)
+	role(openflow.RoleSlave)
+	ask(openflow.FragNormal, 80, openflow.FragDrop)
+	role(openflow.RoleMaster)
+	ask(openflow.FragNormal, 90, openflow.FragNormal)
+	none[*openflow.Error](p)
+}

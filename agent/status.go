@@ -279,15 +279,19 @@ func (s *Switch) Flows(table int) []FlowStatus {
 	}
 	now := s.clock.Now()
 	for _, e := range entries {
-		st := flowStats(e, now)
-		list = append(list, FlowStatus{
-			Table: e.Table, Priority: e.Priority, Cookie: e.Cookie, Packets: st.PacketCount, Bytes: st.ByteCount,
-			Duration:    time.Duration(st.DurationSec)*time.Second + time.Duration(st.DurationNsec),
-			IdleTimeout: e.IdleTimeout, HardTimeout: e.HardTimeout, Flags: ofctl.FlowFlags(e.Flags),
-			Match: ofctl.Match(e.Match()), Actions: ofctl.Instructions(e.Instructions()), Text: ofctl.Flow(&st),
-		})
+		list = append(list, flowStatus(e, now))
 	}
 	return list
+}
+
+func flowStatus(e *flowtable.Entry, now time.Duration) FlowStatus {
+	st := flowStats(e, now)
+	return FlowStatus{
+		Table: e.Table, Priority: e.Priority, Cookie: e.Cookie, Packets: st.PacketCount, Bytes: st.ByteCount,
+		Duration:    time.Duration(st.DurationSec)*time.Second + time.Duration(st.DurationNsec),
+		IdleTimeout: e.IdleTimeout, HardTimeout: e.HardTimeout, Flags: ofctl.FlowFlags(e.Flags),
+		Match: ofctl.Match(e.Match()), Actions: ofctl.Instructions(e.Instructions()), Text: ofctl.Flow(&st),
+	}
 }
 
 // Groups lists the groups by number.

@@ -252,9 +252,10 @@ const ethernetMTU = 1500
 
 // mayCut lets a PACKET_OUT's frame be cut into fragments while fragments are put together: it may be
 // such a packet, which the controller has seen whole. Only a port that could not send it otherwise does so.
+// What forbids it (Don't Fragment) is left alone: its identification need not be one (RFC 6864).
 func (pr *Processor) mayCut(f *packet.Frame) {
 	l := &f.Layout
-	if pr.snap.frags != openflow.FragReasm || isFragment(f) || f.Offload != (packet.Offload{}) {
+	if pr.snap.frags != openflow.FragReasm || isFragment(f) || f.Offload != (packet.Offload{}) || f.DontFragment() {
 		return
 	}
 	if l.End-l.L3 > ethernetMTU {

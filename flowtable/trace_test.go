@@ -108,7 +108,7 @@ func traceAndSend(t *testing.T, seed uint64, seen map[TraceKind]int, dropped map
 		}
 		after := g.Drops()
 		for why, n := range after.All() {
-			if n > drops[why] != lost[why] {
+			if (n > drops[why]) != lost[why] {
 				t.Errorf("seed %d: drops by %v: %d after %d, the trace said %v", seed, why, n, drops[why], lost[why])
 			}
 		}

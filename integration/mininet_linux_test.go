@@ -227,7 +227,7 @@ func TestMininetBridge(t *testing.T) {
 	m.must("dpctl show", " 4(s1-eth4): addr:")
 	m.do("py s1.detach('s1-eth4')")
 	m.must("h4 ping -c 1 -W 1 10.0.0.1", "100% packet loss")
-	m.must("h1 ping -c 1 -W 1 10.0.0.2", " 0% packet loss")
+	m.until("h1 ping -c 1 -W 1 10.0.0.2", " 0% packet loss")
 
 	m.do("switch s1 stop")
 	m.must("h1 ping -c 1 -W 1 10.0.0.2", "100% packet loss")
@@ -254,7 +254,7 @@ func TestMininetController(t *testing.T) {
 	m.must("sh weir --rundir /run/weir-mininet status s5", "datapath 0000000000000005")
 	m.do("switch s4 stop")
 	m.must("h1 ping -c 1 -W 1 h8", "100% packet loss")
-	m.must("h1 ping -c 1 -W 1 h3", " 0% packet loss") // the others have kept their flows and controller
+	m.until("h1 ping -c 1 -W 1 h3", " 0% packet loss") // the others have kept their flows and controller
 	m.do("switch s4 start")
 	m.until("h1 ping -c 1 -W 1 h8", " 0% packet loss")
 	m.end()
@@ -316,8 +316,10 @@ func TestMininetTCLink(t *testing.T) {
 	out := m.do("h1 ping -c 1 -W 2 10.0.0.2")
 	if strings.Contains(m.Output(), "Specified qdisc kind is unknown") {
 		t.Log("not tested: delay, for this kernel has no netem")
-	} else if ms := regexp.MustCompile(`time=([0-9]+)`).FindStringSubmatch(out); ms == nil || len(ms[1]) < 2 || ms[1] < "80" && len(ms[1]) == 2 {
-		t.Errorf("four passes of 20 ms each: %s", out)
+	} else if ms := regexp.MustCompile(`time=([0-9]+)`).FindStringSubmatch(out); ms == nil {
+		t.Errorf("no answer: %s", out)
+	} else if n, _ := strconv.Atoi(ms[1]); n < 80 {
+		t.Errorf("%d ms there and back over four links of 20 ms", n)
 	}
 	m.end()
 }

@@ -3,8 +3,11 @@ package integration
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/weirswitch/weir/integration/lab"
 )
 
 // Applications of examples/ryu that look after several switches.
@@ -132,4 +135,74 @@ func portCounts(t *testing.T, b *bed, bridge string) (list []int) {
 		t.Fatal("no ports")
 	}
 	return list
+}
+
+// script runs a Python program of testdata in a host.
+func (b *bed) script(h *lab.Host, name string, args ...string) *lab.Proc {
+	b.t.Helper()
+	file, err := filepath.Abs("testdata/" + name)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	p, err := b.StartIn(h.Space, lab.Cmd{Path: debianPython, Args: append([]string{file}, args...), Env: []string{"PYTHONDONTWRITEBYTECODE=1"}})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return p
+}
+
+// says waits for words in what a process prints.
+func says(t *testing.T, p *lab.Proc, words string) {
+	t.Helper()
+	eventually(t, words, func() error { return contains(p.Output(), words) })
+}
+
+// TestRyuLACP: two ports are members of the bond while their partners speak, and no longer.
+func TestRyuLACP(t *testing.T) {
+	needRoot(t) // an internal device
+	b := newBed(t)
+	hosts := b.addHosts(2)
+	b.start1("--dpid", "1", "--port", "1:eth1", "--port", "2:eth2", "--internal-address", "10.0.0.254/24", "--fail-mode", "secure",
+		"--controller", "tcp:127.0.0.1:6653,min-backoff=100ms,max-backoff=200ms")
+	a := b.startApp("lacp.py", []string{"br0"})
+	a.eventuallySays("/lacp", "[]")
+	one, two := b.script(hosts[0], "lacp.py"), b.script(hosts[1], "lacp.py")
+	for i, p := range []*lab.Proc{one, two} {
+		says(t, p, fmt.Sprintf("key 9 port %d heard %s port 1", i+1, hosts[i].MAC))
+	}
+	a.eventuallySays("/lacp", "[1, 2]")
+	wants(t, "entries", b.cli("flows", "br0"), "idle_timeout=3", "send_flow_rem", "dl_type=0x8809")
+	one.Kill()
+	a.eventuallySays("/lacp", "[2]") // three seconds of silence
+	b.script(hosts[0], "lacp.py")
+	a.eventuallySays("/lacp", "[1, 2]")
+}
+
+// TestRyuIGMP: a group's datagrams come to the port whose host has joined it, and to no other.
+func TestRyuIGMP(t *testing.T) {
+	needRoot(t) // an internal device
+	b := newBed(t)
+	hosts := b.addHosts(3)
+	b.start1("--dpid", "1", "--port", "1:eth1", "--port", "2:eth2", "--port", "3:eth3", "--internal-address", "10.0.0.254/24", "--fail-mode", "secure",
+		"--controller", "tcp:127.0.0.1:6653,min-backoff=100ms,max-backoff=200ms")
+	for _, h := range hosts[1:] { // the library does not know version 3
+		if _, err := h.RunCmd(t.Context(), lab.Cmd{Path: "sh", Args: []string{"-c", "echo 2 >/proc/sys/net/ipv4/conf/eth0/force_igmp_version"}}); err != nil {
+			lacking(t, "%v", err)
+		}
+	}
+	b.startApp("igmp.py", []string{"br0"})
+	eventually(t, "table-miss entry", func() error { return contains(b.cli("flows", "br0"), "priority=0 actions=CONTROLLER") })
+	b.script(hosts[0], "join.py", "send", "239.1.1.1", hosts[0].Addr4().String())
+	member := b.script(hosts[1], "join.py", "join", "239.1.1.1", hosts[1].Addr4().String())
+	says(t, member, "datagram ")
+	eventually(t, "an entry to the member's port", func() error {
+		return contains(b.cli("flows", "br0"), "priority=65535,ip,in_port=1,nw_dst=239.1.1.1 actions=output:2")
+	})
+	// A second member joins, the first one leaves.
+	second := b.script(hosts[2], "join.py", "join", "239.1.1.1", hosts[2].Addr4().String())
+	says(t, second, "datagram ")
+	member.Kill()
+	eventually(t, "the first member has left", func() error {
+		return contains(b.cli("flows", "br0"), "priority=65535,ip,in_port=1,nw_dst=239.1.1.1 actions=output:3")
+	})
 }

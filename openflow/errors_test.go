@@ -334,3 +334,16 @@ func TestErrorNames(t *testing.T) {
 		t.Errorf("error with %d bytes of the request", len(got.Data))
 	}
 }
+
+// TestMeterDeleteNeedsTheNumberAlone: flags and bands of a delete are not looked at, right or wrong.
+func TestMeterDeleteNeedsTheNumberAlone(t *testing.T) {
+	for _, hex := range []string{
+		"041d 0010 00000007 | 0002 0003 00000005",                                        // kbps and pktps at once
+		"041d 0020 00000007 | 0002 0001 00000005 | 0001 0810 00000004 00000004 00000000", // a band of 2064 bytes
+	} {
+		m, _, err := Decode(unhex(t, hex))
+		if d, is := m.(*MeterMod); err != nil || !is || d.Command != MeterDelete || d.Meter != 5 || len(d.Bands) != 0 {
+			t.Errorf("%s: %v, %v", hex, m, err)
+		}
+	}
+}

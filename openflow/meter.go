@@ -122,6 +122,9 @@ func decodeMeterMod(b []byte) (Message, error) {
 	if m.Command > MeterDelete {
 		return nil, Errorf(ErrMeterModFailed, MMFCBadCommand, "command %d, the highest is %d", uint16(m.Command), MeterDelete)
 	}
+	if m.Command == MeterDelete { // the number says it all; as in Open vSwitch the rest is not looked at
+		return &MeterMod{Command: m.Command, Meter: m.Meter}, nil
+	}
 	if m.Flags&^meterFlagsAll != 0 || m.Flags&MeterKbps != 0 && m.Flags&MeterPktps != 0 {
 		return nil, Errorf(ErrMeterModFailed, MMFCBadFlags, "flags 0x%x: expected kbps or pktps, and of burst and stats what is wanted", uint16(m.Flags))
 	}

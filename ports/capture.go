@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"time"
 
 	"github.com/google/gopacket"
@@ -363,4 +364,21 @@ func (s *screen) options(b []byte, ofInterface bool) error {
 		b = b[padded:]
 	}
 	return nil
+}
+
+// CapturedFrames reads the packets of a pcap or pcapng file in turn; each is valid until the next. An error
+// is the last thing it gives.
+func CapturedFrames(name string, r io.Reader) iter.Seq2[[]byte, error] {
+	return func(yield func([]byte, error) bool) {
+		c, err := newCapture(name, r)
+		for err == nil {
+			var data []byte
+			if data, _, err = c.next(); err == nil && !yield(data, nil) {
+				return
+			}
+		}
+		if err != io.EOF {
+			yield(nil, err)
+		}
+	}
 }

@@ -21,6 +21,9 @@ type claim struct{ net.Listener }
 // leftoverClaim is how long a claim may last whose process does not answer: it is being killed.
 const leftoverClaim = 2 * time.Second
 
+// holderHearing is how long a holder may take to say whose port a device is.
+const holderHearing = 100 * time.Millisecond
+
 // tapSide is the program's side of a tap.
 const tapSide = "/tap"
 
@@ -28,15 +31,20 @@ func claimName(index int, side string) string { return fmt.Sprintf("@weir/device
 
 // newClaim takes the device, or says who has it. Where there is no such thing as a claim (a sandbox
 // may forbid it) the device is used without one.
+//
+// patience is how long to wait for one that does not answer. Without any the holder is asked only for what
+// it has written at once: events of links come here, and those of other ports wait meanwhile.
 func newClaim(links *Links, l link, side, owner string, patience time.Duration) (*claim, error) {
-	const step = 10 * time.Millisecond
-	for ; ; patience -= step {
+	const step, glance = 10 * time.Millisecond, 2 * time.Millisecond
+	end := time.Now().Add(patience)
+	for {
 		c, err := tryClaim(links, l.index, side, owner)
 		if !errors.Is(err, unix.EADDRINUSE) {
 			return c, nil
 		}
-		who, answers := holder(links, l.index, side)
-		if answers || patience <= 0 {
+		left := time.Until(end)
+		who, answers := holder(links, l.index, side, max(glance, min(holderHearing, left)))
+		if answers || time.Until(end) <= 0 {
 			return nil, inUse(l.name, who)
 		}
 		time.Sleep(step)
@@ -60,12 +68,17 @@ func tryClaim(links *Links, index int, side, owner string) (*claim, error) {
 	return &c, nil
 }
 
-// answer tells everybody who asks whose port this is, until the claim ends.
+// answer tells everybody who asks whose port this is, until the claim ends. The claim outlives a moment
+// without free descriptors, and so does the answering.
 func (c *claim) answer(owner string) {
 	for {
 		conn, err := c.Accept()
-		if err != nil {
+		if errors.Is(err, net.ErrClosed) {
 			return
+		}
+		if err != nil {
+			time.Sleep(10 * time.Millisecond)
+			continue
 		}
 		_ = conn.SetDeadline(time.Now().Add(time.Second))
 		_, _ = io.WriteString(conn, owner)
@@ -73,8 +86,8 @@ func (c *claim) answer(owner string) {
 	}
 }
 
-// holder is who has a device, in words; answers is false when nobody has it or he does not say a word.
-func holder(links *Links, index int, side string) (who string, answers bool) {
+// holder is who has a device, in words; answers is false when nobody has it or he does not say a word in time.
+func holder(links *Links, index int, side string, wait time.Duration) (who string, answers bool) {
 	var conn net.Conn
 	err := links.within(func() (err error) {
 		conn, err = net.Dial("unix", claimName(index, side))
@@ -84,16 +97,19 @@ func holder(links *Links, index int, side string) (who string, answers bool) {
 		return "in use in another process", false
 	}
 	defer func() { _ = conn.Close() }()
-	_ = conn.SetDeadline(time.Now().Add(100 * time.Millisecond))
+	_ = conn.SetDeadline(time.Now().Add(wait))
 	owner := make([]byte, 128)
 	n, _ := io.ReadFull(conn, owner)
+	if n == 0 {
+		return "in use" + processOf(conn) + ", which does not answer", false
+	}
 	owner = bytes.Map(func(r rune) rune { // it goes to a terminal
 		if r < ' ' || r > '~' {
 			return -1
 		}
 		return r
 	}, owner[:n])
-	return "a port of " + string(owner) + processOf(conn), n > 0
+	return "a port of " + string(owner) + processOf(conn), true
 }
 
 // processOf tells the process at the other end, if it has a number here.

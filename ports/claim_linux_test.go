@@ -2,9 +2,13 @@ package ports
 
 import (
 	"fmt"
+	"net"
 	"os"
 	"strings"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // refused opens a port that cannot be had, and gives the error's text.
@@ -92,7 +96,7 @@ func TestClaimLeftBehind(t *testing.T) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		if who, answers := holder(sw.links, index, ""); answers {
+		if who, answers := holder(sw.links, index, "", time.Millisecond); answers {
 			t.Errorf("%s answers", who)
 		}
 		dying.end()
@@ -100,4 +104,80 @@ func TestClaimLeftBehind(t *testing.T) {
 	p := sw.port("sw0")
 	<-done
 	eventually(t, "up", func() bool { return p.Info().LinkUp })
+}
+
+// mute takes the device as a process does that is stopped: whoever connects is kept waiting.
+func (s *space) mute(device string) {
+	s.t.Helper()
+	var l net.Listener
+	s.must(s.links.within(func() (err error) {
+		l, err = net.Listen("unix", claimName(s.link(device).Attrs().Index, ""))
+		return err
+	}))
+	s.t.Cleanup(func() { _ = l.Close() })
+}
+
+// TestMuteHolder: a holder that never says a word costs the patience for one that is being killed and no
+// more, costs nothing where there is none, and is named all the same.
+func TestMuteHolder(t *testing.T) {
+	h, sw := newSpace(t), newSpace(t)
+	cable(h, "eth0", sw, "sw0", 1500)
+	sw.mute("sw0")
+	l, ok := sw.links.ask("sw0")
+	if !ok {
+		t.Fatal("no sw0")
+	}
+	const patience = 300 * time.Millisecond
+	for _, p := range []time.Duration{0, patience} {
+		begin := time.Now()
+		c, err := newClaim(sw.links, l, "", "late", p)
+		took := time.Since(begin)
+		if err == nil {
+			c.end()
+			t.Fatal("the device was had twice")
+		}
+		if want := fmt.Sprintf("interface sw0 is in use in process %d, which does not answer;", os.Getpid()); !strings.Contains(err.Error(), want) {
+			t.Errorf("%q does not say %q", err, want)
+		}
+		if took > p+patience {
+			t.Errorf("patience of %v took %v", p, took)
+		}
+	}
+}
+
+// poor is a listener of a process without free descriptors.
+type poor struct {
+	net.Listener
+	times int
+}
+
+func (p *poor) Accept() (net.Conn, error) {
+	if p.times > 0 {
+		p.times--
+		return nil, &net.OpError{Op: "accept", Net: "unix", Err: os.NewSyscallError("accept4", unix.EMFILE)}
+	}
+	return p.Listener.Accept()
+}
+
+// TestClaimAnswersAfterEMFILE: a process that had no descriptor for a moment says later whose port it is.
+func TestClaimAnswersAfterEMFILE(t *testing.T) {
+	l, err := net.Listen("unix", fmt.Sprintf("@weir/test/%d", os.Getpid()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &claim{&poor{Listener: l, times: 3}}
+	done := make(chan struct{})
+	go func() { defer close(done); c.answer("bridge br9") }()
+	conn, err := net.Dial("unix", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+	b := make([]byte, 10)
+	if n, err := conn.Read(b); err != nil || string(b[:n]) != "bridge br9" {
+		t.Errorf("%q, %v", b[:n], err)
+	}
+	c.end()
+	<-done
 }

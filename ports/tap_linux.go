@@ -53,7 +53,7 @@ func openTAP(spec Spec, o Options) (Port, error) {
 	err = p.open(0)
 	if errors.Is(err, unix.EBUSY) {
 		l, _ := p.links.ask(spec.Target)
-		who, answers := holder(p.links, l.index, tapSide)
+		who, answers := holder(p.links, l.index, tapSide, holderHearing)
 		_ = p.Close()
 		if answers {
 			return nil, inUse(spec.Target, who)

@@ -49,6 +49,24 @@ def packet_out(dp, data, port, in_port=None):
         actions=[p.OFPActionOutput(port)], data=data))
 
 
+NORMAL = [{'type': 'OUTPUT', 'port': 'NORMAL'}]
+PROTOCOLS = {'ICMP': 1, 'TCP': 6, 'UDP': 17}
+FIELDS = {'in_port': 'in_port', 'dl_src': 'eth_src', 'dl_dst': 'eth_dst', 'nw_src': 'ipv4_src', 'nw_dst': 'ipv4_dst'}
+
+
+def match_of(rule):
+    """The match of a rule of the firewall or of QoS, in the words of ofctl."""
+    match = {ours: rule[theirs] for theirs, ours in FIELDS.items() if theirs in rule}
+    if {'nw_src', 'nw_dst', 'nw_proto'} & set(rule):
+        match['eth_type'] = 0x0800
+    if 'nw_proto' in rule:
+        match['ip_proto'] = PROTOCOLS[rule['nw_proto']]
+        for end in ('src', 'dst'):
+            if 'tp_' + end in rule:
+                match['%s_%s' % (rule['nw_proto'].lower(), end)] = int(rule['tp_' + end])
+    return match
+
+
 class Unknown(Exception):
     """Raised by a route: what the request names is not there."""
 

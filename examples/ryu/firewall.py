@@ -10,7 +10,7 @@ import os
 import sys
 
 sys.path.append(os.path.dirname(os.path.abspath(__file__)))
-from book import App, Rest, Unknown, add_flow, to_controller, use  # noqa: E402
+from book import NORMAL, App, Rest, Unknown, add_flow, match_of, to_controller, use  # noqa: E402
 
 ofp_event = use('controller.ofp_event')
 handler = use('controller.handler')
@@ -19,22 +19,6 @@ packet = use('lib.packet.packet')
 ofproto = use('ofproto.ofproto_v1_3')
 
 OFF, ARP, BLOCKED = 65535, 65534, 0  # priorities; rules lie between ARP and BLOCKED
-NORMAL = [{'type': 'OUTPUT', 'port': 'NORMAL'}]
-PROTOCOLS = {'ICMP': 1, 'TCP': 6, 'UDP': 17}
-FIELDS = {'in_port': 'in_port', 'dl_src': 'eth_src', 'dl_dst': 'eth_dst', 'nw_src': 'ipv4_src', 'nw_dst': 'ipv4_dst'}
-
-
-def match_of(rule):
-    """The match of a rule, in the words of ofctl."""
-    match = {ours: rule[theirs] for theirs, ours in FIELDS.items() if theirs in rule}
-    if {'nw_src', 'nw_dst', 'nw_proto'} & set(rule):
-        match['eth_type'] = 0x0800
-    if 'nw_proto' in rule:
-        match['ip_proto'] = PROTOCOLS[rule['nw_proto']]
-        for end in ('src', 'dst'):
-            if 'tp_' + end in rule:
-                match['%s_%s' % (rule['nw_proto'].lower(), end)] = int(rule['tp_' + end])
-    return match
 
 
 class Firewall(App):

@@ -49,6 +49,12 @@ func (f *Frame) Fragment() (g Fragment, ok bool) {
 	return g, n > 0 && (g.Offset > 0 || g.More) && (!g.More || n%8 == 0) && g.Offset+n <= longest
 }
 
+// DontFragment says whether a parsed frame is an IPv4 packet that forbids fragments.
+func (f *Frame) DontFragment() bool {
+	ip := f.Bytes()[f.Layout.L3:f.Layout.End]
+	return f.Layout.L3 > 0 && len(ip) >= 20 && ip[0]>>4 == 4 && ip[6]&0x40 != 0
+}
+
 func unfinished(o *Offload) bool { return o.NeedsCsum || o.GSO != GSONone }
 
 // readIPv6 finds the fragment header, which Parse has passed.

@@ -23,7 +23,7 @@ func (l *life) blurs() (list []func([]string) []string) {
 	if droppedFragment(l) {
 		list = append(list, without(`(lookup|matched)=[0-9]+`))
 	}
-	if n, _ := l.readable(); someStep(func(*groupMod) bool { return true })(l) && n.any(hasAction(changesSize)) {
+	if n := l.shown(); someStep(func(*groupMod) bool { return true })(l) && n.any(hasAction(changesSize)) {
 		list = append(list, without(`(^group [0-9]+ refs=[0-9?]+) .*`))
 	}
 	if someStep(func(m *groupMod) bool { return m.command == openflow.GroupModify })(l) {

@@ -151,21 +151,6 @@ func request(g target, raw []byte) error {
 	return c.Barrier()
 }
 
-// raw is a message that no encoder makes.
-type raw struct {
-	what  string
-	bytes []byte
-}
-
-func (r *raw) play(g target) error {
-	if err := request(g, r.bytes); err != nil {
-		return err
-	}
-	return g.settle()
-}
-func (r *raw) String() string  { return fmt.Sprintf("raw, %s: %x", r.what, r.bytes) }
-func (r *raw) smaller() []step { return nil }
-
 // frame is a frame that comes in by a port.
 type frame struct {
 	port  int

@@ -76,55 +76,80 @@ func deviations() []deviation {
 		{name: "group-checks", whole: groupChecks},
 		{name: "watch-reserved", whole: someStep(watchReserved)},
 		{name: "select-in-group", whole: selectInGroup},
+		{name: "select-unwatched", whole: selectUnwatched},
 		{name: "group-twice", flow: groupTwice},
 		{name: "down-forgets", whole: downForgets},
 		{name: "access-two-tags", life: accessTwoTags},
 		{name: "meter-empty", whole: someStep(meterEmpty)},
 		{name: "meter-told", whole: meterTold},
+		{name: "meter-learning", life: func(l *life) bool { return l.any(metered) && l.any(outputs(openflow.PortNormal)) }},
 		{name: "modify-meter", flow: modifyMeter},
+		{name: "port-numbers", whole: someStep(func(p *portMod) bool { return p.port >= 0xff00 && p.port < openflow.PortInPort })},
+		{name: "delete-buckets", whole: someStep(func(m *groupMod) bool { return m.command == openflow.GroupDelete && len(m.buckets) > 0 })},
+		{name: "table-mod-bits", whole: someStep(tableModBits)},
+		{name: "request-too-long", whole: someStep(requestTooLong)},
+		{name: "unfinished-request", whole: someStep(func(r *raw) bool { return r.is(openflow.TypeMultipartRequest, 16) && r.bytes[11]&1 != 0 })},
 		{name: "short-packet-out", whole: someStep(func(p *packetOut) bool { return len(p.frame.bytes) < 14 })},
 		{name: "packet-out-no-recv", whole: packetOutNoRecv},
 		{name: "packet-out-learning", whole: packetOutLearning},
 		{name: "no-packet-in", life: noPacketIn},
+		{name: "port-mod-bits", whole: someStep(portModBits)},
+		{name: "port-mod-advertise", whole: someStep(func(p *portMod) bool { return p.advertise != 0 })},
+		{name: "port-mod-advertise", whole: someStep(func(r *raw) bool { return r.is(openflow.TypePortMod, 40) && r.at(32) != 0 })},
+		{name: "old-actions", whole: someStep(oldAction)},
+		{name: "select-from-nowhere", whole: selectFromNowhere},
+		{name: "port-numbers", whole: someStep(rawWidePort)},
+		{name: "group-commands", whole: someStep(groupCommands)},
+		{name: "queue-zero", whole: someStep(func(r *raw) bool { return r.asks(openflow.MultipartQueue) && len(r.bytes) >= 24 && r.at(20) == 0 })},
+		{name: "internal-table", whole: someStep(func(r *raw) bool { return r.is(openflow.TypeTableMod, 16) && r.bytes[8] == 254 })},
 		{name: "port-mod-bits", whole: someStep(func(p *portMod) bool { return (p.config|p.mask)&^openflow.PortConfigAll != 0 })},
 	}
 }
 
 // known names the first deviation that a life holds, or nothing.
 func known(l *life) string {
-	n, padded := l.readable()
+	read, padded := l.read()
 	if padded {
 		return "padding"
 	}
+	shown := read.shown()
 	for _, d := range deviations() {
-		if d.in(n) || d.whole != nil && d.whole(l) {
+		if d.in(shown) || d.whole != nil && d.whole(read) {
 			return d.name
 		}
 	}
 	return ""
 }
 
-// readable has the parts of raw messages in their place. padded says that in one of them bytes are not
-// zero that say nothing.
-func (l *life) readable() (n *life, padded bool) {
+// read has what raw messages mean in their place. padded says that in one of them bytes are not zero that say nothing.
+func (l *life) read() (n *life, padded bool) {
 	n = &life{ports: l.ports}
 	for _, s := range l.steps {
 		if r, is := s.(*raw); is {
-			f, same := r.parts()
-			if f == nil {
+			m, same := r.reading()
+			if m == nil {
 				padded = padded || r.onlyWeirRefuses()
-				continue
+			} else {
+				padded = padded || !same
+				s = m
 			}
-			padded = padded || !same
-			s = f
 		}
+		n.steps = append(n.steps, s)
+	}
+	return n, padded
+}
+
+// shown has entries and frames in the place of steps that have something in common with them.
+func (l *life) shown() *life {
+	n := &life{ports: l.ports}
+	for _, s := range l.steps {
 		if p, is := s.(interface{ shows() []step }); is {
 			n.steps = append(n.steps, p.shows()...)
 			continue
 		}
 		n.steps = append(n.steps, s)
 	}
-	return n, padded
+	return n
 }
 
 // onlyWeirRefuses is for raw messages that weir cannot read because of what is a deviation in a flow.

@@ -2,7 +2,7 @@
 // frames, and then the same frames out, packet-ins, errors, FLOW_REMOVEDs and counters.
 //
 //	generate_test   a seed -> a random life: flow mods, frames, pauses
-//	match_test actions_test frames_test mutate_test   what it is made of
+//	match_test actions_test frames_test mutate_test scramble_test   what it is made of
 //	case_test       a life as values, and as text a person can read
 //	ovs_test        a private ovs-vswitchd with its dummy datapath and stopped clock
 //	weir_test       agent.Switch with pipes and a ManualClock, with and without the flow cache

@@ -2,6 +2,7 @@ package oracle
 
 import (
 	"encoding/hex"
+	"fmt"
 	"os"
 	"slices"
 	"strings"
@@ -97,16 +98,37 @@ func examples() map[string]*life {
 	told := rule(instruction{openflow.Instruction{Type: openflow.InstructionMeter, Meter: 1}, nil})
 	told.flags = openflow.FlowSendRemoved
 	normal := rule(apply(out(openflow.PortNormal)))
+	odd := func(m openflow.Message) *raw {
+		return &raw{what: fmt.Sprint(m), bytes: openflow.Append(nil, scrambledXID, m)}
+	}
+	deletes := group(1, openflow.GroupTypeAll, openflow.PortAny, out(1))
+	deletes.command = openflow.GroupDelete
+	long := odd(&openflow.MultipartRequest{Type: openflow.MultipartFlow, Records: []openflow.Record{openflow.AllFlows()}})
+	long.bytes = append(long.bytes, make([]byte, 8)...)
+	long.bytes[3] += 8
+	select1 := group(1, openflow.GroupTypeSelect, openflow.PortAny, out(1))
+	select1.buckets[0].weight = 1
+	moved := &frame{port: 2, what: plain.what, bytes: plain.bytes}
 	access := steps(normal, in(2, "tagged twice", "8100a001", "8100a002", "0800", ip64, udp))
 	access.ports[0].vlan = ports.VLAN{Mode: ports.VLANAccess, Tag: 1}
 	return map[string]*life{
 		"meter-told":              steps(meter, told, meterMod{&openflow.MeterMod{Command: openflow.MeterDelete, Meter: 1}}),
+		"meter-learning":          steps(meter, rule(told.does[0], normal.does[0]), plain, plain, moved),
 		"meter-empty":             steps(meterMod{&openflow.MeterMod{Meter: 1, Flags: openflow.MeterPktps}}),
 		"modify-meter":            steps(rule(instruction{openflow.Instruction{Type: openflow.InstructionMeter, Meter: 1}, nil}).as(openflow.FlowModify)),
 		"access-two-tags":         access,
 		"down-forgets":            steps(normal, plain, sets(openflow.PortDown)),
 		"group-checks":            steps(group(1, openflow.GroupTypeAll, openflow.PortAny, openflow.Group(2))),
 		"watch-reserved":          steps(group(1, openflow.GroupTypeFastFailover, openflow.PortController, out(1))),
+		"select-unwatched":        steps(select1, sets(openflow.PortDown), rule(apply(openflow.Group(1))), in(2, "udp", "0800", ip64, udp)),
+		"select-from-nowhere":     steps(select1, sends(9, plain, openflow.Group(1))),
+		"delete-buckets":          steps(deletes),
+		"group-commands":          steps(odd(&openflow.GroupMod{Command: 0x8000, Group: 1})),
+		"table-mod-bits":          steps(odd(&openflow.TableMod{Config: 4})),
+		"port-mod-advertise":      steps(&portMod{port: 1, advertise: 1 << 15}),
+		"request-too-long":        steps(long),
+		"unfinished-request":      steps(odd(&openflow.MultipartRequest{Type: openflow.MultipartDesc, More: true})),
+		"queue-zero":              steps(odd(&openflow.MultipartRequest{Type: openflow.MultipartQueue, Records: []openflow.Record{&openflow.QueueStatsRequest{Port: 1}}})),
 		"group-twice":             steps(group(1, openflow.GroupTypeAll, openflow.PortAny, out(1)), rule(apply(openflow.Group(1), openflow.Group(1)))),
 		"short-packet-out":        steps(sends(1, &frame{port: 1, what: "13 bytes", bytes: plain.bytes[:13]})),
 		"packet-out-no-recv":      steps(sets(openflow.PortNoRecv), sends(1, plain, out(2))),
@@ -145,7 +167,7 @@ func examples() map[string]*life {
 		"modify-hard-timeout":     steps(hard, pause{6 * time.Second}, rule().as(openflow.FlowModify), pause{6 * time.Second}),
 		"nd-code":                 steps(rule().on(ip6, is(openflow.IPProto, 58), is(openflow.ICMPv6Type, 135), is(openflow.ICMPv6Code, 1), is(openflow.NDTarget, 1))),
 		"later-fragment-protocol": steps(rule().on(ip6, is(openflow.IPProto, 17)), in(1, "fragment 0010", "86dd", ip6Later)),
-		"padding":                 steps(&raw{"padding of set_field", openflow.Append(nil, 0, rule(apply(set(openflow.EthDst, 1))).message())}),
+		"padding":                 steps(&raw{what: "padding of set_field", bytes: openflow.Append(nil, 0, rule(apply(set(openflow.EthDst, 1))).message())}),
 	}
 }
 

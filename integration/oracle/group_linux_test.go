@@ -61,6 +61,9 @@ func (m *groupMod) smaller() (list []step) {
 		for k := range b.actions {
 			try(func(n *groupMod) { n.buckets[i].actions = slices.Delete(slices.Clone(b.actions), k, k+1) })
 		}
+		if m.kind == openflow.GroupTypeFastFailover && (b.watchGroup == openflow.GroupAny || b.watchPort == openflow.PortAny) {
+			continue // it must watch something
+		}
 		try(func(n *groupMod) { n.buckets[i].watchGroup = openflow.GroupAny })
 		try(func(n *groupMod) { n.buckets[i].watchPort = openflow.PortAny })
 	}
@@ -160,6 +163,9 @@ func (g *gen) groupLife() *life {
 // groupMod makes a group that leads, if to groups, to those of lower numbers.
 func (g *gen) groupMod(c openflow.GroupCommand, id uint32) *groupMod {
 	m := &groupMod{command: c, id: id, kind: openflow.GroupType(g.IntN(4))}
+	if c == openflow.GroupDelete { // see deviation delete-buckets
+		return m
+	}
 	if m.kind == openflow.GroupTypeSelect && id%2 == 1 { // see deviation select-in-group
 		m.kind = openflow.GroupTypeAll
 	}
@@ -198,6 +204,9 @@ func (g *gen) alike(id uint32, n int) (list []bucket) {
 	same := bucket{watchPort: openflow.PortAny, watchGroup: openflow.GroupAny, actions: g.bucketActions(id)}
 	if g.portsFall {
 		g.watch(&same, id)
+	}
+	if a := same.actions; !g.portsFall && len(a) > 0 && a[len(a)-1].Type == openflow.ActionGroup { // see deviation select-unwatched
+		same.watchPort = openflow.PortNo(1 + g.IntN(numPorts))
 	}
 	for range n {
 		b := same

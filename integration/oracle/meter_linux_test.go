@@ -54,7 +54,7 @@ func meterLines(g target) (lines []string, err error) {
 
 // meterLife is a pipeline with meters of drop bands, and time that passes between frames.
 func (g *gen) meterLife() *life {
-	g.meters = uint32(1 + g.IntN(3))
+	g.meters, g.normal = uint32(1+g.IntN(3)), false // see deviation meter-learning
 	l := &life{}
 	for id := uint32(1); id <= g.meters; id++ {
 		l.steps = append(l.steps, g.meterMod(openflow.MeterAdd, id))

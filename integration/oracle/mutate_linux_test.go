@@ -1,11 +1,6 @@
 package oracle
 
 import (
-	"bytes"
-	"encoding/binary"
-	"fmt"
-	"slices"
-
 	"github.com/weirswitch/weir/openflow"
 )
 
@@ -112,58 +107,4 @@ func (g *gen) spoilRest(f *flow) step {
 		f.command = openflow.FlowModCommand(5 + g.IntN(250))
 	}
 	return f
-}
-
-// scrambles is a life of FLOW_MODs with a byte of the fixed part changed, or a length.
-func (g *gen) scrambles() *life {
-	g.tables = 4
-	l := &life{}
-	for range 12 {
-		if n := append(l.steps[:len(l.steps):len(l.steps)], g.scramble(g.add())); known(&life{steps: n}) == "" {
-			l.steps = n
-		}
-	}
-	return l
-}
-
-func (g *gen) scramble(f *flow) step {
-	b := openflow.Append(nil, 0xffffff00, f.message()) // an xid of no other request
-	at := 8 + g.IntN(44)                               // up to the length of the match
-	what := fmt.Sprintf("%s, byte %d", f, at)
-	switch g.IntN(3) {
-	case 0:
-		b[at] ^= 1 << g.IntN(8)
-	case 1:
-		b[at] = pick(g, []byte{0, 1, 4, 8, 0x80, 0xff})
-	default: // a message cut short or drawn out
-		at = 8 + g.IntN(len(b)-8)&^7
-		if g.one(2) {
-			b = b[:at]
-			what = fmt.Sprintf("%s, cut at %d", f, at)
-		} else {
-			b = append(b, make([]byte, 8)...)
-			what = fmt.Sprintf("%s, 8 zeros more", f)
-		}
-		binary.BigEndian.PutUint16(b[2:], uint16(len(b)))
-	}
-	return &raw{what, b}
-}
-
-// parts takes the message apart again, if it is one that can be read. same says that putting the
-// parts together gives the same bytes.
-func (r *raw) parts() (f *flow, same bool) {
-	m, xid, err := openflow.Decode(r.bytes)
-	mod, is := m.(*openflow.FlowMod)
-	if err != nil || !is {
-		return nil, false
-	}
-	f = &flow{command: mod.Command, table: mod.TableID, priority: mod.Priority, cookie: mod.Cookie, mask: mod.CookieMask,
-		idle: mod.IdleTimeout, hard: mod.HardTimeout, flags: mod.Flags, outPort: mod.OutPort, outGroup: mod.OutGroup,
-		match: slices.Collect(mod.Match.All())}
-	for in := range mod.Instructions.All() {
-		f.does = append(f.does, instruction{in, slices.Collect(in.Actions.All())})
-	}
-	again := f.message()
-	again.BufferID = mod.BufferID
-	return f, bytes.Equal(openflow.Append(nil, xid, again), r.bytes)
 }

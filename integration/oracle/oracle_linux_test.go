@@ -101,6 +101,7 @@ func report(t *testing.T, all []target, seed uint64, l *life, text bool, first s
 	if last == "" {
 		last = first
 	}
+	t.Logf("seed %d, before it was made small: %s", seed, first)
 	t.Errorf("seed %d (repeat with -run '^%s$' -oracle.seed=%d):\n%s%s", seed, t.Name(), seed, small, last)
 }
 

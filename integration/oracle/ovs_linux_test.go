@@ -96,7 +96,7 @@ func (o *ovs) configure(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o.reset = forgetAll()
+	o.reset = append(forgetAll(), &openflow.TableMod{TableID: openflow.TableAll})
 	for _, p := range all {
 		o.reset = append(o.reset, &openflow.PortMod{Port: p.No, HWAddr: p.HWAddr, Mask: openflow.PortConfigAll})
 	}

@@ -17,9 +17,12 @@ type packetOut struct {
 	frame   *frame
 }
 
+func (p *packetOut) message() *openflow.PacketOut {
+	return &openflow.PacketOut{BufferID: p.buffer, InPort: p.in, Actions: openflow.NewActions(p.actions...), Data: p.frame.bytes}
+}
+
 func (p *packetOut) play(g target) error {
-	m := &openflow.PacketOut{BufferID: p.buffer, InPort: p.in, Actions: openflow.NewActions(p.actions...), Data: p.frame.bytes}
-	if err := request(g, openflow.Append(nil, 0, m)); err != nil {
+	if err := request(g, openflow.Append(nil, 0, p.message())); err != nil {
 		return err
 	}
 	return g.calm()
@@ -75,7 +78,13 @@ func (p *portMod) play(g target) error {
 	if err := g.calm(); err != nil {
 		return err
 	}
-	if all, err = g.controller().Ports(); err != nil {
+	return notePorts(g)
+}
+
+// notePorts writes down how the ports are.
+func notePorts(g target) error {
+	all, err := g.controller().Ports()
+	if err != nil {
 		return err
 	}
 	slices.SortFunc(all, func(a, b *openflow.Port) int { return cmp.Compare(a.No, b.No) })

@@ -68,6 +68,26 @@ func watchReserved(m *groupMod) bool {
 	})
 }
 
+// selectUnwatched: a select group's bucket that watches nothing leads to a group, or to a port that may be down.
+func selectUnwatched(l *life) bool {
+	falls := someStep(func(p *portMod) bool { return p.config&p.mask&openflow.PortDown != 0 })(l)
+	return someStep(func(m *groupMod) bool {
+		return m.kind == openflow.GroupTypeSelect && slices.ContainsFunc(m.buckets, func(b bucket) bool {
+			if b.watchPort != openflow.PortAny || b.watchGroup != openflow.GroupAny || len(b.actions) == 0 {
+				return false
+			}
+			last := b.actions[len(b.actions)-1]
+			return last.Type == openflow.ActionGroup || last.Type == openflow.ActionOutput && (falls || last.Port > numPorts)
+		})
+	})(l)
+}
+
+// selectFromNowhere: there is a select group, and a PACKET_OUT with an in_port that is not there.
+func selectFromNowhere(l *life) bool {
+	return someStep(func(m *groupMod) bool { return m.kind == openflow.GroupTypeSelect })(l) &&
+		someStep(func(p *packetOut) bool { return p.in > numPorts && p.in <= openflow.PortMax })(l)
+}
+
 // selectInGroup: a bucket of a group leads to a select group.
 func selectInGroup(l *life) bool {
 	return someStep(func(m *groupMod) bool {

@@ -26,6 +26,7 @@ func pushMPLSOverIP(l *life) bool {
 		f, is := s.(*frame)
 		return is && (strings.Contains(f.what, "ttl 0") || strings.Contains(f.what, "hlim 0"))
 	})
+	zero = zero || l.any(hasAction(func(a openflow.Action) bool { return a.Type == openflow.ActionSetNwTTL && a.TTL == 0 }))
 	spends := l.any(func(f *flow) bool { return f.writes(openflow.ActionDecMPLSTTL) })
 	for _, s := range l.steps {
 		f, is := s.(*flow)
@@ -158,15 +159,15 @@ func missAfterWrite(l *life) bool {
 	has := map[uint8]bool{}
 	for _, s := range l.steps {
 		f, is := s.(*flow)
-		if !is || f.table >= packetOutTable {
+		if !is || f.table >= packetOutTable && f.table != openflow.TableAll {
 			continue
 		}
 		switch {
 		case f.command >= openflow.FlowDelete:
 			deletes = deletes || len(f.match) == 0
-		case f.command == openflow.FlowAdd && len(f.match) == 0 && f.flags&openflow.FlowCheckOverlap == 0:
+		case f.command == openflow.FlowAdd && len(f.match) == 0:
 			gone := hasType(openflow.ActionGroup)(f) || metered(f) // with its group or meter, or is not taken for want of it
-			has[f.table] = has[f.table] || !gone
+			has[f.table] = has[f.table] || !gone && f.flags&openflow.FlowCheckOverlap == 0
 			deletes = deletes || gone || f.idle|f.hard != 0
 		}
 		for _, in := range f.does {

@@ -6,10 +6,10 @@ import (
 	"github.com/weirswitch/weir/openflow"
 )
 
-// meterEmpty: a meter without bands, or with one of rate 0, or whose flags name no unit.
+// meterEmpty: a meter without bands, or with one of rate or burst 0, or whose flags name no unit.
 func meterEmpty(m meterMod) bool {
 	return m.Command != openflow.MeterDelete && (len(m.Bands) == 0 || m.Flags&(openflow.MeterKbps|openflow.MeterPktps) == 0 ||
-		slices.ContainsFunc(m.Bands, func(b openflow.Band) bool { return b.Rate == 0 }))
+		slices.ContainsFunc(m.Bands, func(b openflow.Band) bool { return b.Rate == 0 || b.Burst == 0 }))
 }
 
 // modifyMeter: a FLOW_MOD that may modify nothing names a meter, which may not be there.

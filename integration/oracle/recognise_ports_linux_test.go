@@ -40,7 +40,7 @@ func packetOutNoRecv(l *life) bool {
 
 // packetOutLearning: a PACKET_OUT may bring NORMAL a frame that is addressed to its own sender.
 func packetOutLearning(l *life) bool {
-	n, _ := l.readable()
+	n := l.shown()
 	renames := n.any(hasAction(func(a openflow.Action) bool { return sets(a, openflow.EthSrc) || sets(a, openflow.EthDst) }))
 	return n.any(outputs(openflow.PortNormal)) && someStep(func(p *packetOut) bool {
 		b := p.frame.bytes
@@ -50,7 +50,7 @@ func packetOutLearning(l *life) bool {
 
 // downForgets: NORMAL, and a port that goes down.
 func downForgets(l *life) bool {
-	n, _ := l.readable()
+	n := l.shown()
 	return n.any(outputs(openflow.PortNormal)) && someStep(func(p *portMod) bool { return p.config&p.mask&openflow.PortDown != 0 })(l)
 }
 

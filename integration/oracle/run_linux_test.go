@@ -59,9 +59,14 @@ type ear struct {
 func (e *ear) controller() *oftest.Controller { return e.c }
 
 // hear is called by the controller's reader.
-func (e *ear) hear(_ uint32, m openflow.Message) {
+func (e *ear) hear(xid uint32, m openflow.Message) {
 	line := ""
 	switch m := m.(type) {
+	case *openflow.MultipartReply:
+		if xid < scrambledXID || m.More { // into how many parts an answer falls is open
+			return
+		}
+		line = replyText(m)
 	case *openflow.PacketIn:
 		line = fmt.Sprintf("packet-in %s table=%d cookie=%#x total_len=%d %s data=%x", m.Reason, m.TableID, m.Cookie, m.TotalLen, fieldsText(m.Match), m.Data)
 	case *openflow.Error:
@@ -145,8 +150,9 @@ func play(g target, l *life, text bool) ([][]string, error) {
 		return nil, fmt.Errorf("%s: %w", g.name(), err)
 	}
 	var seen [][]string
+	read, _ := l.read()
 	for i, st := range l.steps {
-		if f, is := st.(*frame); is && l.configs(i)[f.port]&openflow.PortDown != 0 { // no device would take it
+		if f, is := st.(*frame); is && read.configs(i)[f.port]&openflow.PortDown != 0 { // no device would take it
 			seen = append(seen, nil)
 			continue
 		}
@@ -185,6 +191,35 @@ func observe(g target) (lines []string, err error) {
 	return append(lines, heard...), nil
 }
 
+func flowLine(f *openflow.FlowStats) string {
+	return fmt.Sprintf("flow table=%d priority=%d cookie=%#x flags=%s idle=%d hard=%d packets=%d bytes=%d %s actions=%s",
+		f.TableID, f.Priority, f.Cookie, f.Flags, f.IdleTimeout, f.HardTimeout, f.PacketCount, f.ByteCount,
+		fieldsText(f.Match), ofctl.Instructions(f.Instructions))
+}
+
+// replyText is an answer as far as it is not the switch's own affair.
+func replyText(m *openflow.MultipartReply) string {
+	var list []string
+	for _, r := range m.Records {
+		switch r := r.(type) {
+		case *openflow.FlowStats:
+			list = append(list, flowLine(r))
+		case *openflow.AggregateStats:
+			list = append(list, r.String())
+		case *openflow.GroupDesc:
+			list = append(list, fmt.Sprintf("group %d", r.Group))
+		case *openflow.GroupStats:
+			list = append(list, fmt.Sprintf("group %d", r.Group))
+		case *openflow.MeterConfig:
+			list = append(list, r.String())
+		case *openflow.MeterStatistics:
+			list = append(list, fmt.Sprintf("meter %d", r.Meter))
+		}
+	}
+	slices.Sort(list)
+	return fmt.Sprintf("reply %s %s", m.Type, strings.Join(list, "; "))
+}
+
 func tableCounts(g target) ([]openflow.TableStats, error) {
 	list, err := oftest.Records[*openflow.TableStats](g.controller(), openflow.MultipartTable)
 	if err != nil {
@@ -207,9 +242,7 @@ func inventory(g target, base []openflow.TableStats, text bool) (lines []string,
 		return nil, err
 	}
 	for _, f := range flows {
-		lines = append(lines, fmt.Sprintf("flow table=%d priority=%d cookie=%#x flags=%s idle=%d hard=%d packets=%d bytes=%d %s actions=%s",
-			f.TableID, f.Priority, f.Cookie, f.Flags, f.IdleTimeout, f.HardTimeout, f.PacketCount, f.ByteCount,
-			fieldsText(f.Match), ofctl.Instructions(f.Instructions)))
+		lines = append(lines, flowLine(f))
 	}
 	slices.Sort(lines)
 	counts, err := tableCounts(g)
@@ -328,9 +361,10 @@ func repeats(all []target, l *life, text bool) (bool, error) {
 
 // compare tells the first step after which two switches differ.
 func compare(l *life, nameA string, a [][]string, nameB string, b [][]string) string {
-	blurs := l.blurs()
+	read, _ := l.read()
+	blurs := read.blurs()
 	for i := range a {
-		a[i] = l.throughDown(i, a[i])
+		a[i] = read.throughDown(i, a[i])
 		for _, blur := range blurs {
 			a[i], b[i] = blur(a[i]), blur(b[i])
 		}
@@ -352,8 +386,8 @@ func unreadable(s step) bool {
 	if !is {
 		return false
 	}
-	f, _ := r.parts()
-	return f == nil
+	m, _ := r.reading()
+	return m == nil
 }
 
 func refused(lines []string) bool { return len(lines) == 1 && strings.HasPrefix(lines[0], "error ") }

@@ -69,7 +69,7 @@ func TestFlowsGoInAndComeOut(t *testing.T) {
 		t.Errorf("got\n%s%v\nwant\n%s", out, err, want)
 	}
 	c.Names = NamesShown
-	if out, _, _ = c.test("dump-flows", "br0", "table=0"); out != " table=table0, priority=9,ip,in_port=p1 actions=output:p2\n" {
+	if out, _, _ = c.test("dump-flows", "br0", "table=0"); out != " priority=9,ip,in_port=p1 actions=output:p2\n" {
 		t.Errorf("with names: %q", out)
 	}
 	c.Options = Options{}

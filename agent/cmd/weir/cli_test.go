@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -263,6 +264,65 @@ func TestJSON(t *testing.T) {
 	if len(ports) != 1 || len(flows) != 1 || macs == nil || len(macs) != 0 {
 		t.Errorf("%d ports, %d flows, addresses %v", len(ports), len(flows), macs)
 	}
+}
+
+// TestTrace follows a frame in all ways in which it can be given.
+func TestTrace(t *testing.T) {
+	s := newShell(t)
+	a, b := s.station("a"), s.station("b")
+	s.ok("run", "--port", "1:"+a.spec, "--port", "2:"+b.spec, "--detach", "--wait-ready", "5s")
+	want := "\nverdict     port 2 (b)\n"
+	out := s.ok("trace", "br0", "in_port=a,dl_src=02:00:00:00:00:01,dl_dst=02:00:00:00:00:02")
+	if !strings.Contains(out, "\ntable 0     priority=0\n") || !strings.Contains(out, "02:00:00:00:00:02 is not known: flooded\n") || !strings.HasSuffix(out, want) {
+		t.Error(out)
+	}
+	if out := s.ok("trace", "br0", "--in-port", "a", "--hex", fmt.Sprintf("% x", frame(2, 1))); !strings.HasSuffix(out, want) {
+		t.Error(out)
+	}
+	file := s.write("two.pcap", capture(frame(2, 1), frame(0xff, 1)))
+	if out := s.ok("trace", "br0", "--in-port", "1", "--pcap", file); strings.Count(out, want) != 2 || !strings.Contains(out, "two.pcap, frame 2\n") {
+		t.Error(out)
+	}
+	var list []agent.TraceStatus
+	decode(t, s.ok("trace", "br0", "--in-port", "1", "--pcap", file, "--json"), &list)
+	if len(list) != 2 || list[1].Outputs[0].Frame != fmt.Sprintf("%x", frame(0xff, 1)) || list[0].Verdict != "port 2 (b)" {
+		t.Errorf("%+v", list)
+	}
+	if out := s.ok("fdb", "show"); strings.Contains(out, "02:00") {
+		t.Errorf("tracing taught the switch:\n%s", out)
+	}
+	if out := s.ok("trace", "br0", "--in-port", "1", "--hex", fmt.Sprintf("%x", frame(2, 1)), "--send"); !strings.HasSuffix(out, want+"            the frame was sent\n") {
+		t.Error(out)
+	}
+	b.expect(frame(2, 1)) // and nothing before it
+	if out := s.ok("fdb", "show"); !strings.Contains(out, "02:00:00:00:00:01") {
+		t.Error(out)
+	}
+
+	s.fails(2, "which frame? Expected one of FLOW, --hex BYTES and --pcap FILE", "trace", "br0")
+	s.fails(2, "which frame?", "trace", "br0", "in_port=1", "--hex", "02")
+	s.fails(2, "'z' is no hexadecimal digit", "trace", "br0", "--hex", "02z0")
+	s.fails(2, "3 digits make no whole number of bytes", "trace", "br0", "--hex", "020")
+	s.fails(1, `did you mean "tp_dst"?`, "trace", "br0", "in_port=1,tcp,tpdst=80")
+	s.fails(1, `has no port "c"; it has a, b`, "trace", "br0", "--in-port", "c", "--hex", "02")
+	s.fails(1, "no.pcap: no such file", "trace", "br0", "--in-port", "1", "--pcap", "no.pcap")
+	s.fails(1, "expected a pcap or pcapng file", "trace", "br0", "--in-port", "1", "--pcap", s.write("bad.pcap", "no capture at all, but long enough"))
+	s.fails(1, "there is no frame in it", "trace", "br0", "--in-port", "1", "--pcap", s.write("empty.pcap", capture()))
+	s.ok("stop", "--wait")
+}
+
+// capture is a pcap file.
+func capture(frames ...[]byte) string {
+	le := binary.LittleEndian
+	b := le.AppendUint32(nil, 0xa1b2c3d4)
+	b = append(b, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+	b = le.AppendUint32(le.AppendUint32(b, 65535), 1)
+	for _, f := range frames {
+		b = append(b, make([]byte, 8)...)
+		b = le.AppendUint32(le.AppendUint32(b, uint32(len(f))), uint32(len(f)))
+		b = append(b, f...)
+	}
+	return string(b)
 }
 
 // TestDetachTellsWhy: what stops a detached start is told by the command that was typed.

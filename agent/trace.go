@@ -1,0 +1,255 @@
+// Slow path: what happens to a frame, for "weir trace": flowtable's steps with names, numbers and words.
+
+package agent
+
+import (
+	"errors"
+	"fmt"
+	"iter"
+	"os"
+	"strconv"
+
+	"github.com/weirswitch/weir/flowtable"
+	"github.com/weirswitch/weir/flowtable/packet"
+	"github.com/weirswitch/weir/openflow"
+	"github.com/weirswitch/weir/openflow/ofctl"
+	"github.com/weirswitch/weir/ports"
+)
+
+// TraceRequest says which frame is to be traced: one that has the fields of Flow, or the bytes of Frame.
+type TraceRequest struct {
+	Flow   string `json:"flow,omitempty"`    // in ovs-ofctl's words
+	Frame  []byte `json:"frame,omitempty"`   // in base64
+	InPort string `json:"in_port,omitempty"` // name or number; Flow may say it, too
+	Send   bool   `json:"send,omitempty"`    // afterwards forward it in earnest
+}
+
+// TraceStatus is what happens to a frame.
+type TraceStatus struct {
+	InPort  uint32 `json:"in_port"`
+	Fields  string `json:"fields"` // of the frame, in ovs-ofctl's words
+	Frame   string `json:"frame"`  // hex, as all frames below
+	Length  int    `json:"length"`
+	Cache   string `json:"cache"` // which remembered path would serve it
+	Cached  []int  `json:"cached_tables,omitempty"`
+	Workers int    `json:"workers_that_cache"` // how many remember a path for it
+
+	Steps     []TraceStep     `json:"steps"`
+	Omitted   int             `json:"steps_omitted,omitempty"`
+	Outputs   []TraceOutput   `json:"outputs"`
+	PacketIns []TracePacketIn `json:"packet_ins"`
+	Drops     []string        `json:"drops"`
+	Verdict   string          `json:"verdict"`
+	Sent      bool            `json:"sent,omitempty"`
+}
+
+// TraceStep is one step. Steps that belong to another one follow it and are deeper.
+type TraceStep struct {
+	Depth int      `json:"depth"`
+	Kind  string   `json:"kind"`            // table, meter, action, normal, group, bucket, write, metadata, goto, action_set, output, packet_in, drop, kept
+	Label string   `json:"label,omitempty"` // of a step of depth 0
+	Text  string   `json:"text"`
+	Notes []string `json:"notes,omitempty"`
+
+	Table   *uint8      `json:"table,omitempty"`
+	Flow    *FlowStatus `json:"flow,omitempty"` // none: a table miss
+	Near    []TraceNear `json:"near,omitempty"`
+	Action  string      `json:"action,omitempty"`
+	Set     string      `json:"action_set,omitempty"`
+	Before  string      `json:"before,omitempty"`
+	After   string      `json:"after,omitempty"`
+	Changed []string    `json:"changed,omitempty"`
+
+	Meter  *TraceMeter  `json:"meter,omitempty"`
+	Group  *TraceGroup  `json:"group,omitempty"`
+	Bucket *int         `json:"bucket,omitempty"`
+	Normal *TraceNormal `json:"normal,omitempty"`
+}
+
+// TraceMeter is what a meter says of the frame.
+type TraceMeter struct {
+	Meter   uint32 `json:"meter"`
+	Verdict string `json:"verdict"` // pass, drop, remark
+	Rate    uint64 `json:"rate,omitempty"`
+}
+
+// TraceGroup is a group as the frame meets it. The buckets that run follow as steps.
+type TraceGroup struct {
+	Group  uint32 `json:"group"`
+	Type   string `json:"type"`
+	Hash   string `json:"hash,omitempty"` // select: of the frame, as hex
+	Point  uint64 `json:"point,omitempty"`
+	Weight uint64 `json:"weight,omitempty"` // of all buckets
+	Live   []bool `json:"live"`             // bucket by bucket
+}
+
+// TraceNormal is the learning switch's reasoning.
+type TraceNormal struct {
+	VLAN     uint16 `json:"vlan"`
+	Carried  bool   `json:"vlan_carried"` // by the port it came in by
+	Src      string `json:"src"`
+	Learning string `json:"learning,omitempty"` // new, again, moved, static, refused, full
+	Dst      string `json:"dst"`
+	Known    bool   `json:"dst_known"`
+	Port     uint32 `json:"dst_port,omitempty"`
+}
+
+// TraceNear is an entry that the frame nearly met.
+type TraceNear struct {
+	Flow   FlowStatus `json:"flow"`
+	Failed []string   `json:"failed"` // "has tp_dst=80, wants tp_dst=443"; empty: it matches and loses
+}
+
+// TraceOutput is a frame that leaves.
+type TraceOutput struct {
+	Port  uint32 `json:"port"`
+	Name  string `json:"name,omitempty"`
+	Queue uint32 `json:"queue,omitempty"`
+	Frame string `json:"frame"`
+}
+
+// TracePacketIn is a frame that goes to the controllers.
+type TracePacketIn struct {
+	Reason string `json:"reason"`
+	Table  uint8  `json:"table"`
+	Cookie uint64 `json:"cookie"`
+	MaxLen uint16 `json:"max_len"`
+	Frame  string `json:"frame"`
+}
+
+// Trace tells what happens to a frame. Unless the request says Send, nothing changes: no counter, address,
+// meter or timeout.
+func (s *Switch) Trace(q TraceRequest) (*TraceStatus, error) {
+	f, err := s.traceFrame(q)
+	if err != nil {
+		return nil, err
+	}
+	now := s.clock.Now()
+	w := traceWriter{sw: s, table: s.table.Load(), now: now, frame: f, out: &TraceStatus{
+		InPort: f.InPort, Frame: fmt.Sprintf("%x", f.Bytes()), Length: f.Len(),
+		Steps: []TraceStep{}, Outputs: []TraceOutput{}, PacketIns: []TracePacketIn{}, Drops: []string{},
+	}}
+	s.tellCache(w.out, f)
+	tr := s.pipe.Trace(now, f)
+	w.write(tr)
+	if q.Send {
+		worker := <-s.workers
+		worker.receive(f)
+		s.workers <- worker
+		w.out.Sent = true
+	}
+	return w.out, nil
+}
+
+// traceFrame makes the frame of a request.
+func (s *Switch) traceFrame(q TraceRequest) (*packet.Frame, error) {
+	in, err := s.traceInPort(q.InPort)
+	if err != nil {
+		return nil, err
+	}
+	f := packet.NewFrame(len(q.Frame))
+	f.SetBytes(q.Frame)
+	switch {
+	case q.Flow != "" && len(q.Frame) > 0:
+		return nil, errors.New("a flow and a frame: give one of them")
+	case q.Flow == "" && len(q.Frame) == 0:
+		return nil, errors.New("which frame? Give FLOW, such as in_port=1,tcp,nw_dst=10.0.0.2,tp_dst=80, or --hex or --pcap")
+	case q.Flow != "":
+		m, err := ofctl.ParseMatch(q.Flow, s.names())
+		if err != nil {
+			return nil, err
+		}
+		if f, err = flowtable.Compose(m); err != nil {
+			return nil, err
+		}
+	case f.Len() > frameRoom:
+		return nil, fmt.Errorf("a frame of %d bytes: expected at most %d", f.Len(), frameRoom)
+	}
+	switch {
+	case f.InPort == 0 && in == 0:
+		return nil, errors.New("by which port does the frame come in? Say in_port=PORT in FLOW, or --in-port PORT")
+	case f.InPort != 0 && in != 0 && f.InPort != in:
+		return nil, fmt.Errorf("FLOW says in_port=%d and --in-port says %d: give one of them", f.InPort, in)
+	case in != 0:
+		f.InPort = in
+	}
+	f.Parse()
+	return f, nil
+}
+
+// traceInPort is the number of a port; 0: nothing was said. A number that no port has is traced as well.
+func (s *Switch) traceInPort(text string) (uint32, error) {
+	if text == "" {
+		return 0, nil
+	}
+	if p := s.findPort(text); p != nil {
+		return p.number, nil
+	}
+	if n, err := strconv.ParseUint(text, 0, 32); err == nil && n > 0 {
+		return uint32(n), nil
+	}
+	return 0, s.noSuchPort(text)
+}
+
+// names are the ports' for what people type.
+func (s *Switch) names() *ofctl.Names {
+	m := map[openflow.PortNo]string{}
+	for _, p := range s.table.Load().list {
+		m[openflow.PortNo(p.number)] = p.name
+	}
+	return ofctl.NewNames(m, nil)
+}
+
+// tellCache asks the resting workers whether they remember a path for the frame.
+func (s *Switch) tellCache(out *TraceStatus, f *packet.Frame) {
+	var resting []*worker
+	for range cap(s.workers) {
+		select {
+		case w := <-s.workers:
+			resting = append(resting, w)
+		default: // the others are at work
+		}
+	}
+	var path *flowtable.CachedPath
+	for _, w := range resting {
+		if p := w.proc.Cached(f); p != nil {
+			path = p
+			out.Workers++
+		}
+		s.workers <- w
+	}
+	busy := ""
+	if n := len(s.allWorkers) - len(resting); n > 0 {
+		busy = fmt.Sprintf("; %s at work, not asked", Plural(n, "worker"))
+	}
+	if path == nil {
+		out.Cache = "none: the tables are asked" + busy
+		return
+	}
+	text := ""
+	for _, e := range path.Entries {
+		out.Cached = append(out.Cached, int(e.Table))
+		text += fmt.Sprintf(", table %d %s", e.Table, entryText(e))
+	}
+	if path.Miss {
+		text += ", then a table miss"
+	}
+	if path.Resumes >= 0 {
+		text += fmt.Sprintf(", then table %d is asked anew", path.Resumes)
+	}
+	out.Cache = fmt.Sprintf("%d of %s: %s%s", out.Workers, Plural(len(s.allWorkers), "worker"), text[min(2, len(text)):], busy)
+}
+
+// CapturedFrames reads the frames of a pcap or pcapng file in turn; each is valid until the next. An error
+// is the last thing it gives.
+func CapturedFrames(file string) iter.Seq2[[]byte, error] {
+	return func(yield func([]byte, error) bool) {
+		r, err := os.Open(file)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		defer r.Close()
+		ports.CapturedFrames(file, r)(yield)
+	}
+}

@@ -227,8 +227,18 @@ func readAction(b []byte) (a Action, err error) {
 
 // ifUntagged stands in the padding of a push_vlan that OpenFlow 1.0's SET_VLAN_VID or SET_VLAN_PCP became:
 // those give a tag to a frame that has none. 1.3 has no word for that, and its readers skip padding: they
-// see the push and the set_field that Open vSwitch shows in the same place. A wart, but one in one place.
+// see the push and the set_field that Open vSwitch shows in the same place. Nobody can send it to weir, for
+// unmark forgets the padding of what comes in. A wart, but one in one place.
 const ifUntagged = 0x0100
+
+// unmark clears that padding in a checked list that came by the wire.
+func (l Actions) unmark() {
+	for b := l.b; len(b) > 0; b = b[u16(b, 2):] {
+		if ActionType(u16(b, 0)) == ActionPushVLAN && u16(b, 6) != 0 {
+			put16(b, 6, 0)
+		}
+	}
+}
 
 // checkOutPort refuses the numbers that no switch can send to.
 func checkOutPort(p PortNo) error {

@@ -99,3 +99,42 @@ func TestPacketInCut(t *testing.T) {
 		t.Error(in)
 	}
 }
+
+// TestPaddingOfPushVLANSaysNothing: no message can ask for the push that only OpenFlow 1.0 has.
+func TestPaddingOfPushVLANSaysNothing(t *testing.T) {
+	list := NewActions(Output(1), Action{Type: ActionPushVLAN, EtherType: 0x8100, IfUntagged: true}, Output(2))
+	in := func(l Actions) {
+		t.Helper()
+		n := 0
+		for a := range l.All() {
+			if n++; a.IfUntagged {
+				t.Errorf("action %d is believed to push only onto an untagged frame", n)
+			}
+		}
+		if n != 3 {
+			t.Errorf("%d actions", n)
+		}
+	}
+	for _, m := range []Message{
+		&FlowMod{BufferID: NoBuffer, OutPort: PortAny, OutGroup: GroupAny, Instructions: NewInstructions(GotoTable(1), ApplyActions(slices.Collect(list.All())...), WriteActions(slices.Collect(list.All())...))},
+		&GroupMod{Buckets: []Bucket{{Actions: list}}},
+		&PacketOut{BufferID: NoBuffer, InPort: PortController, Actions: list, Data: make([]byte, 20)},
+	} {
+		back, _, err := Decode(Append(nil, 1, m))
+		if err != nil {
+			t.Fatal(err)
+		}
+		switch m := back.(type) {
+		case *FlowMod:
+			for i := range m.Instructions.All() {
+				if !i.Actions.IsEmpty() {
+					in(i.Actions)
+				}
+			}
+		case *GroupMod:
+			in(m.Buckets[0].Actions)
+		case *PacketOut:
+			in(m.Actions)
+		}
+	}
+}

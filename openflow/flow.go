@@ -121,9 +121,12 @@ func (m *FlowMod) decode(b []byte) (err error) {
 	if at < len(b) {
 		m.Instructions.b = b[at:len(b):len(b)]
 	}
-	err = checkInstructions(m.Instructions.b)
-	m.checked = err == nil
-	return err
+	if err = checkInstructions(m.Instructions.b); err != nil {
+		return err
+	}
+	m.Instructions.unmark()
+	m.checked = true
+	return nil
 }
 
 // FlowRemovedReason says why an entry went (section 7.4.2).

@@ -114,6 +114,7 @@ func readBuckets(b []byte) (list []Bucket, err error) {
 		if err := checkActions(k.Actions.b); err != nil {
 			return nil, err
 		}
+		k.Actions.unmark()
 		list = append(list, k)
 		b = b[n:]
 	}

@@ -158,6 +158,16 @@ func checkInstructions(b []byte) error {
 	return nil
 }
 
+// unmark is that of Actions, for the lists in checked instructions.
+func (l Instructions) unmark() {
+	for b := l.b; len(b) > 0; b = b[u16(b, 2):] {
+		switch InstructionType(u16(b, 0)) {
+		case InstructionWriteActions, InstructionApplyActions:
+			Actions{b[8:u16(b, 2)]}.unmark()
+		}
+	}
+}
+
 func checkInstruction(t InstructionType, b []byte) error {
 	want := 8
 	switch t {

@@ -96,5 +96,9 @@ func (m *PacketOut) decode(b []byte) error {
 		m.Actions.b = b[24 : 24+n : 24+n]
 	}
 	m.Data = b[24+n:]
-	return checkActions(m.Actions.b)
+	if err := checkActions(m.Actions.b); err != nil {
+		return err
+	}
+	m.Actions.unmark()
+	return nil
 }

@@ -1,9 +1,6 @@
 package agent
 
 import (
-	"encoding/json"
-	"io"
-	"slices"
 	"testing"
 	"time"
 
@@ -146,75 +143,4 @@ func TestPace(t *testing.T) {
 			t.Errorf("every %s: a rest of an hour saved up more than %d, or less", every, burst)
 		}
 	}
-}
-
-// BenchmarkWatched compares forwarding with and without somebody who watches at the highest rate, turn by turn.
-func BenchmarkWatched(b *testing.B) {
-	for name, filter := range map[string]string{"all": "", "in vain": "tcp,tp_dst=80"} {
-		b.Run(name, func(b *testing.B) { compareWatched(b, filter) })
-	}
-}
-
-// watchedTurn is how many batches a turn has: it lasts several times watchBurst.
-const watchedTurn = 12_000
-
-func compareWatched(b *testing.B, filter string) {
-	sw, err := NewSwitch(testConfig(), Env{Workers: 1})
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer sw.Close()
-	if err := sw.installMissEntry(sw.cfg.TableMiss); err != nil {
-		b.Fatal(err)
-	}
-	be := &bench{sw: sw}
-	in, p := stuff(be, 1)
-	out, q := stuff(be, 2)
-	out.frame, out.left = frame(1, 2, ""), 1
-	w := sw.allWorkers[0]
-	w.serve(q)
-	f, err := sw.parseFilter(filter)
-	if err != nil {
-		b.Fatal(err)
-	}
-	o := newViewer(f, mostVerdicts)
-	done := make(chan struct{})
-	defer close(done)
-	go func() { // what the control socket does
-		e := json.NewEncoder(io.Discard)
-		for {
-			select {
-			case <-o.wake:
-			case <-done:
-				return
-			}
-			_ = pass(o.onlooker, e, func(n watchNote, data []byte, missed uint64) any { return sw.watched(n, data, missed) }, func(uint64) any { return nil })
-		}
-	}()
-	turn := func() time.Duration {
-		begin := time.Now()
-		for range watchedTurn {
-			in.left = batchSize
-			w.serve(p)
-		}
-		return time.Since(begin)
-	}
-	var alone, watched []time.Duration
-	for b.Loop() {
-		alone = append(alone, turn())
-		if err := sw.viewers.join(o); err != nil {
-			b.Fatal(err)
-		}
-		watched = append(watched, turn())
-		sw.viewers.leave(o)
-	}
-	a, c := median(alone), median(watched)
-	b.ReportMetric(float64(a.Nanoseconds())/watchedTurn/batchSize, "ns/frame")
-	b.ReportMetric(float64(c.Nanoseconds())/watchedTurn/batchSize, "ns/watched-frame")
-	b.ReportMetric(100*(float64(c)/float64(a)-1), "%slower")
-}
-
-func median(list []time.Duration) time.Duration {
-	slices.Sort(list)
-	return list[len(list)/2]
 }

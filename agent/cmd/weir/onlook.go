@@ -22,7 +22,6 @@ type onlook struct {
 	file   string // pcapng; "-": standard output; empty: text
 	count  uint64 // end after so many; 0: never
 	asJSON bool
-	quiet  bool
 
 	link    uint16 // of the file
 	name    string // of the file's interface

@@ -55,6 +55,7 @@ func (c *Channel) attach(main *Channel, id uint8) error {
 		return errTooMany
 	}
 	c.main, c.auxID, c.tool = main, id, main.tool
+	c.snooped.Tool = main.tool
 	main.attached = append(main.attached, c)
 	return nil
 }

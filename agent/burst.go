@@ -40,10 +40,10 @@ func (c *Channel) nextMessage() ([]byte, error) {
 		c.sendPacketOuts()
 	}
 	if c.conn.Buffered() > 0 || !c.pending() {
-		return c.conn.ReadMessage()
+		return c.readMessage()
 	}
 	if c.burst.changes >= burstFew && c.nc.SetReadDeadline(time.Now().Add(burstLull)) == nil {
-		raw, err := c.conn.ReadMessage()
+		raw, err := c.readMessage()
 		c.nc.SetReadDeadline(time.Time{})
 		if err == nil {
 			return raw, nil
@@ -54,7 +54,7 @@ func (c *Channel) nextMessage() ([]byte, error) {
 		}
 	}
 	c.publish()
-	return c.conn.ReadMessage()
+	return c.readMessage()
 }
 
 // pending says that something was done and not published.

@@ -45,6 +45,7 @@ type Channel struct {
 	onFeatures func()        // called once the first FEATURES_REPLY is on its way; may be nil
 	limit      *packetLimit  // of the whole channel
 	ended      chan struct{} // closed when run has returned
+	snooped    SnoopedEnd    // how snoopers know it. Set before run
 
 	// Which reasons of each asynchronous message the peer wants now. Written under Switch.mu, read
 	// by workers.
@@ -110,9 +111,8 @@ func (s *Switch) makeChannel(nc net.Conn, peer string, tool bool, settings Contr
 		versions: s.versionsFor(tool),
 		ended:    make(chan struct{}), role: openflow.RoleEqual, async: defaultAsync, since: s.clock.Now(),
 	}
-	if !tool {
-		c.out.copy = s.snoops.copy
-	}
+	c.out.sending = c.sending
+	c.describeEnd(s.lastChannel.Add(1))
 	c.probe.Store(int64(settings.InactivityProbe))
 	c.missLen.Store(defaultMissLen)
 	c.heard.Store(int64(c.since))
@@ -187,9 +187,6 @@ func (c *Channel) read() error {
 			return err
 		}
 		c.note()
-		if c.out.copy != nil {
-			c.out.copy(raw)
-		}
 		c.busy.Store(true)
 		err = c.handle(raw)
 		c.busy.Store(false)
@@ -201,7 +198,7 @@ func (c *Channel) read() error {
 
 // greet waits for the peer's HELLO and agrees on the version (section 6.3.1).
 func (c *Channel) greet() error {
-	raw, err := c.conn.ReadMessage()
+	raw, err := c.readMessage()
 	if err != nil {
 		return err
 	}
@@ -268,6 +265,7 @@ func (c *Channel) handle(raw []byte) error {
 		return nil // never answer an error with an error
 	}
 	c.log.Debugf("refused %s: %v", openflow.ReadHeader(raw).Type, refused)
+	c.remark(xid, refused)
 	if err := c.parts.refuse(raw); err != nil {
 		return err
 	}

@@ -29,6 +29,12 @@ import (
 //	POST   /reload {file, only} the changes made
 //	POST   /stop {wait}         when the bridge has stopped, or at once
 //
+// and, one JSON value a line until the client goes (control_stream.go):
+//
+//	GET    /snoop?all=1         Snooped: messages of OpenFlow connections
+//	GET    /capture?port=NAME   Captured: frames of a port; &filter=MATCH &snaplen=N
+//	GET    /watch?filter=MATCH  Watched: the ways of frames; &rate=N
+//
 // Whatever fails is answered with a status of 400 or more and {"error": TEXT}.
 
 // BridgeStatus is the answer to /status.
@@ -141,6 +147,7 @@ func (c *controlServer) routes() http.Handler {
 		return sw.Trace(q)
 	})
 	handle("POST /reload", c.reload)
+	c.streamRoutes(mux)
 	mux.HandleFunc("POST /stop", c.stop)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		replyJSON(w, nil, fmt.Errorf("%s %s is not known here: this weir may be older than the command", r.Method, r.URL.Path))

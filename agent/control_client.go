@@ -183,15 +183,20 @@ func (c *Client) ask(method, path string, args, answer any) error {
 	}
 	defer r.Body.Close()
 	if r.StatusCode != http.StatusOK {
-		var e struct{ Error string }
-		if json.NewDecoder(r.Body).Decode(&e) != nil || e.Error == "" {
-			e.Error = "answered " + r.Status
-		}
-		return errors.New(e.Error)
+		return errorIn(r)
 	}
 	if err := json.NewDecoder(r.Body).Decode(answer); err != nil {
 		return fmt.Errorf("bridge %s answered what this weir does not understand: %w", c.Bridge, err)
 	}
 	_, err = io.Copy(io.Discard, r.Body)
 	return err
+}
+
+// errorIn is the error that an answer carries.
+func errorIn(r *http.Response) error {
+	var e struct{ Error string }
+	if json.NewDecoder(r.Body).Decode(&e) != nil || e.Error == "" {
+		e.Error = "answered " + r.Status
+	}
+	return errors.New(e.Error)
 }

@@ -102,7 +102,14 @@ func (w *worker) round(p *port) (int, error) {
 	for _, f := range w.frames[:n] {
 		f.InPort = p.number
 	}
-	w.proc.Process(w.now, w.frames[:n], w)
+	if p.seen.present() != nil {
+		p.capture(w.frames[:n], false)
+	}
+	if w.sw.viewers.present() == nil {
+		w.proc.Process(w.now, w.frames[:n], w)
+	} else {
+		w.processWatched(w.frames[:n])
+	}
 	w.flush()
 	return n, nil
 }
@@ -142,7 +149,7 @@ func (w *worker) flush() {
 		if b.sched != nil {
 			b.sched.send(w.now, b.frames, b.queues)
 		} else {
-			b.port.dev.Write(b.frames)
+			b.port.Write(b.frames)
 		}
 		clear(b.frames)
 		b.frames, b.queues, b.port, b.sched = b.frames[:0], b.queues[:0], nil, nil

@@ -283,7 +283,7 @@ func TestOvsOfctlSnoop(t *testing.T) {
 	o.version = ""
 	b := o.bench(1)
 	lines := o.follow("snoop", "br0")
-	waitFor(t, "the reader", func() bool { return b.sw.snoops.list.Load() != nil })
+	waitFor(t, "the reader", func() bool { return b.sw.snoopers.present() != nil })
 	p := b.connect()
 	p.send(&openflow.FeaturesRequest{})
 	expect[*openflow.FeaturesReply](p)

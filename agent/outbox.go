@@ -28,9 +28,8 @@ var errOutboxFull = errors.New("the peer does not read: too much is waiting to b
 // connection's writer. Replies, errors and status messages keep their order among each other;
 // packet-ins have a queue of their own, so that a flood of them delays no reply.
 type outbox struct {
-	limit *packetLimit
-
-	copy func([]byte) // is given what is about to be sent, whole messages; nil: nobody wants it
+	limit   *packetLimit
+	sending func([]byte) // sees whole messages just before they are written; nil: nobody. Set before run
 
 	mu      sync.Mutex
 	queue   int       // packet-ins that may wait
@@ -147,8 +146,8 @@ func (o *outbox) run(w io.Writer, progress func()) error {
 			return err
 		}
 		for _, b := range [][]byte{replies, packets} {
-			if o.copy != nil {
-				o.copy(b)
+			if o.sending != nil {
+				o.sending(b)
 			}
 			for len(b) > 0 {
 				n, err := w.Write(b[:min(len(b), 256<<10)])

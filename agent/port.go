@@ -23,6 +23,7 @@ type port struct {
 	counters *ports.Counters
 	born     time.Duration
 	sched    atomic.Pointer[scheduler] // nil: no queues, frames leave as they come
+	seen     audience[capturer]
 	removed  atomic.Bool
 	warned   atomic.Bool   // that there is nothing at its other end
 	running  bool          // forwardFrom was started

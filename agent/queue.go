@@ -23,7 +23,7 @@ func (s *Switch) setQueues(p *port, cfg *PortConfig) {
 	if len(cfg.Queues) == 0 {
 		p.sched.Store(nil)
 	} else {
-		p.sched.Store(newScheduler(s.clock, p.dev, p.counters, p.linkRate(cfg), cfg.Queues, old))
+		p.sched.Store(newScheduler(s.clock, p, p.counters, p.linkRate(cfg), cfg.Queues, old))
 	}
 	if old != nil {
 		s.quiesce() // batches that began before may still use it

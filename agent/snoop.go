@@ -1,80 +1,102 @@
-// Slow path: NAME.snoop: copies of what the bridge and its controllers say to each other.
+// Slow path: the messages of OpenFlow connections, as onlookers see them.
 
 package agent
 
 import (
-	"context"
-	"io"
 	"net"
-	"path/filepath"
-	"slices"
-	"sync/atomic"
+	"time"
 
 	"github.com/weirswitch/weir/openflow"
 )
 
-// snoops are the connections that read along.
-type snoops struct {
-	list atomic.Pointer[[]*outbox] // changed under Switch.mu
+// Snooped is one message of a connection, or a remark of the switch on the one before.
+type Snooped struct {
+	At     time.Time  `json:"time"`
+	Peer   SnoopedEnd `json:"connection"`
+	Sent   bool       `json:"sent"`             // by the switch; else by the controller
+	Data   []byte     `json:"data,omitempty"`   // the message, header included
+	Remark string     `json:"remark,omitempty"` // in place of Data: why the switch refuses the message XID
+	XID    uint32     `json:"remark_xid,omitempty"`
+	Missed uint64     `json:"missed,omitempty"` // messages that came before this one and were too many to be shown
 }
 
-// copy gives them whole messages. One that does not keep up misses some, and nobody waits for it.
-func (s *snoops) copy(messages []byte) {
-	list := s.list.Load()
-	if list == nil || len(messages) == 0 {
+// SnoopedEnd tells connections apart.
+type SnoopedEnd struct {
+	ID     uint64 `json:"id"` // counts the bridge's connections
+	Name   string `json:"name"`
+	Tool   bool   `json:"tool,omitempty"`   // of a listener: the peer called
+	Local  string `json:"local,omitempty"`  // addresses of a TCP connection
+	Remote string `json:"remote,omitempty"` //
+}
+
+// snooper is one who looks at messages.
+type snooper struct {
+	*onlooker[snoopNote]
+	all bool // also at connections that listeners took
+}
+
+type snoopNote struct {
+	at     time.Time
+	peer   *SnoopedEnd
+	sent   bool
+	remark string
+	xid    uint32
+}
+
+func (c *Channel) describeEnd(id uint64) {
+	c.snooped = SnoopedEnd{ID: id, Name: c.peer, Tool: c.tool}
+	if a, ok := c.nc.LocalAddr().(*net.TCPAddr); ok {
+		c.snooped.Local = a.String()
+	}
+	if a, ok := c.nc.RemoteAddr().(*net.TCPAddr); ok {
+		c.snooped.Remote = a.String()
+	}
+}
+
+// readMessage reads one message and shows it to snoopers. It stands above TLS.
+func (c *Channel) readMessage() ([]byte, error) {
+	raw, err := c.conn.ReadMessage()
+	if err == nil && c.sw.snoopers.present() != nil {
+		c.show(raw, false)
+	}
+	return raw, err
+}
+
+// sending shows whole messages that are about to be written: in the order of the wire, which is not the
+// one in which they were queued.
+func (c *Channel) sending(b []byte) {
+	if c.sw.snoopers.present() == nil {
 		return
 	}
-	for _, o := range *list {
-		o.notify(func(b []byte) []byte { return append(b, messages...) })
+	for len(b) >= openflow.HeaderSize {
+		n := max(openflow.ReadHeader(b).Length, openflow.HeaderSize)
+		c.show(b[:n], true)
+		b = b[n:]
 	}
 }
 
-// snoopPath is where ovs-ofctl snoop looks.
-func (s *Switch) snoopPath() string { return filepath.Join(s.env.RunDir, s.name+".snoop") }
-
-// listenSnoop opens NAME.snoop. ops is held.
-func (s *Switch) listenSnoop() error {
-	l, err := s.openListener(Target{Scheme: "punix", Path: s.snoopPath()})
-	if err != nil {
-		return err
-	}
-	l.speak = s.serveSnoop
-	s.mu.Lock()
-	s.snoopListener = l
-	s.mu.Unlock()
-	l.done.Go(l.accept)
-	return nil
+func (c *Channel) show(raw []byte, sent bool) {
+	c.eachSnooper(func(s *snooper) { s.put(snoopNote{at: time.Now(), peer: &c.snooped, sent: sent}, raw) })
 }
 
-// serveSnoop greets a reader and lets it read along until it goes. A bridge without controllers has
-// nothing to tell yet; the reader waits. What it says itself, but for HELLO, is not listened to.
-func (s *Switch) serveSnoop(ctx context.Context, nc net.Conn, _ string) {
-	stop := context.AfterFunc(ctx, func() { nc.Close() })
-	defer stop()
-	defer nc.Close()
-	o := newOutbox(0, nil)
-	o.notify(func(b []byte) []byte { return openflow.Append(b, 0, openflow.NewHello(allVersions...)) })
-	s.changeSnoops(func(list []*outbox) []*outbox { return append(list, o) })
-	go func() {
-		io.Copy(io.Discard, nc) // until it goes
-		o.close(io.EOF, false)
-	}()
-	o.run(nc, func() {})
-	s.changeSnoops(func(list []*outbox) []*outbox {
-		return slices.DeleteFunc(list, func(x *outbox) bool { return x == o })
+// remark tells snoopers why a message is refused: more than the ERROR can say.
+func (c *Channel) remark(xid uint32, why *openflow.Error) {
+	if c.sw.snoopers.present() == nil || why.Detail == "" {
+		return
+	}
+	c.eachSnooper(func(s *snooper) {
+		s.put(snoopNote{at: time.Now(), peer: &c.snooped, sent: true, remark: why.Detail, xid: xid}, nil)
 	})
 }
 
-func (s *Switch) changeSnoops(change func([]*outbox) []*outbox) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var list []*outbox
-	if have := s.snoops.list.Load(); have != nil {
-		list = slices.Clone(*have)
-	}
-	if list = change(list); len(list) == 0 {
-		s.snoops.list.Store(nil)
+func (c *Channel) eachSnooper(f func(*snooper)) {
+	list := c.sw.snoopers.present()
+	if list == nil {
 		return
 	}
-	s.snoops.list.Store(&list)
+	for _, s := range *list {
+		if s.all || !c.tool {
+			f(s)
+		}
+	}
 }

@@ -64,6 +64,9 @@ type Switch struct {
 	noPort      atomic.Uint64              // frames for a port that was just taken out
 	packetIns   atomic.Uint64
 	packetDrops atomic.Uint64 // packet-ins that no connection took
+	viewers     audience[viewer]
+	snoopers    audience[snooper]
+	lastChannel atomic.Uint64 // how many connections there were
 
 	// ops lets one change of configuration happen at a time: Start, Close, AddPort, RemovePort, Apply.
 	ops     sync.Mutex
@@ -78,7 +81,6 @@ type Switch struct {
 	group      sync.WaitGroup // goroutines that end with running
 
 	monitors monitors
-	snoops   snoops
 
 	// mu guards what follows. It is held for short and never while waiting for a peer; the longest is the
 	// word with the kernel when a PORT_MOD switches a device.

@@ -127,7 +127,8 @@ func (p *Pipeline) schedule(e *Entry) {
 }
 
 // Expire removes the entries whose idle or hard timeout has passed and publishes; MAC addresses
-// not seen for their age go too, and fragments whose packet does not become complete. It returns the entries that asked for a FLOW_REMOVED. The cost is
+// not seen for their age go too, and fragments whose packet does not become complete. It returns the entries
+// that asked for a FLOW_REMOVED. The cost is
 // that of what is due. Call it every 50 ms or so: an entry goes at the first call after its time.
 func (p *Pipeline) Expire(now time.Duration) []Removed {
 	p.macs.expire(now)

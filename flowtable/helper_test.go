@@ -101,6 +101,8 @@ type rig struct {
 	proc *Processor
 	rec  recorder
 	now  time.Duration
+
+	watched bool // frames of a random life run through Watch
 }
 
 func newRig(t testing.TB, c Config, ports []Port) *rig {

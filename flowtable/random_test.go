@@ -64,6 +64,11 @@ func compareWithModel(t *testing.T, seed uint64, steps int) {
 	}
 	c.NoCache = true
 	l.rigs = append(l.rigs, newRig(t, c, nil))
+	if seed%2 == 0 { // being watched changes nothing
+		c.NoCache = seed%4 == 2
+		l.rigs = append(l.rigs, newRig(t, c, nil))
+		l.rigs[2].watched = true
+	}
 	l.model.hash = func(f *packet.Frame) uint64 { return l.rigs[0].spreader.hash(f) }
 	l.setPorts()
 	for range 8 {
@@ -257,8 +262,14 @@ func (l *life) frames() {
 		for _, a := range batch {
 			list = append(list, frameOf(a.in, a.b))
 		}
-		g.proc.Process(l.now, list, &g.rec)
-		l.equalInOrder(fmt.Sprintf("events (NoCache=%v)", g.cfg.NoCache), g.rec.take(l.t), l.model.events)
+		var events []string
+		if g.watched {
+			events = g.watch(list)
+		} else {
+			g.proc.Process(l.now, list, &g.rec)
+			events = g.rec.take(l.t)
+		}
+		l.equalInOrder(fmt.Sprintf("events (NoCache=%v, watched=%v)", g.cfg.NoCache, g.watched), events, l.model.events)
 	}
 }
 

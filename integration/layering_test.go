@@ -29,7 +29,7 @@ func arrows() map[string][]string {
 		"flowtable":                {"flowtable/classifier", "flowtable/packet", "openflow"},
 		"ports":                    {"flowtable/packet"},
 		"agent":                    {"flowtable", "flowtable/packet", "openflow", "openflow/ofctl", "openflow/of10", "ports"},
-		"agent/cmd/weir":           {"agent", "openflow/client", "openflow/ofctl"},
+		"agent/cmd/weir":           {"agent", "openflow", "openflow/client", "openflow/of10", "openflow/ofctl"},
 		"integration":              {"integration/lab"},
 		"integration/lab":          {},
 		"integration/guest":        {},
@@ -47,7 +47,7 @@ func outside() map[string][]string {
 		"gopkg.in/yaml.v3":                  {"agent"},
 		"github.com/vishvananda/netlink":    {"ports", "integration/lab"},
 		"github.com/vishvananda/netns":      {"ports", "integration/lab"},
-		"github.com/google/gopacket/layers": {"ports"}, // for the link types that pcapgo asks for; too slow to read packets with
+		"github.com/google/gopacket/layers": {"ports", "agent/cmd/weir"}, // for the link types that pcapgo asks for and for people; too slow to forward with
 		"github.com/google/gopacket/pcapgo": {"ports"},
 		"github.com/google/gopacket/pcap":   {"ports"},
 		"github.com/contiv/libOpenflow":     {"examples/controller"}, // not for one byte that comes from the network

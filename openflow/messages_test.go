@@ -208,3 +208,15 @@ func TestOFPPrint(t *testing.T) {
 		})
 	}
 }
+
+// TestPortModConfigOutsideMask: bits that the mask leaves out may be anything.
+func TestPortModConfigOutsideMask(t *testing.T) {
+	for _, c := range []struct {
+		mask PortConfig
+		ok   bool
+	}{{PortDown, true}, {PortDown | 1<<30, false}} {
+		if _, _, err := Decode(Append(nil, 1, &PortMod{Port: 1, Config: PortDown | 1<<30, Mask: c.mask})); (err == nil) != c.ok {
+			t.Errorf("mask 0x%x: %v", uint32(c.mask), err)
+		}
+	}
+}

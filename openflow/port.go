@@ -196,7 +196,7 @@ func decodePortMod(b []byte) (Message, error) {
 	}
 	m := &PortMod{Port: PortNo(u32(b, 8)), Config: PortConfig(u32(b, 24)), Mask: PortConfig(u32(b, 28)), Advertise: PortFeatures(u32(b, 32))}
 	copy(m.HWAddr[:], b[16:])
-	if bad := (m.Config | m.Mask) &^ PortConfigAll; bad != 0 {
+	if bad := m.Mask &^ PortConfigAll; bad != 0 { // bits of Config outside the mask change nothing (section 7.3.4.3)
 		return nil, Errorf(ErrPortModFailed, PMFCBadConfig, "config bits 0x%x are not defined", uint32(bad))
 	}
 	if m.Advertise>>16 != 0 {

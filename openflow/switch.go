@@ -75,7 +75,7 @@ func (f FragFlags) String() string { return enumName(int(f), "normal", "drop", "
 // SwitchConfig is what GET_CONFIG_REPLY and SET_CONFIG say (section 7.3.2).
 type SwitchConfig struct {
 	Flags       FragFlags
-	MissSendLen uint16 // bytes of a frame that an invalid TTL sends to the controller
+	MissSendLen uint16 // bytes of a buffered frame that an invalid TTL sends to the controller; others go whole
 }
 
 func (c *SwitchConfig) text() string {

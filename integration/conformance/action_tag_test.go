@@ -179,3 +179,15 @@ func TestPBB(t *testing.T) {
 		{"pop_pbb that is pushed", everything, do(pushPBB, popPBB), pkt(), pkt(), match(as(0x0800, 17)...)},
 	}))
 }
+
+// TestBelowALabel: two packets under the same label part ways once it is gone. The key of a labelled frame does
+// not hold what is below, so a path remembered for one must not serve the other.
+func TestBelowALabel(t *testing.T) {
+	below := func(dst int) []byte { return frame(eth{}, mpls{label: 100, ttl: 9}, ip4{dst: dst}, udp{}) }
+	to1, to2 := frame(eth{}, ip4{dst: 0x0a000001}, udp{}), frame(eth{}, ip4{dst: 0x0a000002}, udp{})
+	check(t, []conform{{name: "pop_mpls, then IPv4", section: "5.12", setup: setup(
+		flow(isLabel, apply(popMPLS(0x0800)), goTo(1)),
+		flowIn(1, matchAs(as(0x0800), eq(openflow.IPv4Dst, 0x0a000001)), apply(out(2))),
+		flowIn(1, matchAs(as(0x0800), eq(openflow.IPv4Dst, 0x0a000002)), apply(out(3)))),
+		probes: []probe{{name: "the first", in: below(0x0a000001), out: to(2, to1)}, {name: "the second", in: below(0x0a000002), out: to(3, to2)}}}})
+}

@@ -13,7 +13,7 @@ func TestMapOfProof(t *testing.T) {
 	text, err := os.ReadFile("README.md")
 	must(t, err)
 	_, table, _ := strings.Cut(string(text), "## Where each requirement is proved")
-	folders := map[string]string{"": ".", "agent": "../../agent", "openflow": "../../openflow", "flowtable": "../../flowtable", "integration": ".."}
+	folders := map[string]string{"": ".", "agent": "../../agent", "openflow": "../../openflow", "flowtable": "../../flowtable", "ports": "../../ports", "integration": ".."}
 	tests := map[string]string{}
 	for name, folder := range folders {
 		files, err := filepath.Glob(filepath.Join(folder, "*_test.go"))

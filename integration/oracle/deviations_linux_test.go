@@ -90,6 +90,7 @@ func deviations() []deviation {
 		{name: "request-too-long", whole: someStep(requestTooLong)},
 		{name: "unfinished-request", whole: someStep(func(r *raw) bool { return r.is(openflow.TypeMultipartRequest, 16) && r.bytes[11]&1 != 0 })},
 		{name: "short-packet-out", whole: someStep(func(p *packetOut) bool { return len(p.frame.bytes) < 14 })},
+		{name: "packet-out-actions", whole: someStep(func(p *packetOut) bool { return !p.frame.knows.fit(p.actions) })},
 		{name: "packet-out-no-recv", whole: packetOutNoRecv},
 		{name: "packet-out-learning", whole: packetOutLearning},
 		{name: "no-packet-in", life: noPacketIn},
@@ -98,6 +99,7 @@ func deviations() []deviation {
 		{name: "port-mod-advertise", whole: someStep(func(r *raw) bool { return r.is(openflow.TypePortMod, 40) && r.at(32) != 0 })},
 		{name: "old-actions", whole: someStep(oldAction)},
 		{name: "select-from-nowhere", whole: selectFromNowhere},
+		{name: "normal-from-nowhere", whole: normalFromNowhere},
 		{name: "port-numbers", whole: someStep(rawWidePort)},
 		{name: "group-commands", whole: someStep(groupCommands)},
 		{name: "queue-zero", whole: someStep(func(r *raw) bool { return r.asks(openflow.MultipartQueue) && len(r.bytes) >= 24 && r.at(20) == 0 })},
@@ -106,11 +108,14 @@ func deviations() []deviation {
 	}
 }
 
-// known names the first deviation that a life holds, or nothing.
+// known names the first deviation that a life holds, or what else keeps it from being compared, or nothing.
 func known(l *life) string {
 	read, padded := l.read()
 	if padded {
 		return "padding"
+	}
+	if malformed(read) {
+		return "malformed"
 	}
 	shown := read.shown()
 	for _, d := range deviations() {

@@ -200,10 +200,10 @@ func (g *gen) packetOut() *packetOut {
 		if g.groups == 0 { // else there may be two mistakes
 			p.buffer = uint32(g.IntN(3))
 		}
-	case 2:
-		short := *p.frame
-		short.bytes, short.knows = short.bytes[:g.IntN(15)], facts{}
-		p.frame, p.actions = &short, []openflow.Action{g.output()}
+	case 2: // nothing but a header; see deviation short-packet-out for less
+		b := p.frame.bytes
+		p.frame = &frame{p.frame.port, "nothing", append(b[:12:12], 0x88, 0xb5), facts{eth: 0x88b5}}
+		p.actions = []openflow.Action{g.output()}
 	}
 	return p
 }

@@ -85,7 +85,7 @@ func selectUnwatched(l *life) bool {
 // selectFromNowhere: there is a select group, and a PACKET_OUT with an in_port that is not there.
 func selectFromNowhere(l *life) bool {
 	return someStep(func(m *groupMod) bool { return m.kind == openflow.GroupTypeSelect })(l) &&
-		someStep(func(p *packetOut) bool { return p.in > numPorts && p.in <= openflow.PortMax })(l)
+		fromNowhere(l)
 }
 
 // selectInGroup: a bucket of a group leads to a select group.

@@ -199,7 +199,7 @@ func (r *raw) reading() (s step, same bool) {
 	case *openflow.PortMod:
 		return &portMod{m.Port, m.Config, m.Mask, m.Advertise, m.HWAddr != openflow.MAC{} || m.Port != r.port}, true
 	case *openflow.MultipartRequest:
-		if len(m.Records) == 1 {
+		if len(m.Records) == 1 && !m.More { // see deviation unfinished-request
 			if q, is := m.Records[0].(*openflow.FlowStatsRequest); is { // it selects as a delete does
 				f := newFlow(q.TableID, 0)
 				f.command, f.cookie, f.mask, f.outPort, f.outGroup = openflow.FlowDelete, q.Cookie, q.CookieMask, q.OutPort, q.OutGroup

@@ -2,9 +2,9 @@ package client
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
-	"net"
 	"strings"
 
 	"github.com/weirswitch/weir/openflow"
@@ -16,7 +16,7 @@ type session struct {
 	c      *Client
 	target string
 	conn   *openflow.Conn
-	stop   func() bool // no longer closes the connection when the time is over
+	stop   func() bool // leaves the connection alone when the time is over
 }
 
 // open connects and exchanges HELLOs.
@@ -28,25 +28,13 @@ func (c *Client) openFor(target string, purpose Purpose) (*session, error) {
 		return nil, err
 	}
 	s := &session{c: c, target: target, conn: openflow.NewConn(nc)}
-	s.stop = afterDone(c, nc)
+	// Closing wakes whoever reads: the command is over.
+	s.stop = context.AfterFunc(c.ctx, func() { nc.Close() })
 	if err := s.greet(purpose); err != nil {
 		s.close()
 		return nil, err
 	}
 	return s, nil
-}
-
-// afterDone closes the connection when the command is over, which wakes whoever reads it.
-func afterDone(c *Client, nc net.Conn) func() bool {
-	done := make(chan struct{})
-	go func() {
-		select {
-		case <-c.ctx.Done():
-			nc.Close()
-		case <-done:
-		}
-	}()
-	return func() bool { close(done); return true }
 }
 
 func (s *session) close() {

@@ -65,6 +65,20 @@ func commands() []command {
 			example: "weir fdb show br0", setup: (*tool).fdbShow},
 		{words: []string{"fdb", "flush"}, args: "[BRIDGE] [--port PORT] [--json]", most: 1, summary: "forget learned addresses",
 			example: "weir fdb flush br0 --port eth1", setup: (*tool).fdbFlush},
+		{words: []string{"snoop"}, args: "[BRIDGE] [--all] [-w FILE] [-c COUNT] [--json]", most: 1, summary: "OpenFlow messages of the controllers as they come and go",
+			more: "Each ERROR is told with the message it refuses, its reason, its meaning and how to mend it.\n" +
+				"-w writes them as TCP of port 6653, which Wireshark and tshark read as OpenFlow; messages of TLS are\n" +
+				"seen in plain. A connection never waits for who looks: what is too fast is missed, and counted.",
+			example: "weir snoop br0 -w - | tshark -r - -Y openflow_v4", setup: (*tool).snoop},
+		{words: []string{"capture"}, args: "BRIDGE PORT [--filter MATCH] [-w FILE] [-c COUNT] [--json]", least: 2, most: 2, summary: "frames that come in and leave by a port",
+			more: "Frames are as the switch has them: a super-frame of segmentation offload is one frame, and a checksum\n" +
+				"that the sender left to a device may be unfinished. Frames that leave are seen after the queues, before the\n" +
+				"device; those that are faster than the reader are missed, and counted.",
+			example: "weir capture br0 eth1 -w - | tcpdump -n -r -", setup: (*tool).capture},
+		{words: []string{"watch"}, args: "BRIDGE [MATCH] [--rate N] [-c COUNT] [--json]", least: 1, most: anyNumber, summary: "the ways of real frames: entries met, ports they left by",
+			more: "MATCH is in ovs-ofctl's words. Forwarding does not become slower: of heavy traffic a sample is looked at,\n" +
+				"and each line says of how many.",
+			example: "weir watch br0 in_port=1,tcp,tp_dst=80", setup: (*tool).watch},
 		{words: []string{"ofctl"}, args: "[OPTIONS] COMMAND [ARG...]", most: anyNumber, summary: "what ovs-ofctl does, for weir and any other OpenFlow 1.3 switch",
 			more:    "\"weir ofctl --help\" lists the commands, \"weir ofctl COMMAND --help\" tells of one.",
 			example: "weir ofctl dump-flows br0", setup: (*tool).ofctl, explain: (*tool).explainOfctl},

@@ -1,0 +1,83 @@
+// Slow path: runs one frame as Process does, and remembers what it met.
+
+package flowtable
+
+import (
+	"slices"
+	"time"
+
+	"github.com/weirswitch/weir/flowtable/packet"
+)
+
+// Verdict is what the tables decided about one frame. What left the engine the Sink has seen.
+type Verdict struct {
+	Steps     []Step
+	Miss      int    // table that had no entry for it; -1: there was none
+	Cached    bool   // decided by what a frame before it met
+	Kept      bool   // a fragment that waits for the others
+	Resubmits int    // lookups by resubmit: their entries are not among Steps
+	Drops     []Drop // why it, or copies of it, went nowhere
+}
+
+// Step is one entry met.
+type Step struct {
+	Table    uint8
+	Priority uint16
+	Cookie   uint64
+}
+
+// Watch is Process for a batch of one frame; v tells what became of it. It costs more than Process and
+// changes nothing else.
+func (pr *Processor) Watch(now time.Duration, f *packet.Frame, s Sink, v *Verdict) {
+	*v = Verdict{Miss: noTable}
+	pr.begin(now, s)
+	f.Parse()
+	pr.trail.reset()
+	pr.resubmits = 0
+	switch {
+	case !pr.admit(f): // a fragment that completes its packet has been walked with it
+		v.add(pr.trail.steps)
+		v.Kept = isFragment(f) && len(v.Steps) == 0 && pr.drops == Drops{}
+	case pr.p.cfg.NoCache:
+		pr.walkWhole(f, nil, 0)
+		v.add(pr.trail.steps)
+	default:
+		pr.watchCached(f, v)
+	}
+	if v.Miss = max(v.Miss, int(pr.trail.miss)); pr.drops[DropMiss] == 0 {
+		v.Miss = noTable // the frame did not come that far
+	}
+	v.Resubmits = pr.resubmits
+	for d, n := range pr.drops.All() {
+		if n > 0 {
+			v.Drops = append(v.Drops, d)
+		}
+	}
+	pr.end()
+}
+
+// watchCached is process for one frame.
+func (pr *Processor) watchCached(f *packet.Frame, v *Verdict) {
+	hash := pr.cache.hash(f, &pr.keys[0])
+	p := pr.cache.find(hash, &pr.keys[0])
+	if p == nil {
+		pr.walkWhole(f, &pr.keys[0], hash)
+		v.add(pr.trail.steps)
+		return
+	}
+	v.Cached = true
+	pr.follow(p, f)
+	met := p.steps
+	if i := slices.Index(met, pr.at); i >= 0 && len(pr.trail.steps) == 0 {
+		met = met[:i+1] // an op may have ended it there
+	}
+	v.Miss = int(p.miss)
+	v.add(met)
+	v.add(pr.trail.steps) // of a path that ends where a header came off
+}
+
+func (v *Verdict) add(list []*Entry) {
+	for _, e := range list {
+		v.Steps = append(v.Steps, Step{e.Table, e.Priority, e.Cookie})
+	}
+}

@@ -50,9 +50,9 @@ func deviations() []deviation {
 		})},
 		{name: "masked-set-field", flow: hasAction(func(a openflow.Action) bool { return a.Type == openflow.ActionSetField && a.Field.Masked })},
 		{name: "output-table", flow: hasAction(func(a openflow.Action) bool { return a.Type == openflow.ActionOutput && a.Port == openflow.PortTable })},
-		{name: "old-actions", flow: hasAction(func(a openflow.Action) bool {
-			return a.Type >= 1 && a.Type <= 14 && a.Type != openflow.ActionCopyTTLOut && a.Type != openflow.ActionCopyTTLIn
-		})},
+		{name: "old-actions", flow: hasAction(func(a openflow.Action) bool { return old(a.Type) })},
+		{name: "missing-actions", flow: hasAction(func(a openflow.Action) bool { return missing(a.Type) })},
+		{name: "missing-actions", whole: someStep(firstAction(missing))},
 		{name: "port-numbers", flow: hasAction(func(a openflow.Action) bool {
 			return a.Type == openflow.ActionOutput && (a.Port == 0 || a.Port >= 0xff00 && a.Port <= openflow.PortMax)
 		})},
@@ -97,7 +97,7 @@ func deviations() []deviation {
 		{name: "port-mod-bits", whole: someStep(portModBits)},
 		{name: "port-mod-advertise", whole: someStep(func(p *portMod) bool { return p.advertise != 0 })},
 		{name: "port-mod-advertise", whole: someStep(func(r *raw) bool { return r.is(openflow.TypePortMod, 40) && r.at(32) != 0 })},
-		{name: "old-actions", whole: someStep(oldAction)},
+		{name: "old-actions", whole: someStep(firstAction(old))},
 		{name: "select-from-nowhere", whole: selectFromNowhere},
 		{name: "normal-from-nowhere", whole: normalFromNowhere},
 		{name: "port-numbers", whole: someStep(rawWidePort)},

@@ -162,6 +162,7 @@ func examples() map[string]*life {
 		"masked-set-field":        steps(rule(apply(masked))),
 		"output-table":            steps(rule(apply(out(openflow.PortTable))).as(openflow.FlowModify)),
 		"old-actions":             steps(rule(apply(openflow.Action{Type: 3})).as(openflow.FlowModify)),
+		"missing-actions":         steps(rule(apply(does(openflow.ActionPushPBB, 0x88e7)))),
 		"port-numbers":            steps(rule(apply(out(openflow.PortMax)))),
 		"internal-table":          steps(rule().in(254, 1)),
 		"arp-op":                  steps(rule().on(is(openflow.EthType, 0x0806), is(openflow.ARPOp, 256))),

@@ -52,13 +52,22 @@ func groupCommands(r *raw) bool {
 	return c >= 3 && c <= 5 || c == 0x8000
 }
 
-// oldAction: the first action has a type of OpenFlow 1.1 or 1.2.
-func oldAction(r *raw) bool {
-	is := func(at int) bool {
-		t := openflow.ActionType(binary.BigEndian.Uint16(r.bytes[at:]))
-		return t >= 1 && t <= 14 && t != openflow.ActionCopyTTLOut && t != openflow.ActionCopyTTLIn
+// old: an action of OpenFlow 1.1 or 1.2.
+func old(t openflow.ActionType) bool {
+	return t >= 1 && t <= 14 && !missing(t)
+}
+
+// missing: an action that Open vSwitch does not have.
+func missing(t openflow.ActionType) bool {
+	return t == openflow.ActionCopyTTLOut || t == openflow.ActionCopyTTLIn || t == openflow.ActionPushPBB || t == openflow.ActionPopPBB
+}
+
+// firstAction: the type of the first action is like that, also in messages that weir cannot read.
+func firstAction(like func(openflow.ActionType) bool) func(*raw) bool {
+	return func(r *raw) bool {
+		is := func(at int) bool { return like(openflow.ActionType(binary.BigEndian.Uint16(r.bytes[at:]))) }
+		return r.is(openflow.TypeGroupMod, 40) && is(32) || r.is(openflow.TypePacketOut, 32) && is(24)
 	}
-	return r.is(openflow.TypeGroupMod, 40) && is(32) || r.is(openflow.TypePacketOut, 32) && is(24)
 }
 
 // requestTooLong: a FLOW or AGGREGATE request goes on behind its match.

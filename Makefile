@@ -65,7 +65,7 @@ test-libpcap:
 # One package, one test after the other: they measure throughput and want the machine to themselves.
 # (oracle: more lives with "go test ./integration/oracle -oracle.time=10m".)
 integration: deps
-	$(GO) test $(RACE) -p 1 -count=1 -timeout 15m $(if $(RUN),-v -run '$(RUN)') ./integration ./integration/oracle ./integration/benchcontrol
+	$(GO) test $(RACE) -p 1 -count=1 -timeout 20m $(if $(RUN),-v -run '$(RUN)') ./integration ./integration/oracle ./integration/benchcontrol
 
 soak: deps
 	$(GO) test -count=1 -v -timeout 24h -run 'TestSoak$$' ./integration -soak $(SOAKTIME)

@@ -20,6 +20,7 @@ type Status struct {
 	MAC         string             `json:"mac"`
 	FailMode    string             `json:"fail_mode"`
 	TableMiss   string             `json:"table_miss"` // in force: a secure bridge begins with "none"
+	Fragments   string             `json:"fragments"`  // normal, drop or reassemble, as a controller's SET_CONFIG said
 	Connected   bool               `json:"connected"`  // at least one controller has finished its handshake
 	Standalone  bool               `json:"standalone"` // the bridge decides alone: standalone and no controller there
 	Uptime      time.Duration      `json:"uptime_ns"`
@@ -165,7 +166,7 @@ func (s *Switch) Status() Status {
 			st.Absent++
 		}
 	}
-	st.Connected = s.connected > 0
+	st.Connected, st.Fragments = s.connected > 0, s.fragments.String()
 	st.Standalone = !st.Connected && s.cfg.FailMode != FailSecure
 	for _, l := range s.listeners {
 		st.Listeners = append(st.Listeners, l.addr())

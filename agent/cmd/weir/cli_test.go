@@ -607,7 +607,7 @@ func TestHelp(t *testing.T) {
 			t.Errorf("help does not tell that %s is %s", name, value)
 		}
 	}
-	if out := s.ok("version"); !strings.HasPrefix(out, "weir ") || !strings.Contains(out, "OpenFlow 1.3") {
+	if out := s.ok("version"); !strings.HasPrefix(out, "weir ") || !strings.Contains(out, "OpenFlow 1.0 and 1.3") {
 		t.Error(out)
 	}
 }

@@ -302,7 +302,7 @@ func (t *tool) version(*flag.FlagSet) func([]string) error {
 				release = info.Main.Version
 			}
 		}
-		fmt.Fprintf(t.out, "weir %s, OpenFlow 1.3 (0x04), built with %s\n", release, built)
+		fmt.Fprintf(t.out, "weir %s, OpenFlow 1.0 and 1.3 (0x01, 0x04), built with %s\n", release, built)
 		return nil
 	}
 }

@@ -73,6 +73,12 @@ func (t *tool) printStatus(s *agent.BridgeStatus) {
 	}
 	fmt.Fprintf(t.out, "  ports %d%s, flows %d in %d tables, learned addresses %d, packet-ins %d (%d dropped)\n",
 		s.Ports, absent, s.Flows, s.Tables, s.MACs, s.PacketIns, s.PacketDrops)
+	switch s.Fragments {
+	case "drop":
+		fmt.Fprintln(t.out, "  IP fragments are dropped: a controller or ovs-ofctl set-frags said so")
+	case "reassemble":
+		fmt.Fprintln(t.out, "  IP fragments are put together: a controller or ovs-ofctl set-frags said so")
+	}
 	for _, l := range s.Listeners {
 		fmt.Fprintf(t.out, "  listens on %s\n", l)
 	}

@@ -55,6 +55,7 @@ type Processor struct {
 
 	// Resubmits of the frame at hand: how deep we are, how many there were.
 	nested, resubmits int
+	received          uint64 // bytes of it when it came in: what its entries count, also behind a push or pop
 
 	// The batch at hand.
 	now     time.Duration
@@ -134,6 +135,7 @@ func (pr *Processor) packetOut(f *packet.Frame, prog *Program) {
 	f.Parse()
 	pr.mayCut(f)
 	pr.at, pr.queue, pr.resubmits, pr.runs = nil, 0, 0, 0
+	pr.received = uint64(f.Len())
 	pr.set.reset()
 	last := !slices.ContainsFunc(prog.apply, func(o op) bool { return o.code == opResubmit })
 	if f, ok := pr.run(f, prog.apply, last); ok && pr.set.n > 0 { // a resubmit wrote it

@@ -49,7 +49,6 @@ func (pr *Processor) resubmitTable(o *op) int {
 // resubmitFrom walks from a table on. Only the first lookup sees the other in_port: actions mean the
 // port that the frame came in by.
 func (pr *Processor) resubmitFrom(f *packet.Frame, table int, in uint32) (*packet.Frame, bool) {
-	n := uint64(f.Len())
 	key := f.Key
 	if in != uint32(openflow.PortInPort) {
 		key.Set(packet.InPort, 0, uint64(in))
@@ -65,7 +64,7 @@ func (pr *Processor) resubmitFrom(f *packet.Frame, table int, in uint32) (*packe
 			}
 			return f, true
 		}
-		pr.count(e, 1, n)
+		pr.count(e, 1, pr.received)
 		pr.at = e
 		ok := true
 		if e.prog.meter != 0 {

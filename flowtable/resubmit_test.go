@@ -180,3 +180,27 @@ func TestResubmitMeetsMeters(t *testing.T) {
 		}
 	})
 }
+
+// TestResubmitCountsWhatCameIn: entries behind a resubmit count the bytes that the frame had when it came in, as those
+// behind a goto_table do.
+func TestResubmitCountsWhatCameIn(t *testing.T) {
+	r := newRig(t, Config{}, upPorts(3))
+	pop := openflow.Action{Type: openflow.ActionPopVLAN}
+	tag := openflow.NewMatch(openflow.WithMask(openflow.VLANVID, openflow.VIDPresent, openflow.VIDPresent))
+	r.flow(0, 1, tag, openflow.ApplyActions(pop, here(1)), openflow.GotoTable(2))
+	r.flow(1, 1, openflow.Match{}, openflow.ApplyActions(openflow.Output(2)))
+	r.flow(2, 1, openflow.Match{}, openflow.ApplyActions(openflow.Output(3)))
+	b := udpFrame(ethernet{dst: "2", src: "1", vlans: []uint16{5}}, 64, 1, 2)
+	if got := r.outPorts(1, b); len(got) != 2 {
+		t.Fatalf("the frame leaves by %v", got)
+	}
+	list, _ := r.Flows(AllFlows())
+	for _, e := range list {
+		if n := e.Counters(0).Bytes; n != uint64(len(b)) {
+			t.Errorf("table %d counts %d bytes of a frame of %d", e.Table, n, len(b))
+		}
+	}
+	if len(list) != 3 {
+		t.Errorf("%d entries", len(list))
+	}
+}

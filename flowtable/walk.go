@@ -25,7 +25,7 @@ func (t *trail) reset() {
 // the next frame like it.
 func (pr *Processor) walkWhole(f *packet.Frame, key *cacheKey, hash uint64) {
 	n := uint64(f.Len())
-	pr.queue, pr.resubmits = 0, 0
+	pr.queue, pr.resubmits, pr.received = 0, 0, n
 	pr.set.reset()
 	pr.trail.reset()
 	pr.walk(f, 0)
@@ -38,7 +38,7 @@ func (pr *Processor) walkWhole(f *packet.Frame, key *cacheKey, hash uint64) {
 // resume continues behind a path that ends where a header came off.
 func (pr *Processor) resume(p *path, f *packet.Frame, n uint64) {
 	pr.set.reset()
-	pr.resubmits = 0
+	pr.resubmits, pr.received = 0, n
 	for _, e := range p.steps {
 		pr.set.merge(e.prog)
 	}

@@ -72,12 +72,14 @@ func (r *rig) flows(texts ...string) {
 	}
 }
 
-// send lets a frame come in by a port and gives what leaves: output[0] holds the frames of port 1, and so on.
-func (r *rig) send(port int, frame []byte) (output [][][]byte) {
+// send lets frames come in by a port and gives what leaves: output[0] holds the frames of port 1, and so on.
+func (r *rig) send(port int, frames ...[]byte) (output [][][]byte) {
 	r.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	r.must(r.ends[port-1].Inject(frame))
+	for _, f := range frames {
+		r.must(r.ends[port-1].Inject(f))
+	}
 	r.must(r.sw.Settle(ctx))
 	output = make([][][]byte, len(r.ends))
 	for i, end := range r.ends {

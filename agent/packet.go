@@ -131,7 +131,7 @@ func packetInMatch(f *packet.Frame) openflow.Match {
 	return openflow.NewMatch(fields...)
 }
 
-// handlePacketOut runs the actions on the frame (section 7.3.6). It meets everything that this
+// handlePacketOut runs the actions on the frame (section 7.3.7). It meets everything that this
 // connection asked for before.
 func (c *Channel) handlePacketOut(m *openflow.PacketOut) error {
 	s, data := c.sw, m.Data

@@ -60,7 +60,7 @@ func TestOutput(t *testing.T) {
 
 func withPriority(n uint16, m *openflow.FlowMod) *openflow.FlowMod { m.Priority = n; return m }
 
-// TestPacketOut: section 7.3.6, what a controller sends.
+// TestPacketOut: section 7.3.7, what a controller sends.
 func TestPacketOut(t *testing.T) {
 	f := frame(eth{}, ip4{}, udp{})
 	for _, change := range [][]options{nil, {withoutCache}} {

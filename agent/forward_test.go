@@ -133,21 +133,29 @@ func TestPortTable(t *testing.T) {
 	}
 }
 
-func BenchmarkForwardNormal(b *testing.B) {
+// stuffedPair is a learning switch whose only worker takes frames for station 2 from the port p, which the
+// device in feeds; station 2 is known.
+func stuffedPair(b *testing.B) (sw *Switch, in *stuffed, p *port, w *worker) {
+	b.Helper()
 	sw, err := NewSwitch(testConfig(), Env{Workers: 1})
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer sw.Close()
+	b.Cleanup(func() { sw.Close() })
 	if err := sw.installMissEntry(sw.cfg.TableMiss); err != nil {
 		b.Fatal(err)
 	}
 	be := &bench{sw: sw}
-	in, p := stuff(be, 1)
+	in, p = stuff(be, 1)
 	out, q := stuff(be, 2)
 	out.frame, out.left = frame(1, 2, ""), 1
-	w := sw.allWorkers[0]
+	w = sw.allWorkers[0]
 	w.serve(q) // teaches where station 2 is
+	return sw, in, p, w
+}
+
+func BenchmarkForwardNormal(b *testing.B) {
+	_, in, p, w := stuffedPair(b)
 	for b.Loop() {
 		in.left = batchSize
 		w.serve(p)

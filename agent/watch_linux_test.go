@@ -24,20 +24,7 @@ func BenchmarkWatched(b *testing.B) {
 const watchedTurn = 12_000
 
 func compareWatched(b *testing.B, filter string) {
-	sw, err := NewSwitch(testConfig(), Env{Workers: 1})
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer sw.Close()
-	if err := sw.installMissEntry(sw.cfg.TableMiss); err != nil {
-		b.Fatal(err)
-	}
-	be := &bench{sw: sw}
-	in, p := stuff(be, 1)
-	out, q := stuff(be, 2)
-	out.frame, out.left = frame(1, 2, ""), 1
-	w := sw.allWorkers[0]
-	w.serve(q)
+	sw, in, p, w := stuffedPair(b)
 	f, err := sw.parseFilter(filter)
 	if err != nil {
 		b.Fatal(err)

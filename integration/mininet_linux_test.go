@@ -237,13 +237,20 @@ func TestMininetBridge(t *testing.T) {
 	m.end()
 }
 
-// TestMininetController: eight switches of one process under a controller, and the class's parameters.
-func TestMininetController(t *testing.T) {
+// ryuForMn is where Mininet finds a learning controller that listens.
+func ryuForMn(t *testing.T) *bed {
+	t.Helper()
 	need(t, "mn")
 	needRoot(t)
 	b := newBed(t)
 	b.startRyu("../examples/ryu/simple_switch_13.py")
 	eventually(t, "os-ken listens", func() error { return contains(b.must("ss", "-ltn"), ":6653") })
+	return b
+}
+
+// TestMininetController: eight switches of one process under a controller, and the class's parameters.
+func TestMininetController(t *testing.T) {
+	b := ryuForMn(t)
 	m := b.box(mnScript(weirSwitch + ",protocols=OpenFlow13,failMode=secure --controller remote --topo linear,8 --wait")).mn()
 	m.must("sh pgrep -cx weir", "1\n")
 	m.must("pingall", "*** Results: 0% dropped (56/56 received)")
@@ -286,11 +293,7 @@ func TestMininetTree(t *testing.T) {
 
 // TestMininetInNamespace: each switch has a network namespace and reaches its controller by Mininet's control network.
 func TestMininetInNamespace(t *testing.T) {
-	need(t, "mn")
-	needRoot(t)
-	b := newBed(t)
-	b.startRyu("../examples/ryu/simple_switch_13.py")
-	eventually(t, "os-ken listens", func() error { return contains(b.must("ss", "-ltn"), ":6653") })
+	b := ryuForMn(t)
 	m := b.box(mnScript(weirSwitch + " --controller remote --topo linear,2 --innamespace --wait")).mn()
 	m.must("pingall", "*** Results: 0% dropped (2/2 received)")
 	m.must("dpctl dump-flows", "*** s2 ---", "priority=0 actions=CONTROLLER:65535", "priority=1,in_port=")

@@ -180,15 +180,17 @@ func (p *Pipeline) insert(t *table, e *Entry, at classifier.Spot[*Entry], key *p
 		p.refer(old.prog, -1)
 		p.meters.leave(old)
 		p.agenda.drop(old)
+		p.altered.note(alteration{e: old})
 	}
 	e.rule.Value = e
 	t.noteCookie(e.Cookie)
 	t.rules.Put(at, &e.rule, key, mask, e.Priority)
 	p.meters.join(e)
 	t.reads.Or(mask)
-	if e.prog.next != noTable {
-		t.shape = e.prog.dependencies(&t.reads) || t.shape
+	if e.prog.copies != nil {
+		t.reads.Or(e.prog.copies)
 	}
+	p.altered.note(alteration{e: e, came: true})
 	p.touch(t)
 	p.schedule(e)
 }
@@ -361,6 +363,7 @@ func (p *Pipeline) takeAway(e *Entry) {
 	p.refer(e.prog, -1)
 	p.meters.leave(e)
 	p.agenda.drop(e)
+	p.altered.note(alteration{e: e})
 	p.touch(t)
 }
 

@@ -269,7 +269,7 @@ func badPortMods() []refusal {
 	const kind = openflow.ErrPortModFailed
 	mod := func(change func(*openflow.PortMod)) func(*errorBench) []byte {
 		return func(b *errorBench) []byte {
-			m := &openflow.PortMod{Port: 1, HWAddr: b.sw.portDescs()[0].HWAddr, Config: openflow.PortNoFwd, Mask: openflow.PortNoFwd}
+			m := &openflow.PortMod{Port: 1, HWAddr: b.portDescs()[0].HWAddr, Config: openflow.PortNoFwd, Mask: openflow.PortNoFwd}
 			change(m)
 			return wire(m)
 		}
@@ -397,7 +397,7 @@ func (b *errorBench) state() string {
 	for _, f := range b.sw.Flows(-1) {
 		fmt.Fprintf(&s, "%d %d %s -> %s\n", f.Table, f.Priority, f.Match, f.Actions)
 	}
-	for _, p := range b.sw.portDescs() {
+	for _, p := range b.portDescs() {
 		fmt.Fprintf(&s, "%v\n", &p)
 	}
 	b.p.send(&openflow.GetConfigRequest{})

@@ -468,10 +468,8 @@ func (p *port) setUp(config openflow.PortConfig) error {
 	return nil
 }
 
-// portDescs is every port, for PORT_DESC.
+// portDescs is every port, for PORT_DESC. mu is held.
 func (s *Switch) portDescs() []openflow.Port {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	var list []openflow.Port
 	for _, p := range s.table.Load().list {
 		list = append(list, p.told)

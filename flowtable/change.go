@@ -26,8 +26,10 @@ type changeLog struct {
 	groups  []groupChange // of the bundle
 }
 
+func (l *changeLog) wanted() bool { return l.watched || l.bundle }
+
 func (l *changeLog) note(c Change) {
-	if l.watched || l.bundle {
+	if l.wanted() {
 		l.list = append(l.list, c)
 	}
 }

@@ -24,8 +24,10 @@ type changeLog struct {
 	list    []Change
 }
 
+func (l *changeLog) wanted() bool { return l.watched || l.bundle }
+
 func (l *changeLog) note(c Change) {
-	if l.watched || l.bundle {
+	if l.wanted() {
 		l.list = append(l.list, c)
 	}
 }

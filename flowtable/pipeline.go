@@ -113,6 +113,8 @@ type table struct {
 	// table is empty.
 	everyCookie, anyCookie uint64
 
+	attached int // entries whose going concerns others than the table, see (*Entry).attached
+
 	// What a controller may choose (TableShape).
 	name string // empty: nobody gave one
 	max  int    // entries

@@ -134,6 +134,7 @@ func NewSwitch(cfg BridgeConfig, env Env) (*Switch, error) {
 		MACTableSize: cfg.MACTable.Size, MACAge: cfg.MACTable.Age,
 		ForwardReserved: cfg.ForwardBPDU, NoCache: env.NoCache, HashSeed: env.Seed,
 	})
+	s.setFragments(cfg.Fragments)
 	s.table.Store(new(portTable))
 	s.channels.Store(new([]*Channel))
 	for range env.Workers {

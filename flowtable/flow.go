@@ -344,6 +344,7 @@ func (p *Pipeline) delete(now time.Duration, m *openflow.FlowMod) []Removed {
 		}
 		if t.attached == 0 && !p.changes.wanted() && meansAll(m) {
 			t.rules.Clear() // a million entries that nobody asks after go at once
+			p.altered.flood()
 			p.touch(t)
 			continue
 		}

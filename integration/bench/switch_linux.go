@@ -202,13 +202,17 @@ func (o *OVS) AddBridge(ctx context.Context, standalone bool) error {
 	return o.Vsctl(ctx, args...)
 }
 
-// can asks the daemon for the kinds of ports it was built with.
+// can asks the daemon for the kinds of ports it was built with; it tells them when it has read the database.
 func (o *OVS) can(ctx context.Context) error {
 	if !o.afxdp {
 		return nil
 	}
+	if err := o.Vsctl(ctx, "wait-until", "Open_vSwitch", ".", "iface_types!=[]"); err != nil {
+		return err
+	}
 	types, err := o.Run(ctx, "ovs-vsctl", "-t", "20", "--db=unix:"+o.file("db.sock"), "get", "Open_vSwitch", ".", "iface_types")
-	if err == nil && !slices.Contains(strings.FieldsFunc(types, func(c rune) bool { return strings.ContainsRune("[], \n", c) }), "afxdp") {
+	separator := func(c rune) bool { return strings.ContainsRune("[], \n", c) }
+	if err == nil && !slices.Contains(strings.FieldsFunc(types, separator), "afxdp") {
 		err = ErrNoAFXDP
 	}
 	return err

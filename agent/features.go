@@ -54,14 +54,19 @@ func (c *Channel) handleSetConfig(m *openflow.SetConfig) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if main.role != openflow.RoleSlave {
-		s.fragments = m.Flags
-		s.pipe.SetFragments(m.Flags)
+		s.setFragments(m.Flags)
 	}
 	main.missLen.Store(uint32(m.MissSendLen))
 	if main.tool && m.MissSendLen != 0 {
 		main.wake()
 	}
 	return nil
+}
+
+// setFragments says what becomes of IP fragments. mu is held.
+func (s *Switch) setFragments(how openflow.FragFlags) {
+	s.fragments = how
+	s.pipe.SetFragments(how)
 }
 
 // describeSwitch is the DESC reply, by which controllers choose their drivers.

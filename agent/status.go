@@ -20,7 +20,7 @@ type Status struct {
 	MAC         string             `json:"mac"`
 	FailMode    string             `json:"fail_mode"`
 	TableMiss   string             `json:"table_miss"` // in force: a secure bridge begins with "none"
-	Fragments   string             `json:"fragments"`  // normal, drop or reassemble, as a controller's SET_CONFIG said
+	Fragments   string             `json:"fragments"`  // normal, drop or reassemble: what is in force
 	Connected   bool               `json:"connected"`  // at least one controller has finished its handshake
 	Standalone  bool               `json:"standalone"` // the bridge decides alone: standalone and no controller there
 	Uptime      time.Duration      `json:"uptime_ns"`

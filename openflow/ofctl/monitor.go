@@ -76,8 +76,13 @@ func (n *Names) appendUpdate(b, u []byte) []byte {
 	if err != nil {
 		return fmt.Appendf(b, " (that weir cannot read: %v)", err)
 	}
+	return n.appendEvent(b, event, openflow.FlowRemovedReason(u[5]), mod)
+}
+
+// appendEvent writes what an event says of its flow.
+func (n *Names) appendEvent(b []byte, event openflow.FlowEvent, reason openflow.FlowRemovedReason, mod *openflow.FlowMod) []byte {
 	if event == openflow.FlowEventDeleted {
-		b = fmt.Appendf(b, " reason=%s", openflow.FlowRemovedReason(u[5]))
+		b = fmt.Appendf(b, " reason=%s", reason)
 	}
 	b = n.appendTable(append(b, " table="...), mod.TableID)
 	if mod.IdleTimeout != 0 {

@@ -50,6 +50,11 @@ func (s *Switch) Apply(cfg BridgeConfig) error {
 	}
 	s.pipe.SetMACTable(cfg.MACTable.Size, cfg.MACTable.Age)
 	s.pipe.SetForwardReserved(cfg.ForwardBPDU)
+	if old.Fragments != cfg.Fragments { // else what a controller has said stays
+		s.mu.Lock()
+		s.setFragments(cfg.Fragments)
+		s.mu.Unlock()
+	}
 	s.resizeQueues()
 	errs = append(errs, s.applyMiss(&old, &cfg))
 	err := errors.Join(errs...)

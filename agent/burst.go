@@ -16,9 +16,9 @@ import (
 // been many. Whoever waits for an answer never waits for that: every answer publishes first.
 const (
 	burstFew  = 32                    // changes that make a burst
-	burstMany = 8192                  // changes that are published even though more may follow
+	burstMany = 65536                 // changes that are published even though more may follow
 	burstLull = 1 * time.Millisecond  // silence that ends a burst
-	burstLong = 10 * time.Millisecond // after which a burst is published though its peer goes on talking
+	burstLong = 50 * time.Millisecond // after which a burst is published though its peer goes on talking
 	goneMany  = 1024                  // entries that went, whose FLOW_REMOVED do not wait for more
 )
 

@@ -282,6 +282,17 @@ func (c *Channel) send(xid uint32, m openflow.Message) error {
 	return c.out.reply(func(b []byte) []byte { return c.append(b, xid, m) })
 }
 
+// inStep answers what PORT_STATUS goes on from: the answer that fill adds to the outbox lists ports as the
+// statuses before it left them, and no change after it goes untold. So fill runs under Switch.mu, as
+// tellPort does; the wait for a peer that does not read comes before.
+func (c *Channel) inStep(fill func() error) error {
+	c.publish()
+	c.out.awaitRoom()
+	c.sw.mu.Lock()
+	defer c.sw.mu.Unlock()
+	return fill()
+}
+
 // note remembers that the peer is alive.
 func (c *Channel) note() {
 	c.received.Add(1)

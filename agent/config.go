@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/weirswitch/weir/openflow"
 	"github.com/weirswitch/weir/ports"
 )
 
@@ -68,8 +69,9 @@ type BridgeConfig struct {
 	TLS           TLSConfig
 	Internal      *InternalConfig // nil: the bridge has no LOCAL port on this host
 	MACTable      MACTableConfig
-	ForwardBPDU   bool // forward 01:80:c2:00:00:0x under NORMAL
-	PacketInQueue int  // packet-ins that may wait for one controller; more are dropped and counted
+	ForwardBPDU   bool               // forward 01:80:c2:00:00:0x under NORMAL
+	Fragments     openflow.FragFlags // of IP, at the start; a controller's SET_CONFIG has the last word
+	PacketInQueue int                // packet-ins that may wait for one controller; more are dropped and counted
 	Buffers       BufferConfig
 	Ports         []PortConfig
 }

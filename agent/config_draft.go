@@ -5,6 +5,7 @@ package agent
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"gopkg.in/yaml.v3"
@@ -50,9 +51,8 @@ func readController(r *reader, n *yaml.Node, at string, b *bridgeDraft) {
 		return
 	}
 	c := &controllerDraft{at: at}
-	before := len(r.errs)
 	readBlock(r, n, at, controllerSettings(), c)
-	if c.target == (Target{}) && len(r.errs) == before {
+	if n.Kind == yaml.MappingNode && !hasKey(n, "target") {
 		r.failAt(n.Line, at, "the controller has no target: add one, like \"target: tcp:127.0.0.1:6653\"")
 	}
 	b.controllers = append(b.controllers, c)
@@ -150,7 +150,7 @@ func addPassive(list *[]Target, s string) error {
 func readPort(r *reader, n *yaml.Node, at string, b *bridgeDraft) {
 	if n.Kind == yaml.ScalarNode {
 		if text, ok := r.scalar(n, at, "[NUM:]SPEC"); ok {
-			if err := b.addPortAt(text, at); err != nil {
+			for _, err := range mistakes(b.addPortAt(text, at)) {
 				r.failAt(n.Line, at, err.Error())
 			}
 		}
@@ -162,12 +162,16 @@ func readPort(r *reader, n *yaml.Node, at string, b *bridgeDraft) {
 	for i := 0; n.Kind == yaml.MappingNode && i+1 < len(n.Content); i += 2 {
 		p.lines[optionKey(n.Content[i].Value)] = n.Content[i+1].Line
 	}
-	switch {
-	case len(r.errs) > before:
-	case p.spec == "":
-		r.failAt(n.Line, at, "the port has no \"port\" key: add one, like \"port: 1:eth1\"")
-	default:
-		if err := b.addPortAt(strings.Join(append([]string{p.spec}, p.options...), ","), at); err != nil {
+	incomplete := len(r.errs) > before // a key that is left out may be what the others need
+	if p.spec == "" {
+		if n.Kind == yaml.MappingNode && !hasKey(n, "port") {
+			r.failAt(n.Line, at, "the port has no \"port\" key: add one, like \"port: 1:eth1\"")
+		}
+		return
+	}
+	for _, err := range mistakes(b.addPortAt(strings.Join(append([]string{p.spec}, p.options...), ","), at)) {
+		var bad *ports.SpecError
+		if !incomplete || !errors.As(err, &bad) || !bad.Joint {
 			r.failPort(n, p, at, err)
 		}
 	}
@@ -247,13 +251,43 @@ func (b *bridgeDraft) addPortAt(text, at string) error {
 }
 
 // ParsePort reads the text of one port, as --port and "weir port add" take it.
+//
+// Its error joins all mistakes: a word that is wrong is told and left out, and the others are read again.
+// Only whether they fit together is not asked then.
 func ParsePort(text string) (PortConfig, error) {
+	words := strings.Split(strings.ReplaceAll(text, ",vlan-mode=", ",vlan_mode="), ",")
+	var errs []error
+	for len(errs) < maxConfigErrors {
+		p, err := parsePort(strings.Join(words, ","))
+		if err == nil && len(errs) == 0 {
+			return p, nil
+		}
+		var bad *ports.SpecError
+		if !errors.As(err, &bad) || bad.Joint && len(errs) > 0 {
+			break
+		}
+		bad.Text = text
+		errs = append(errs, bad)
+		i := slices.Index(words[1:], bad.Word)
+		if i < 0 {
+			i = slices.IndexFunc(words[1:], func(w string) bool { return strings.HasPrefix(w, bad.Word+"=") })
+		}
+		if i < 0 {
+			break
+		}
+		words = slices.Delete(words, i+1, i+2)
+	}
+	return PortConfig{}, errors.Join(errs...)
+}
+
+// parsePort reads the text up to the first mistake, a *ports.SpecError.
+func parsePort(text string) (PortConfig, error) {
 	var p PortConfig
 	rest, err := p.takeQueueWords(text)
 	if err != nil {
 		return PortConfig{}, err
 	}
-	p.Spec, err = ports.ParseSpec(strings.ReplaceAll(rest, ",vlan-mode=", ",vlan_mode="))
+	p.Spec, err = ports.ParseSpec(rest)
 	if err != nil {
 		return PortConfig{}, err
 	}

@@ -52,6 +52,17 @@ func (e ConfigErrors) Error() string {
 	return strings.Join(lines, "\n")
 }
 
+// mistakes are the errors that errors.Join made one of, or the one.
+func mistakes(err error) []error {
+	switch joined, ok := err.(interface{ Unwrap() []error }); {
+	case err == nil:
+		return nil
+	case ok:
+		return joined.Unwrap()
+	}
+	return []error{err}
+}
+
 // reader collects mistakes while a configuration is read, and remembers where things stood.
 type reader struct {
 	file  string

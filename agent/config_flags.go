@@ -79,8 +79,10 @@ func (b *bridgeDraft) pathOf(key string) string {
 // with nil so that all mistakes are told at once, in weir's own words.
 func (f *Flags) take(prefix, name, text, path string, err error) error {
 	at := place{flag: strings.TrimSpace("--" + name + " " + text)}
+	for _, e := range mistakes(err) {
+		f.r.errs = append(f.r.errs, ConfigError{Key: at.flag, Problem: e.Error()})
+	}
 	if err != nil {
-		f.r.errs = append(f.r.errs, ConfigError{Key: at.flag, Problem: err.Error()})
 		return nil
 	}
 	f.r.where[prefix+path] = at
@@ -103,6 +105,7 @@ func FlagDefaults() map[string]string {
 		"min-backoff": k.MinBackoff.String(), "max-backoff": k.MaxBackoff.String(), "inactivity-probe": k.InactivityProbe.String(),
 		"auxiliary": fmt.Sprint(k.Auxiliary), "packet-in-rate": fmt.Sprint(k.PacketInRate), "packet-in-burst": fmt.Sprint(k.PacketInBurst),
 		"packet-in-queue": fmt.Sprint(b.PacketInQueue), "buffers": fmt.Sprint(b.Buffers.Number), "buffer-age": b.Buffers.Age.String(),
+		"fragments": b.Fragments.String(),
 	}
 }
 

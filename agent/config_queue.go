@@ -63,27 +63,22 @@ func formatRate(v uint64) string {
 }
 
 // queueSettings is one entry of queues, and the words behind queue=ID in the text of a port.
-func queueSettings() []setting[queueDraft] {
-	return []setting[queueDraft]{
+func queueSettings() []setting[QueueConfig] {
+	return []setting[QueueConfig]{
 		{key: "id", arg: "N", help: "number that set_queue names; 0: also frames without one",
-			set: func(q *queueDraft, s string) error {
+			set: func(q *QueueConfig, s string) error {
 				n, err := strconv.ParseUint(s, 10, 32)
 				if err != nil || n > maxQueueID {
 					return fmt.Errorf("%q is not the number of a queue: expected 0 to %d", clip(s, 40), uint32(maxQueueID))
 				}
-				q.ID, q.hasID = uint32(n), true
+				q.ID = uint32(n)
 				return nil
 			}},
 		{key: "min-rate", arg: "RATE", help: "rate that the queue has whatever the others send",
-			set: func(q *queueDraft, s string) error { return setRate(&q.MinRate, s) }},
+			set: func(q *QueueConfig, s string) error { return setRate(&q.MinRate, s) }},
 		{key: "max-rate", arg: "RATE", help: "rate that the queue never exceeds",
-			set: func(q *queueDraft, s string) error { return setRate(&q.MaxRate, s) }},
+			set: func(q *QueueConfig, s string) error { return setRate(&q.MaxRate, s) }},
 	}
-}
-
-type queueDraft struct {
-	QueueConfig
-	hasID bool
 }
 
 // String is the queue as it stands behind queue= in the text of a port.
@@ -102,21 +97,21 @@ func (q *QueueConfig) String() string {
 func parseQueue(text string) (QueueConfig, error) {
 	words := strings.Split(text, ":")
 	settings := queueSettings()
-	var q queueDraft
+	var q QueueConfig
 	if err := settings[0].set(&q, words[0]); err != nil {
-		return q.QueueConfig, err
+		return q, err
 	}
 	for _, w := range words[1:] {
 		key, value, ok := strings.Cut(w, "=")
 		s := findSetting(settings[1:], key)
 		if s == nil || !ok {
-			return q.QueueConfig, fmt.Errorf("unknown option %q of a queue: expected min-rate=RATE or max-rate=RATE", clip(w, 40))
+			return q, fmt.Errorf("unknown option %q of a queue: expected min-rate=RATE or max-rate=RATE", clip(w, 40))
 		}
 		if err := s.set(&q, value); err != nil {
-			return q.QueueConfig, fmt.Errorf("%s: %w", key, err)
+			return q, fmt.Errorf("%s: %w", key, err)
 		}
 	}
-	return q.QueueConfig, nil
+	return q, nil
 }
 
 // readQueue reads one entry of queues: a mapping, or the text that --port has behind queue=.
@@ -133,15 +128,14 @@ func readQueue(r *reader, n *yaml.Node, at string, p *portDraft) {
 		p.options = append(p.options, "queue="+text)
 		return
 	}
-	var q queueDraft
+	var q QueueConfig
 	before := len(r.errs)
 	readBlock(r, n, at, queueSettings(), &q)
 	switch {
-	case len(r.errs) > before:
-	case !q.hasID:
+	case n.Kind == yaml.MappingNode && !hasKey(n, "id"):
 		r.failAt(n.Line, at, "the queue has no id: add one, like \"id: 0\"")
-	default:
-		p.options = append(p.options, "queue="+q.QueueConfig.String())
+	case len(r.errs) == before:
+		p.options = append(p.options, "queue="+q.String())
 	}
 }
 
@@ -166,7 +160,7 @@ func (p *PortConfig) takeQueueWords(text string) (rest string, err error) {
 	}
 	slices.SortStableFunc(p.Queues, func(a, b QueueConfig) int { return int(int64(a.ID) - int64(b.ID)) })
 	if err := p.checkQueues(); err != nil {
-		return "", &ports.SpecError{Text: text, Word: "queue", Want: err.Error()}
+		return "", &ports.SpecError{Text: text, Word: "queue", Want: err.Error(), Joint: true}
 	}
 	return strings.Join(keep, ","), nil
 }

@@ -117,6 +117,8 @@ func bridgeSettings() []setting[bridgeDraft] {
 			set: func(b *bridgeDraft, s string) error { return setText(&b.Desc.Serial, s, 31) }},
 		{key: "forward-bpdu", flag: "forward-bpdu", arg: "BOOL", help: "NORMAL forwards 01:80:c2:00:00:0x too",
 			set: func(b *bridgeDraft, s string) error { return setBool(&b.ForwardBPDU, s) }},
+		{key: "fragments", flag: "fragments", arg: "HOW", help: "IP fragments at the start, until a controller says otherwise: normal (they pass as they are), drop or reassemble",
+			set: func(b *bridgeDraft, s string) error { return setFragments(&b.Fragments, s) }},
 		{key: "packet-in-queue", flag: "packet-in-queue", arg: "N", help: "packet-ins that may wait for one controller",
 			set: func(b *bridgeDraft, s string) error { return setInt(&b.PacketInQueue, s, 1, 1<<20) }},
 		{key: "buffers.number", flag: "buffers", arg: "N", help: "frames kept while a controller decides, 0 for none",

@@ -3,6 +3,7 @@ package agent
 import (
 	"errors"
 	"flag"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -74,6 +75,7 @@ func TestConfigErrors(t *testing.T) {
 		{"tables in words", br0 + "  tables: many\n", `w.yaml:3: bridges[0].tables: "many" is not a number: expected 1 to 254`},
 		{"protocol", br0 + "  protocols: [OpenFlow14]\n", `w.yaml:3: bridges[0].protocols[0]: "OpenFlow14" is not spoken to controllers: expected OpenFlow10, OpenFlow13 or both`},
 		{"bool", br0 + "  forward-bpdu: maybe\n", `w.yaml:3: bridges[0].forward-bpdu: "maybe" is neither true nor false`},
+		{"fragments", br0 + "  fragments: reasemble\n", `w.yaml:3: bridges[0].fragments: "reasemble" is not known, did you mean "reassemble"? (expected normal, drop or reassemble)`},
 		{"duration without unit", br0 + "  mac-table: {age: 300}\n", `w.yaml:3: bridges[0].mac-table.age: "300" is not a time: the unit is missing, write 300s for seconds`},
 		{"bad duration", br0 + "  max-backoff: soon\n", `w.yaml:3: bridges[0].max-backoff: "soon" is not a time: expected a number with its unit, like 500ms, 5s or 2m`},
 		{"negative duration", br0 + "  max-backoff: -1s\n", `w.yaml:3: bridges[0].max-backoff: -1s is out of range: expected 10ms to 1h0m0s`},
@@ -138,6 +140,51 @@ func TestEveryMistakeIsTold(t *testing.T) {
 		if e.Line != i+3 || e.File != "w.yaml" || e.Key == "" {
 			t.Errorf("mistake %d: %+v", i, e)
 		}
+	}
+}
+
+// TestEveryMistakeOfAPortIsTold: an unknown key, or a word that is wrong, hides none of the others. What the words
+// mean together is not judged then: the key that is unknown may be the one that is missing.
+func TestEveryMistakeOfAPortIsTold(t *testing.T) {
+	for _, c := range []struct {
+		text string
+		want []string
+	}{
+		{"  - port: 1:eth1\n    tagg: 5\n    mtu: 3\n    flood: maybe\n    queues: [{id: 0, max-rate: 1, min-rat: 2}]\n", []string{
+			`w.yaml:4: bridges[0].ports[0].tagg: unknown key, did you mean "tag"?`,
+			`w.yaml:5: bridges[0].ports[0]: port "1:eth1,mtu=3,flood=maybe": "mtu=3": an MTU is 68 to 65535 bytes`,
+			`w.yaml:6: bridges[0].ports[0]: port "1:eth1,mtu=3,flood=maybe": "flood=maybe": yes or no`,
+			`w.yaml:7: bridges[0].ports[0].queues[0].max-rate: "1" is not a rate: expected a number with its unit, like 500kbit, 10Mbit or 1.5Gbit`,
+			`w.yaml:7: bridges[0].ports[0].queues[0].min-rat: unknown key, did you mean "min-rate"?`,
+		}},
+		{"  - {tagg: 5, vlan-mode: x}\n", []string{
+			`w.yaml:3: bridges[0].ports[0].tagg: unknown key, did you mean "tag"?`,
+			`w.yaml:3: bridges[0].ports[0]: the port has no "port" key: add one, like "port: 1:eth1"`,
+		}},
+		{"  - {port: \"patch:a\", peeer: b, tag: 5, trunks: 6}\n", []string{
+			`w.yaml:3: bridges[0].ports[0].peeer: unknown key, did you mean "peer"?`,
+		}},
+		{"  - 1:eth1,tga=3,mtu=9,tag=5,trunks=6\n", []string{
+			`w.yaml:3: bridges[0].ports[0]: port "1:eth1,tga=3,mtu=9,tag=5,trunks=6": "mtu=9": an MTU is 68 to 65535 bytes`,
+			`w.yaml:3: bridges[0].ports[0]: port "1:eth1,tga=3,mtu=9,tag=5,trunks=6": "tga": no such option; afpacket takes name, mtu, tag, trunks, vlan_mode, flood, offload`,
+		}},
+		{"  - {port: \"eth1\", tga: 5}\n  - {port: \"eth1\"}\n", []string{
+			`w.yaml:3: bridges[0].ports[0].tga: unknown key, did you mean "tag"?`,
+			`w.yaml:4: bridges[0].ports[1]: the device eth1 is used by the port in line 3: it can be in one place only`,
+			`w.yaml:4: bridges[0].ports[1]: the port name eth1 is that of the port in line 3: choose another with name=`,
+		}},
+	} {
+		_, err := loadText("bridges:\n- ports:\n" + c.text + "  name: br0\n")
+		got := strings.Split(fmt.Sprint(err), "\n")
+		if slices.Sort(got); !slices.Equal(got, c.want) {
+			t.Errorf("got\n  %s\nwant\n  %s", strings.Join(got, "\n  "), strings.Join(c.want, "\n  "))
+		}
+	}
+	_, err := loadFlags("--port", "eth1,mtu=1,tag=x")
+	want := `--port eth1,mtu=1,tag=x: port "eth1,mtu=1,tag=x": "mtu=1": an MTU is 68 to 65535 bytes` + "\n" +
+		`--port eth1,mtu=1,tag=x: port "eth1,mtu=1,tag=x": "tag=x": a VLAN is 0 to 4095`
+	if fmt.Sprint(err) != want {
+		t.Errorf("got\n  %v\nwant\n  %s", err, want)
 	}
 }
 
@@ -360,6 +407,7 @@ bridges:
   sw-desc: "1.2"
   serial-desc: S7
   forward-bpdu: true
+  fragments: reassemble
   packet-in-queue: 77
   buffers: {number: 256, age: 2s}
   mac-table: {size: 99, age: 30s}
@@ -401,7 +449,7 @@ bridges:
 	}
 	byFlags, err := loadFlags("--rundir", dir, "--log-level", "debug", "--log-format=json", "--log-file", "/var/log/weir.log", "--log-levels", "channel=warn,port=error",
 		"--name", "br7", "--dpid", "ab", "--mac", "02:00:00:00:00:07", "--fail-mode", "secure", "--table-miss", "drop",
-		"--tables", "9", "--max-flows", "1000", "--max-groups", "2000", "--max-meters", "30", "--protocols", "OpenFlow13", "--dp-desc", "seven", "--forward-bpdu",
+		"--tables", "9", "--max-flows", "1000", "--max-groups", "2000", "--max-meters", "30", "--protocols", "OpenFlow13", "--dp-desc", "seven", "--forward-bpdu", "--fragments", "reassemble",
 		"--mfr-desc", "Weir Works", "--hw-desc", "board 7", "--sw-desc", "1.2", "--serial-desc", "S7", "--buffers", "256", "--buffer-age", "2s",
 		"--listen-auxiliary", "ptcp:6655", "--listen-auxiliary", "pssl:6656", "--packet-in-rates", "invalid-ttl=8", "--auxiliary", "1",
 		"--packet-in-queue", "77", "--mac-table-size", "99", "--mac-table-age", "30s",

@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/weirswitch/weir/openflow"
 )
 
 type duration = time.Duration
@@ -36,6 +38,19 @@ func setWord(dst *string, s string, words []string) error {
 		return fmt.Errorf("%q is not known, did you mean %q? (expected %s)", clip(s, 40), near, expected)
 	}
 	return fmt.Errorf("%q is not known: expected %s", clip(s, 40), expected)
+}
+
+// setFragments takes the treatment of fragments in ovs-ofctl's words.
+func setFragments(dst *openflow.FragFlags, s string) error {
+	var words []string
+	for f := openflow.FragNormal; f <= openflow.FragReasm; f++ {
+		words = append(words, f.String())
+	}
+	err := setWord(&s, s, words)
+	if err == nil {
+		*dst = openflow.FragFlags(slices.Index(words, s))
+	}
+	return err
 }
 
 // setName takes a bridge's name, which becomes a file name and, with internal, a device.

@@ -13,22 +13,26 @@ const defaultMissLen = 128
 // handleFeatures answers FEATURES_REQUEST. Only now may asynchronous messages flow to a controller:
 // one of the known controllers hangs up on a PORT_STATUS before this reply.
 func (c *Channel) handleFeatures(xid uint32) error {
-	err := c.reply(xid, &openflow.FeaturesReply{
+	m := openflow.FeaturesReply{
 		DatapathID: c.sw.dpid, NBuffers: uint32(len(c.sw.kept.places)), AuxiliaryID: c.auxID, NTables: uint8(c.sw.pipe.Features().Tables),
 		Capabilities: openflow.CapFlowStats | openflow.CapTableStats | openflow.CapPortStats | openflow.CapGroupStats |
 			openflow.CapQueueStats | openflow.CapIPReasm,
-		Ports: c.sw.portDescs(),
-	})
-	switch {
-	case c.main != nil:
-		c.ready()
-	case !c.tool:
-		c.wake()
 	}
-	c.sw.mu.Lock()
-	first := !c.introduced
-	c.introduced = true
-	c.sw.mu.Unlock()
+	var first bool
+	err := c.inStep(func() error {
+		if c.featuresListPorts() {
+			m.Ports = c.sw.portDescs()
+		}
+		err := c.out.replyNow(func(b []byte) []byte { return c.append(b, xid, &m) })
+		if c.main == nil && !c.tool {
+			c.wake()
+		}
+		first, c.introduced = !c.introduced, true
+		return err
+	})
+	if c.main != nil {
+		c.ready()
+	}
 	if first && c.onFeatures != nil {
 		c.onFeatures()
 	}
@@ -48,16 +52,21 @@ func (c *Channel) handleGetConfig(xid uint32) error {
 func (c *Channel) handleSetConfig(m *openflow.SetConfig) error {
 	s, main := c.sw, c.lead()
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	if main.role != openflow.RoleSlave {
-		s.fragments = m.Flags
-		s.pipe.SetFragments(m.Flags)
+		s.setFragments(m.Flags)
 	}
-	s.mu.Unlock()
 	main.missLen.Store(uint32(m.MissSendLen))
 	if main.tool && m.MissSendLen != 0 {
 		main.wake()
 	}
 	return nil
+}
+
+// setFragments says what becomes of IP fragments. mu is held.
+func (s *Switch) setFragments(how openflow.FragFlags) {
+	s.fragments = how
+	s.pipe.SetFragments(how)
 }
 
 // describeSwitch is the DESC reply, by which controllers choose their drivers.

@@ -96,6 +96,48 @@ func TestFragmentsDropped(t *testing.T) {
 	}
 }
 
+// TestFragmentsFromTheStart: the configuration says what becomes of fragments before any controller does; a reload
+// that does not touch it leaves what a controller has said.
+func TestFragmentsFromTheStart(t *testing.T) {
+	pieces, _ := fragments(t)
+	b := newBench(t, 2, func(c *BridgeConfig, _ *Env) { c.Fragments = openflow.FragDrop })
+	drops := func(n uint64) {
+		t.Helper()
+		if st := b.sw.Status(); st.Drops["ip-fragment"] != n {
+			t.Errorf("%d fragments dropped, want %d; in force: %s", st.Drops["ip-fragment"], n, st.Fragments)
+		}
+	}
+	b.send(1, pieces[0])
+	b.silent(2)
+	drops(1)
+	p := b.connect()
+	p.features()
+	p.send(&openflow.GetConfigRequest{})
+	if m := expect[*openflow.GetConfigReply](p).m; m.Flags != openflow.FragDrop {
+		t.Errorf("the switch says %v", m)
+	}
+	p.send(&openflow.SetConfig{})
+	p.barrier()
+	apply := func(change func(*BridgeConfig)) {
+		t.Helper()
+		cfg := b.sw.Config()
+		change(&cfg)
+		if err := b.sw.Apply(cfg); err != nil {
+			t.Fatal(err)
+		}
+	}
+	apply(func(c *BridgeConfig) { c.DatapathDesc = "another" })
+	b.send(1, pieces[0])
+	b.expect(pieces[0], 2)
+	apply(func(c *BridgeConfig) { c.Fragments = openflow.FragReasm })
+	b.send(1, pieces[0])
+	b.silent(2)
+	if st := b.sw.Status(); st.Fragments != "reassemble" {
+		t.Errorf("in force: %s", st.Fragments)
+	}
+	drops(1)
+}
+
 func TestOvsOfctlFragments(t *testing.T) {
 	o := newOvsOfctl(t)
 	b := o.bench(2)

@@ -34,7 +34,7 @@ func (c *Channel) handleFlowMod(m *openflow.FlowMod) error {
 }
 
 func (c *Channel) flowMod(m *openflow.FlowMod) error {
-	removed, err := c.sw.pipe.FlowMod(c.sw.clock.Now(), m)
+	removed, err := c.sw.pipe.FlowMod(time.Duration(c.heard.Load()), m) // one look at the clock a message is enough
 	if len(removed) > 0 {
 		c.removed(removed)
 	}

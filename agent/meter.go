@@ -62,8 +62,8 @@ type MeterStatus struct {
 	Duration time.Duration `json:"duration_ns"`
 	Unit     string        `json:"unit"` // of the bands' rates: kbps or pktps
 	Bands    []BandStatus  `json:"bands"`
-	Config   string        `json:"config"` // the lines of dump-meters
-	Stats    string        `json:"stats"`  // the lines of meter-stats
+	Config   string        `json:"-"` // the lines of dump-meters
+	Stats    string        `json:"-"` // the lines of meter-stats
 }
 
 // BandStatus is one band of a meter with what it caught.

@@ -16,8 +16,11 @@ func (c *Channel) handleMultipart(m *openflow.MultipartRequest, xid uint32, raw 
 	}
 	c.publish()
 	w := c.replies(m.Type, xid, raw)
-	if m.Type == openflow.MultipartFlowMonitor {
+	switch m.Type {
+	case openflow.MultipartFlowMonitor:
 		return c.startMonitors(m, w, raw)
+	case openflow.MultipartPortDesc:
+		return c.answerPorts(xid, raw)
 	}
 	if err := c.sw.answer(m, w); err != nil {
 		return err
@@ -41,8 +44,6 @@ func (s *Switch) answer(m *openflow.MultipartRequest, w *openflow.ReplyWriter) e
 		return s.answerTableFeatures(m, w)
 	case openflow.MultipartPortStats:
 		return addAll(w, s.portStats(m.Records[0].(*openflow.PortStatsRequest).Port))
-	case openflow.MultipartPortDesc:
-		return addAll(w, s.portDescs())
 	case openflow.MultipartQueue:
 		return s.answerQueues(m.Records[0].(*openflow.QueueStatsRequest), w)
 	case openflow.MultipartGroup:
@@ -60,6 +61,17 @@ func (s *Switch) answer(m *openflow.MultipartRequest, w *openflow.ReplyWriter) e
 		return unknownExperimenter("multipart message", r.Experimenter, r.ExpType)
 	}
 	return openflow.Errorf(openflow.ErrBadRequest, openflow.BRCBadMultipart, "no multipart type %d", m.Type)
+}
+
+// answerPorts lists the ports, the whole list between two PORT_STATUS.
+func (c *Channel) answerPorts(xid uint32, raw []byte) error {
+	return c.inStep(func() error {
+		w := c.repliesTo(openflow.MultipartPortDesc, xid, raw, c.out.replyNow)
+		if err := addAll(w, c.sw.portDescs()); err != nil {
+			return err
+		}
+		return w.Close()
+	})
 }
 
 // recordPointer is *T for a T that travels in a multipart body.

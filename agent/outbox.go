@@ -61,11 +61,23 @@ func (o *outbox) resize(queue int) {
 // reply queues a message by calling fill with the bytes so far. It waits while too much is unsent:
 // the back-pressure that a request's own connection feels.
 func (o *outbox) reply(fill func([]byte) []byte) error {
+	o.awaitRoom()
+	return o.replyNow(fill)
+}
+
+// awaitRoom is the wait of reply.
+func (o *outbox) awaitRoom() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for len(o.replies) > replyRoom && o.closed == nil {
 		o.room.Wait()
 	}
+}
+
+// replyNow is reply without the wait, for the one who replies when others wait for him: after awaitRoom.
+func (o *outbox) replyNow(fill func([]byte) []byte) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	return o.put(fill)
 }
 

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"errors"
+	"maps"
 	"math/rand/v2"
 	"sync"
 	"testing"
@@ -82,6 +83,117 @@ func TestPortStatusOnPlugLinkAndUnplug(t *testing.T) {
 		t.Errorf("%v", s)
 	}
 	none[*openflow.PortStatus](p)
+}
+
+// TestPictureOfPorts: who follows PORT_STATUS from FEATURES_REPLY on knows the ports at any time, though they
+// come and go while the connection begins and while PORT_DESC is answered.
+func TestPictureOfPorts(t *testing.T) {
+	b := newBench(t, 1)
+	stop := make(chan struct{})
+	var flapping sync.WaitGroup
+	flapping.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			if _, err := b.sw.AddPort(pipeConfig("p2", 2)); err != nil {
+				t.Error(err)
+				return
+			}
+			if err := b.sw.RemovePort("p2"); err != nil {
+				t.Error(err)
+				return
+			}
+		}
+	})
+	for range 20 {
+		followPorts(b.connect())
+		followPortsOld(connectOld(t, b))
+	}
+	close(stop)
+	flapping.Wait()
+}
+
+// followPorts keeps a picture of the ports by PORT_STATUS alone and compares it with every PORT_DESC.
+func followPorts(p *peer) {
+	p.t.Helper()
+	have := map[openflow.PortNo]bool{}
+	p.features()
+	for round := range 10 {
+		xid := p.send(&openflow.MultipartRequest{Type: openflow.MultipartPortDesc})
+		for listed := false; !listed; {
+			switch r := <-p.got; m := r.m.(type) {
+			case *openflow.PortStatus: // nothing is known before the first list
+				followed(p.t, have, m, round == 0)
+			case *openflow.MultipartReply:
+				now := map[openflow.PortNo]bool{}
+				for _, d := range m.Records {
+					now[d.(*openflow.Port).No] = true
+				}
+				if round > 0 && !maps.Equal(now, have) {
+					p.t.Errorf("PORT_DESC says %v, the PORT_STATUS before it %v", now, have)
+				}
+				have, listed = now, true
+			default:
+				p.t.Fatalf("request %d, answered with %v", xid, m)
+			}
+		}
+	}
+	p.nc.Close()
+}
+
+// followPortsOld is the same for a controller of OpenFlow 1.0: it has the list from FEATURES_REPLY and needs the
+// statuses to fit.
+func followPortsOld(c *oldController) {
+	c.t.Helper()
+	c.send(&openflow.FeaturesRequest{})
+	have := map[openflow.PortNo]bool{}
+	for _, d := range next[*openflow.FeaturesReply](c).Ports {
+		have[d.No] = true
+	}
+	for range 4 {
+		followed(c.t, have, next[*openflow.PortStatus](c), false)
+	}
+	c.nc.Close()
+}
+
+// followed notes a PORT_STATUS, which must be news unless nothing is known yet.
+func followed(t *testing.T, have map[openflow.PortNo]bool, s *openflow.PortStatus, first bool) {
+	t.Helper()
+	there := s.Reason == openflow.PortAdded
+	if have[s.Port.No] == there && !first {
+		t.Errorf("port %s: %s comes when the port was known as there=%t", s.Port.No, s.Reason, there)
+	}
+	if delete(have, s.Port.No); there {
+		have[s.Port.No] = true
+	}
+}
+
+// TestAwakeWithFeatures: a connection is told of ports from the moment at which its FEATURES_REPLY is on its way.
+// It was from a little later, and what happened in between was lost.
+func TestAwakeWithFeatures(t *testing.T) {
+	b := newBench(t, 0)
+	for range 20 {
+		p := b.connect()
+		p.barrier()
+		c := (*b.sw.channels.Load())[0]
+		before, _ := c.out.stats()
+		p.send(&openflow.FeaturesRequest{})
+		for awake := false; !awake; {
+			b.sw.mu.Lock()
+			sent, _ := c.out.stats()
+			if awake = c.awake; !awake && sent > before {
+				t.Error("FEATURES_REPLY is on its way, and nobody would tell of a port")
+				awake = true
+			}
+			b.sw.mu.Unlock()
+		}
+		expect[*openflow.FeaturesReply](p)
+		p.nc.Close()
+		waitFor(t, "the connection to leave", func() bool { return len(*b.sw.channels.Load()) == 0 })
+	}
 }
 
 // TestNoPortStatusBeforeFeatures: one known controller hangs up on it.

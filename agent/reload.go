@@ -326,6 +326,7 @@ func diffBridges(from, to *BridgeConfig) (d bridgeDiff) {
 		{"packet-in-queue", from.PacketInQueue, to.PacketInQueue}, {"description", from.Desc, to.Desc},
 		{"tls", from.TLS, to.TLS},
 		{"mac-table", from.MACTable, to.MACTable}, {"forward-bpdu", from.ForwardBPDU, to.ForwardBPDU},
+		{"fragments", from.Fragments, to.Fragments},
 	} {
 		if !reflect.DeepEqual(s.from, s.to) {
 			say("%s changed", s.name)

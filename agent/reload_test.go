@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/weirswitch/weir/openflow"
 	"github.com/weirswitch/weir/ports"
 )
 
@@ -552,6 +553,7 @@ func TestDiffBridges(t *testing.T) {
 		{func(b *BridgeConfig) { b.PacketInQueue = 9 }, "", "packet-in-queue changed"},
 		{func(b *BridgeConfig) { b.MACTable.Age = 9 }, "", "mac-table changed"},
 		{func(b *BridgeConfig) { b.ForwardBPDU = true }, "", "forward-bpdu changed"},
+		{func(b *BridgeConfig) { b.Fragments = openflow.FragDrop }, "", "fragments changed"},
 		{func(b *BridgeConfig) { b.Desc.Serial = "9" }, "", "description changed"},
 		{func(b *BridgeConfig) { b.Buffers.Number = 9 }, "buffers", ""},
 		{func(b *BridgeConfig) { b.ListenAux = b.Listen }, "", "auxiliary listener ptcp:1 added"},

@@ -77,10 +77,8 @@ func (c *Channel) refilter() {
 	c.wantFlowRemoved.Store(c.async.FlowRemoved[i] & mask)
 }
 
-// wake lets asynchronous messages through from now on.
+// wake lets asynchronous messages through from now on. Switch.mu is held.
 func (c *Channel) wake() {
-	c.sw.mu.Lock()
-	defer c.sw.mu.Unlock()
 	if !c.awake {
 		c.awake = true
 		c.refilter()

@@ -236,7 +236,7 @@ func (b *bench) provokeAll(boss *peer, spent []byte) {
 	b.send(3, spent)
 	b.settle()
 	b.plug(5, PortConfig{})
-	boss.send(&openflow.PortMod{Port: 5, HWAddr: b.sw.portDescs()[3].HWAddr, Config: openflow.PortNoFwd, Mask: openflow.PortNoFwd})
+	boss.send(&openflow.PortMod{Port: 5, HWAddr: b.portDescs()[3].HWAddr, Config: openflow.PortNoFwd, Mask: openflow.PortNoFwd})
 	for i, change := range []func(*openflow.FlowMod){func(m *openflow.FlowMod) { m.IdleTimeout = 1 }, func(m *openflow.FlowMod) { m.HardTimeout = 1 }, func(*openflow.FlowMod) {}} {
 		m := add(uint16(100+i), inPort(77))
 		m.Flags, m.TableID = openflow.FlowSendRemoved, 1

@@ -20,7 +20,7 @@ type Status struct {
 	MAC         string             `json:"mac"`
 	FailMode    string             `json:"fail_mode"`
 	TableMiss   string             `json:"table_miss"` // in force: a secure bridge begins with "none"
-	Fragments   string             `json:"fragments"`  // normal, drop or reassemble, as a controller's SET_CONFIG said
+	Fragments   string             `json:"fragments"`  // normal, drop or reassemble: what is in force
 	Connected   bool               `json:"connected"`  // at least one controller has finished its handshake
 	Standalone  bool               `json:"standalone"` // the bridge decides alone: standalone and no controller there
 	Uptime      time.Duration      `json:"uptime_ns"`
@@ -98,7 +98,7 @@ type FlowStatus struct {
 	Flags       []string      `json:"flags,omitempty"`
 	Match       string        `json:"match"`   // without the priority
 	Actions     string        `json:"actions"` // what stands behind actions=
-	Text        string        `json:"text"`    // the whole line of dump-flows, without the leading space
+	Text        string        `json:"-"`       // the whole line of dump-flows, without the leading space
 }
 
 // GroupStatus is one group in the words of ovs-ofctl.
@@ -110,14 +110,14 @@ type GroupStatus struct {
 	Packets  uint64         `json:"packets"`
 	Bytes    uint64         `json:"bytes"`
 	Buckets  []BucketStatus `json:"buckets"`
-	Text     string         `json:"text"`  // the line of dump-groups, without the leading space
-	Stats    string         `json:"stats"` // the line of dump-group-stats, likewise
+	Text     string         `json:"-"` // the line of dump-groups, without the leading space
+	Stats    string         `json:"-"` // the line of dump-group-stats, likewise
 }
 
 // BucketStatus is one bucket of a group.
 type BucketStatus struct {
 	Weight     uint16  `json:"weight,omitempty"`
-	WatchPort  string  `json:"watch_port,omitempty"`
+	WatchPort  *uint32 `json:"watch_port,omitempty"`
 	WatchGroup *uint32 `json:"watch_group,omitempty"`
 	Actions    string  `json:"actions"`
 	Packets    uint64  `json:"packets"`
@@ -311,7 +311,8 @@ func (s *Switch) Groups() []GroupStatus {
 			b := &g.Buckets[i]
 			k := BucketStatus{Weight: b.Weight, Actions: ofctl.Actions(b.Actions), Packets: g.PerBucket[i].Packets, Bytes: g.PerBucket[i].Bytes}
 			if b.WatchPort != openflow.PortAny {
-				k.WatchPort = ofctl.Port(b.WatchPort)
+				no := uint32(b.WatchPort)
+				k.WatchPort = &no
 			}
 			if b.WatchGroup != openflow.GroupAny {
 				k.WatchGroup = &b.WatchGroup

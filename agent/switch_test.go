@@ -66,6 +66,13 @@ func (b *bench) plug(no uint32, cfg PortConfig) {
 	b.ends[no], b.sent[no] = end, 0
 }
 
+// portDescs is what the switch says of its ports.
+func (b *bench) portDescs() []openflow.Port {
+	b.sw.mu.Lock()
+	defer b.sw.mu.Unlock()
+	return b.sw.portDescs()
+}
+
 // frame is an Ethernet frame of 60 bytes between two stations with small numbers.
 func frame(dst, src byte, payload string) []byte {
 	f := make([]byte, 60)

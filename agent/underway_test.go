@@ -107,7 +107,7 @@ func TestFlowRemovedCountsBatchUnderWay(t *testing.T) {
 func TestDeadPortIsNotLearnedAgain(t *testing.T) {
 	for name, change := range map[string]func(b *bench, p *peer){
 		"PORT_MOD": func(b *bench, p *peer) {
-			p.send(&openflow.PortMod{Port: 1, HWAddr: b.sw.portDescs()[0].HWAddr, Config: openflow.PortDown, Mask: openflow.PortDown})
+			p.send(&openflow.PortMod{Port: 1, HWAddr: b.portDescs()[0].HWAddr, Config: openflow.PortDown, Mask: openflow.PortDown})
 		},
 		"other VLAN": func(b *bench, _ *peer) {
 			b.sw.ops.Lock()
@@ -143,7 +143,7 @@ func TestDeadPortIsNotLearnedAgain(t *testing.T) {
 			}()
 			waitFor(t, "the first address to be forgotten", func() bool { return len(b.sw.pipe.MACs(0)) == 0 })
 			other.barrier()
-			b.sw.portDescs() // who asks for ports does not wait either
+			b.portDescs() // who asks for ports does not wait either
 			on()
 			<-ended
 			<-done

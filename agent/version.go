@@ -46,6 +46,9 @@ func (c *Channel) agree(theirs *openflow.Hello) error {
 	return err
 }
 
+// featuresListPorts says whether FEATURES_REPLY has the ports; in 1.3 they are for PORT_DESC to tell.
+func (c *Channel) featuresListPorts() bool { return c.old != nil }
+
 // decode reads a message of the peer; a nil message without error asks for nothing.
 func (c *Channel) decode(raw []byte) (openflow.Message, uint32, error) {
 	if c.old != nil {

@@ -159,14 +159,15 @@ func (p *Pipeline) add(now time.Duration, m *openflow.FlowMod) error {
 		prog: prog, miss: m.Priority == 0 && m.Match.IsEmpty(),
 	}
 	e.stats = &e.own
-	if at.Rule != nil && m.Flags&openflow.FlowResetCounts == 0 {
-		e.stats = at.Rule.Value.stats
-	}
-	e.stats.used.Store(int64(now))
 	c := Change{Event: openflow.FlowEventAdded, Entry: e}
 	if at.Rule != nil {
 		c.old = at.Rule.Value
+		c.used = c.old.stats.lastUsed()
+		if m.Flags&openflow.FlowResetCounts == 0 {
+			e.stats = c.old.stats
+		}
 	}
+	e.stats.used.Store(int64(now))
 	p.insert(t, e, at, &key, &mask)
 	p.changes.note(c)
 	return nil
@@ -180,8 +181,10 @@ func (p *Pipeline) insert(t *table, e *Entry, at classifier.Spot[*Entry], key *p
 		p.refer(old.prog, -1)
 		p.meters.leave(old)
 		p.agenda.drop(old)
+		t.attach(old, -1)
 	}
 	e.rule.Value = e
+	t.attach(e, 1)
 	t.noteCookie(e.Cookie)
 	t.rules.Put(at, &e.rule, key, mask, e.Priority)
 	p.meters.join(e)
@@ -321,6 +324,11 @@ func (t *table) noteCookie(cookie uint64) {
 
 func cookieMeets(e *Entry, cookie, mask uint64) bool { return (e.Cookie^cookie)&mask == 0 }
 
+// meansAll reports a delete of every entry.
+func meansAll(m *openflow.FlowMod) bool {
+	return m.Command == openflow.FlowDelete && m.Match.IsEmpty() && m.CookieMask == 0 && m.OutPort == openflow.PortAny && m.OutGroup == groupAny
+}
+
 func (p *Pipeline) delete(now time.Duration, m *openflow.FlowMod) []Removed {
 	tables := p.tables
 	if m.TableID != openflow.TableAll {
@@ -330,6 +338,11 @@ func (p *Pipeline) delete(now time.Duration, m *openflow.FlowMod) []Removed {
 	for i := range tables {
 		t := &tables[i]
 		if t.rules.Len() == 0 {
+			continue
+		}
+		if t.attached == 0 && !p.changes.wanted() && meansAll(m) {
+			t.rules.Clear() // a million entries that nobody asks after go at once
+			p.touch(t)
 			continue
 		}
 		p.found = selected(t, m, p.found)
@@ -361,7 +374,20 @@ func (p *Pipeline) takeAway(e *Entry) {
 	p.refer(e.prog, -1)
 	p.meters.leave(e)
 	p.agenda.drop(e)
+	t.attach(e, -1)
 	p.touch(t)
+}
+
+// attached reports an entry whose going concerns a controller, the agenda, a group or a meter.
+func (e *Entry) attached() bool {
+	return e.Flags&openflow.FlowSendRemoved != 0 || e.IdleTimeout|e.HardTimeout != 0 || e.prog.meter != 0 || len(e.prog.groups) > 0
+}
+
+// attach counts an attached entry that comes (1) or goes (-1).
+func (t *table) attach(e *Entry, by int) {
+	if e.attached() {
+		t.attached += by
+	}
 }
 
 // sendsTo reports whether an entry's actions, as they were sent, output to a port and run a group;

@@ -389,3 +389,60 @@ func TestActionSetIsNotBoundToTheMatch(t *testing.T) {
 		}
 	}
 }
+
+// TestDeleteAllAtOnce: a table is cleared in one step unless somebody has a stake in one of its entries, and whoever has
+// one is heard.
+func TestDeleteAllAtOnce(t *testing.T) {
+	eachPath(t, func(t *testing.T, c Config) {
+		for _, stake := range []struct {
+			name string
+			mod  openflow.FlowMod
+		}{
+			{"none", openflow.FlowMod{}},
+			{"FLOW_REMOVED", openflow.FlowMod{Flags: openflow.FlowSendRemoved}},
+			{"idle timeout", openflow.FlowMod{IdleTimeout: 9}},
+			{"hard timeout", openflow.FlowMod{HardTimeout: 9}},
+			{"group", openflow.FlowMod{Instructions: openflow.NewInstructions(openflow.ApplyActions(openflow.Group(7)))}},
+			{"meter", openflow.FlowMod{Instructions: openflow.NewInstructions(openflow.Instruction{Type: openflow.InstructionMeter, Meter: 5})}},
+		} {
+			r := newRig(t, c, upPorts(2))
+			if _, err := r.GroupMod(r.now, &openflow.GroupMod{Group: 7}); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := r.MeterMod(r.now, &openflow.MeterMod{Flags: openflow.MeterKbps, Meter: 5}); err != nil {
+				t.Fatal(err)
+			}
+			want := 0
+			for i := range 40 {
+				m := openflow.FlowMod{Priority: uint16(i), Match: inPort(1), Instructions: openflow.NewInstructions(toPort(2))}
+				if i == 20 && len(stake.mod.Instructions.Bytes()) == 0 {
+					m.Flags, m.IdleTimeout, m.HardTimeout = stake.mod.Flags, stake.mod.IdleTimeout, stake.mod.HardTimeout
+				} else if i == 20 {
+					m.Instructions = stake.mod.Instructions
+				}
+				if m.Flags != 0 {
+					want = 1
+				}
+				r.mod(&m)
+			}
+			if staked := r.tables[0].attached == 1; staked != (stake.name != "none") {
+				t.Errorf("%s: counted as having a stake: %v", stake.name, staked)
+			}
+			if gone := r.mod(&openflow.FlowMod{Command: openflow.FlowDelete, TableID: openflow.TableAll}); len(gone) != want {
+				t.Errorf("%s: %d entries told of, expected %d", stake.name, len(gone), want)
+			}
+			if r.Len() != 0 || len(r.agenda.items) != 0 || r.tables[0].attached != 0 || r.groups.byID[7].flows != 0 {
+				t.Errorf("%s: something is left behind", stake.name)
+			}
+			for _, d := range r.meters.slots {
+				if d != nil && len(d.users) != 0 {
+					t.Errorf("%s: the meter still knows %d entries", stake.name, len(d.users))
+				}
+			}
+			r.mod(&openflow.FlowMod{Priority: 3, Match: inPort(1), Instructions: openflow.NewInstructions(toPort(2))})
+			if r.Len() != 1 {
+				t.Errorf("%s: the table cannot be filled again", stake.name)
+			}
+		}
+	})
+}

@@ -113,6 +113,8 @@ type table struct {
 	// table is empty.
 	everyCookie, anyCookie uint64
 
+	attached int // entries whose going concerns others than the table, see (*Entry).attached
+
 	// What a controller may choose (TableShape).
 	name string // empty: nobody gave one
 	max  int    // entries
@@ -174,6 +176,16 @@ func (p *Pipeline) touch(t *table) { t.dirty, p.dirty = true, true }
 func (p *Pipeline) SetPorts(ports []Port) (left []uint32) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	left = p.setPorts(ports)
+	p.publish()
+	for _, no := range left { // after the publication: batches that begin now learn the new way
+		p.macs.flush(MACFilter{Port: no})
+	}
+	return left
+}
+
+// setPorts is SetPorts for the draft alone. Requires p.mu.
+func (p *Pipeline) setPorts(ports []Port) (left []uint32) {
 	for i := range p.ports {
 		old := &p.ports[i]
 		now := findPort(ports, old.No)
@@ -184,9 +196,5 @@ func (p *Pipeline) SetPorts(ports []Port) (left []uint32) {
 	p.ports = append([]Port(nil), ports...)
 	p.set = newPortSet(p.ports)
 	p.dirty = true
-	p.publish()
-	for _, no := range left { // after the publication: batches that begin now learn the new way
-		p.macs.flush(MACFilter{Port: no})
-	}
 	return left
 }

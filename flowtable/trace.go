@@ -65,8 +65,9 @@ type TraceStep struct {
 
 	Port, Queue uint32
 	Frame       []byte
-	PacketIn    PacketIn // without its Frame
-	Metadata    uint64   // of the packet-in
+	Offload     packet.Offload // of Frame: what is left to the port
+	PacketIn    PacketIn       // without its Frame
+	Metadata    uint64         // of the packet-in
 
 	Drop Drop
 }

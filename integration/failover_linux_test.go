@@ -236,8 +236,8 @@ func TestFastFailover(t *testing.T) {
 	if slices.Sort(own); own[len(own)/2] > limit {
 		t.Errorf("half of %d changes took %v and more after the kernel's word, expected at most %v", len(own), own[len(own)/2], limit)
 	}
-	wants(t, "weir groups", b.cli("groups", "br0"), " group_id=1,type=ff,bucket=watch_port:2,actions=output:2,bucket=watch_port:3,actions=set_field:")
-	wants(t, "weir groups --stats", b.cli("groups", "br0", "--stats"), " group_id=1,duration=", ",ref_count=1,packet_count=", ",bucket1:packet_count=")
+	wants(t, "dump-groups", b.cli("ofctl", "dump-groups", "br0"), " group_id=1,type=ff,bucket=watch_port:2,actions=output:2,bucket=watch_port:3,actions=set_field:")
+	wants(t, "dump-group-stats", b.cli("ofctl", "dump-group-stats", "br0"), " group_id=1,duration=", ",ref_count=1,packet_count=", ",bucket1:packet_count=")
 }
 
 func missing(arrived []int) (n int) {

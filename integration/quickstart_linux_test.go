@@ -116,7 +116,7 @@ func marked(mark string) (found []string) {
 // story is what a run must show, in this order.
 func story() []string {
 	return []string{"h3  10.0.0.3/24", "$ weir run -c", "Every host pings every other", "h3   -> h1", "TCP with the hosts' default offloads",
-		"h1 -> h2 IPv4: ", "h1 -> h2 IPv6: ", "$ weir fdb show br0", "0a:00:00:00:00:01", "$ weir flows br0", "actions=NORMAL", "$ weir ports br0", "eth3"}
+		"h1 -> h2 IPv4: ", "h1 -> h2 IPv6: ", "$ weir fdb show br0", "0a:00:00:00:00:01", "$ weir flows br0", "NORMAL", "$ weir ports br0", "eth3"}
 }
 
 func TestQuickstart(t *testing.T) {

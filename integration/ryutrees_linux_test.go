@@ -177,7 +177,7 @@ func TestRyuLACP(t *testing.T) {
 		says(t, p, fmt.Sprintf("key 9 port %d heard %s port 1", i+1, hosts[i].MAC))
 	}
 	a.eventuallySays("/lacp", "[1, 2]")
-	wants(t, "entries", b.cli("flows", "br0"), "idle_timeout=3", "send_flow_rem", "dl_type=0x8809")
+	wants(t, "entries", b.cli("ofctl", "dump-flows", "br0"), "idle_timeout=3", "send_flow_rem", "dl_type=0x8809")
 	one.Kill()
 	a.eventuallySays("/lacp", "[2]") // three seconds of silence
 	b.script(hosts[0], "lacp.py")
@@ -197,18 +197,18 @@ func TestRyuIGMP(t *testing.T) {
 		}
 	}
 	b.startApp("igmp.py", []string{"br0"})
-	eventually(t, "table-miss entry", func() error { return contains(b.cli("flows", "br0"), "priority=0 actions=CONTROLLER") })
+	eventually(t, "table-miss entry", func() error { return contains(b.cli("ofctl", "dump-flows", "br0"), "priority=0 actions=CONTROLLER") })
 	b.script(hosts[0], "join.py", "send", "239.1.1.1", hosts[0].Addr4().String())
 	member := b.script(hosts[1], "join.py", "join", "239.1.1.1", hosts[1].Addr4().String())
 	says(t, member, "datagram ")
 	eventually(t, "an entry to the member's port", func() error {
-		return contains(b.cli("flows", "br0"), "priority=65535,ip,in_port=1,nw_dst=239.1.1.1 actions=output:2")
+		return contains(b.cli("ofctl", "dump-flows", "br0"), "priority=65535,ip,in_port=1,nw_dst=239.1.1.1 actions=output:2")
 	})
 	// A second member joins, the first one leaves.
 	second := b.script(hosts[2], "join.py", "join", "239.1.1.1", hosts[2].Addr4().String())
 	says(t, second, "datagram ")
 	member.Kill()
 	eventually(t, "the first member has left", func() error {
-		return contains(b.cli("flows", "br0"), "priority=65535,ip,in_port=1,nw_dst=239.1.1.1 actions=output:3")
+		return contains(b.cli("ofctl", "dump-flows", "br0"), "priority=65535,ip,in_port=1,nw_dst=239.1.1.1 actions=output:3")
 	})
 }

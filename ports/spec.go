@@ -79,6 +79,8 @@ type SpecError struct {
 	Text string // the whole text
 	Word string // the word that is wrong; empty when one is missing
 	Want string // what was expected, with an example
+
+	Joint bool // the words may be right one by one, and do not fit together
 }
 
 // Error names the text, the word and the right form.
@@ -135,14 +137,14 @@ func ParseSpec(text string) (Spec, error) {
 	if head, tail, ok := strings.Cut(rest, ":"); ok && isDigits(head) {
 		n, err := strconv.ParseUint(head, 10, 32)
 		if err != nil || n == 0 || n > MaxNumber {
-			return Spec{}, &SpecError{text, head, fmt.Sprintf("a port number is 1 to %d", MaxNumber)}
+			return Spec{}, &SpecError{Text: text, Word: head, Want: fmt.Sprintf("a port number is 1 to %d", MaxNumber)}
 		}
 		s.Number, rest = uint32(n), tail
 	}
 	words := strings.Split(rest, ",")
 	if kind, target, ok := strings.Cut(words[0], ":"); ok {
 		if kindOf(Kind(kind)) == nil {
-			return Spec{}, &SpecError{text, kind, "no such kind of port; there are " + kindList() +
+			return Spec{}, &SpecError{Text: text, Word: kind, Want: "no such kind of port; there are " + kindList() +
 				", and a bare interface name (eth1)"}
 		}
 		s.Kind, words[0] = Kind(kind), target
@@ -153,7 +155,7 @@ func ParseSpec(text string) (Spec, error) {
 	for _, w := range words {
 		key, value, ok := strings.Cut(w, "=")
 		if !ok {
-			return Spec{}, &SpecError{text, w, "options are written key=value; " + s.keyList()}
+			return Spec{}, &SpecError{Text: text, Word: w, Want: "options are written key=value; " + s.keyList()}
 		}
 		if err := s.Set(key, value); err != nil {
 			err.(*SpecError).Text = text
@@ -172,11 +174,11 @@ func ParseSpec(text string) (Spec, error) {
 // options mean together is judged by Check.
 func (s *Spec) Set(key, value string) error {
 	bad := func(want string) error {
-		return &SpecError{s.String(), key + "=" + value, want}
+		return &SpecError{Text: s.String(), Word: key + "=" + value, Want: want}
 	}
 	info := kindOf(s.Kind)
 	if info == nil {
-		return &SpecError{s.String(), string(s.Kind), "no such kind of port; there are " + kindList()}
+		return &SpecError{Text: s.String(), Word: string(s.Kind), Want: "no such kind of port; there are " + kindList()}
 	}
 	if slices.Contains(info.keys, key) {
 		if value == "" {
@@ -189,7 +191,7 @@ func (s *Spec) Set(key, value string) error {
 		return nil
 	}
 	if !slices.Contains(commonKeys[:], key) {
-		return &SpecError{s.String(), key, s.unknownKey(key)}
+		return &SpecError{Text: s.String(), Word: key, Want: s.unknownKey(key)}
 	}
 	if want := s.setCommon(key, value); want != "" {
 		return bad(want)
@@ -267,7 +269,7 @@ func (s *Spec) unknownKey(key string) string {
 // calls it; a configuration is checked by it without opening anything.
 func (s *Spec) Check() error {
 	info := kindOf(s.Kind)
-	fail := func(word, want string) error { return &SpecError{s.String(), word, want} }
+	fail := func(word, want string) error { return &SpecError{Text: s.String(), Word: word, Want: want} }
 	switch {
 	case info == nil:
 		return fail(string(s.Kind), "no such kind of port; there are "+kindList())
@@ -277,9 +279,11 @@ func (s *Spec) Check() error {
 		return fail("", fmt.Sprintf("%s is missing; right is for example %s", info.target, info.form))
 	}
 	var word, want string
+	joint := true
 	switch s.Kind {
 	case KindAFPacket, KindTAP, KindInternal:
 		word, want = s.checkDevice()
+		joint = want == ""
 	case KindPatch:
 		if s.Arg("peer") == "" || s.Arg("peer") == s.Target {
 			word, want = s.Target, "a patch names the other end's patch, not itself: "+info.form
@@ -293,7 +297,7 @@ func (s *Spec) Check() error {
 		word, want = s.VLAN.check()
 	}
 	if want != "" {
-		return fail(word, want)
+		return &SpecError{Text: s.String(), Word: word, Want: want, Joint: joint}
 	}
 	if s.Name == "" {
 		s.Name = s.deriveName()

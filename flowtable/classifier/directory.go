@@ -26,6 +26,7 @@ type leaf[V any] struct {
 	depth   uint8
 	n       uint8
 	tags    [leafSize / 4]uint64 // four 16-bit tags a word, in the order of rules
+	high    [leafSize]uint16     // the upper half of the rules' hashes, so that a split reads no rule
 	rules   [leafSize]*Rule[V]   // the first n
 	more    *overflow[V]
 }
@@ -185,8 +186,14 @@ func (d *directory[V]) split(ed edition, hash uint32) {
 	for j := range half {
 		half[j] = &leaf[V]{edition: ed, depth: lf.depth + 1}
 	}
-	for r := range lf.all {
-		half[r.hash>>(31-lf.depth)&1].add(ed, r)
+	for i := range lf.n {
+		hash := uint32(lf.high[i])<<16 | uint32(lf.tag(i))
+		half[hash>>(31-lf.depth)&1].append(hash, lf.rules[i])
+	}
+	if lf.more != nil {
+		for _, r := range lf.more.rules {
+			half[r.hash>>(31-lf.depth)&1].add(ed, r)
+		}
 	}
 	for j := range count {
 		d.put(ed, first+j, half[j*2/count])
@@ -255,13 +262,19 @@ func (d *directory[V]) replace(ed edition, old, r *Rule[V]) {
 // add stores a rule in an editable leaf.
 func (lf *leaf[V]) add(ed edition, r *Rule[V]) {
 	if lf.n < leafSize {
-		lf.setTag(lf.n, tagOf(r.hash))
-		lf.rules[lf.n] = r
-		lf.n++
+		lf.append(r.hash, r)
 		return
 	}
 	m := lf.ownMore(ed)
 	m.rules = slices.Insert(m.rules, m.index(r), r)
+}
+
+// append stores a rule of this hash, but for its lowest bit, behind the others of a leaf that has room.
+func (lf *leaf[V]) append(hash uint32, r *Rule[V]) {
+	lf.setTag(lf.n, tagOf(hash))
+	lf.high[lf.n] = uint16(hash >> 16)
+	lf.rules[lf.n] = r
+	lf.n++
 }
 
 // order sorts an overflow.
@@ -286,6 +299,8 @@ func (o *overflow[V]) index(r *Rule[V]) int {
 	return i
 }
 
+func (lf *leaf[V]) tag(i uint8) uint16 { return uint16(lf.tags[i/4] >> (i % 4 * 16)) }
+
 func (lf *leaf[V]) setTag(i uint8, tag uint64) {
 	shift := i % 4 * 16
 	lf.tags[i/4] = lf.tags[i/4]&^(0xffff<<shift) | tag<<shift
@@ -304,7 +319,8 @@ func (lf *leaf[V]) drop(ed edition, r *Rule[V]) {
 	}
 	last := lf.n - 1
 	lf.rules[i] = lf.rules[last]
-	lf.setTag(uint8(i), lf.tags[last/4]>>(last%4*16)&0xffff)
+	lf.setTag(uint8(i), uint64(lf.tag(last)))
+	lf.high[i] = lf.high[last]
 	lf.rules[last] = nil
 	lf.setTag(last, 0)
 	lf.n = last
@@ -395,15 +411,25 @@ func (d *directory[V]) exact(hash uint32, words []maskWord, k *packet.Key, prio 
 	if lf == nil {
 		return nil
 	}
-	has := func(r *Rule[V]) bool {
-		if r.Priority == prio {
-			found = r
+	tag := tagOf(hash)
+	for i := range lf.tags {
+		for m := lanesEqual(lf.tags[i], tag); m != 0; m &= m - 1 {
+			at := i*4 + bits.TrailingZeros64(m)/16
+			if lf.high[at] != uint16(hash>>16) {
+				continue
+			}
+			if r := lf.rules[at]; r != nil && r.Priority == prio && r.matches(words, k) {
+				return r
+			}
 		}
-		return found != nil
 	}
-	lf.withKey(hash, words, k, func(r *Rule[V]) bool { return !has(r) })
-	if found == nil && lf.more != nil { // its first rule from there on is the one, or there is none
-		lf.more.withKey(hash, prio, words, k, func(r *Rule[V]) bool { has(r); return false })
+	if lf.more != nil { // its first rule from there on is the one, or there is none
+		lf.more.withKey(hash, prio, words, k, func(r *Rule[V]) bool {
+			if r.Priority == prio {
+				found = r
+			}
+			return false
+		})
 	}
 	return found
 }

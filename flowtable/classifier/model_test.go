@@ -188,6 +188,15 @@ func runModel(t *testing.T, seed uint64, steps int) {
 		if w.r.IntN(8) == 0 {
 			views = append(views, frozen{table.Freeze(), m.clone()})
 		}
+		if w.r.IntN(150) == 0 {
+			table.Clear()
+			for _, r := range m.rules {
+				if table.Delete(byID[r.id]) {
+					t.Fatalf("seed %d step %d: a rule outlived Clear", seed, step)
+				}
+			}
+			m.rules = nil
+		}
 		if step%16 == 0 {
 			checkLookup(t, w, table.Freeze(), m, keys)
 		}

@@ -232,6 +232,15 @@ func (t *Table[V]) Delete(r *Rule[V]) bool {
 	return true
 }
 
+// Clear removes every rule at once.
+func (t *Table[V]) Clear() {
+	for _, f := range t.families {
+		f.now = nil // Delete of a rule that went finds out
+	}
+	t.families, t.last, t.n = nil, nil, 0
+	t.subs, t.subsEd = nil, t.edition
+}
+
 // Overlaps returns a rule of this priority that some key could match together
 // with (key, mask), or nil. The rule with the same key and mask, whose place a
 // new one would take, does not count. Masks that are not coarser than mask are

@@ -252,15 +252,6 @@ func appendOldMatching(b []byte, wild uint32) []byte {
 	return append(b, '\n')
 }
 
-// appendOldUpdate writes an event of a flow monitor.
-func (n *Names) appendOldUpdate(b []byte, u *openflow.FlowUpdate) []byte {
-	if u.Event == openflow.FlowEventAbbrev {
-		return append(appendHex(fmt.Appendf(b, " event=%s xid=", u.Event), uint64(u.XID)), '\n')
-	}
-	mod := &openflow.FlowMod{TableID: u.TableID, IdleTimeout: u.IdleTimeout, HardTimeout: u.HardTimeout, Cookie: u.Cookie, Match: u.Match, Instructions: u.Instructions}
-	return append(n.appendEvent(fmt.Appendf(b, " event=%s", u.Event), u.Event, u.Reason, mod), '\n')
-}
-
 // Flows reads the flows of a part of a FLOW reply, in either version. The error is that of a message of another kind,
 // which may be an ERROR.
 func Flows(raw []byte) ([]FlowRecord, error) {

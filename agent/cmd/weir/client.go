@@ -3,9 +3,11 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -58,8 +60,8 @@ func (t *tool) running() ([]string, error) {
 	return names, nil
 }
 
-// each calls f for the named bridges, or for all that run. It goes on after an error.
-func (t *tool) each(names []string, f func(*agent.Client) error) error {
+// each calls f for the named bridges, or for all that run, until ctx ends. It goes on after an error.
+func (t *tool) each(ctx context.Context, names []string, f func(*agent.Client) error) error {
 	if len(names) == 0 {
 		var err error
 		if names, err = t.running(); err != nil {
@@ -70,7 +72,9 @@ func (t *tool) each(names []string, f func(*agent.Client) error) error {
 	for _, name := range names {
 		c, err := t.dial(name)
 		if err == nil {
+			stop := context.AfterFunc(ctx, func() { c.Close() })
 			err = f(c)
+			stop()
 			c.Close()
 		}
 		errs = append(errs, err)
@@ -80,31 +84,31 @@ func (t *tool) each(names []string, f func(*agent.Client) error) error {
 
 func (t *tool) status(fs *flag.FlagSet) func([]string) error {
 	connected := fs.Bool("connected", false, "exit 0 when a controller is there or none is needed, else 1")
-	asJSON := fs.Bool("json", false, "print JSON")
+	v := viewFlags(t, fs)
 	return func(names []string) error {
-		all := []agent.BridgeStatus{}
-		err := t.each(names, func(c *agent.Client) error {
-			s, err := c.Status()
-			if err == nil {
-				all = append(all, s)
-			}
-			return err
-		})
+		if *connected && v.every > 0 {
+			return usagef("--connected and --watch: choose one")
+		}
+		ask := func(ctx context.Context) ([]bridgeRow, error) {
+			all := []bridgeRow{}
+			err := t.each(ctx, names, func(c *agent.Client) error {
+				s, err := c.Status()
+				if err == nil {
+					all = append(all, bridgeRow{BridgeStatus: s})
+				}
+				return err
+			})
+			return all, err
+		}
 		if *connected {
-			return connectedOrQuiet(all, err)
+			return connectedOrQuiet(ask(context.Background()))
 		}
-		if *asJSON && err == nil {
-			return t.printJSON(all)
-		}
-		for i := range all {
-			t.printStatus(&all[i])
-		}
-		return err
+		return present(v, shown[[]bridgeRow]{title: title("status", names), ask: ask, part: true, rates: bridgeRates, print: printBridges})
 	}
 }
 
 // connectedOrQuiet is the answer of --connected: a standalone bridge needs nobody.
-func connectedOrQuiet(all []agent.BridgeStatus, err error) error {
+func connectedOrQuiet(all []bridgeRow, err error) error {
 	if err != nil {
 		return err
 	}
@@ -116,15 +120,67 @@ func connectedOrQuiet(all []agent.BridgeStatus, err error) error {
 	return nil
 }
 
-func (t *tool) ports(fs *flag.FlagSet) func([]string) error {
-	asJSON := fs.Bool("json", false, "print JSON")
-	return func(words []string) error {
-		return show(t, words, *asJSON, (*agent.Client).Ports, t.printPorts)
+// title is what was typed.
+func title(command string, words []string) string {
+	return strings.Join(append([]string{command}, words...), " ")
+}
+
+// show is status and ports of each bridge.
+func (t *tool) show(fs *flag.FlagSet) func([]string) error {
+	v := viewFlags(t, fs)
+	return func(names []string) error {
+		ask := func(ctx context.Context) ([]shownRow, error) {
+			all := []shownRow{}
+			err := t.each(ctx, names, func(c *agent.Client) error {
+				s, err := c.Status()
+				if err != nil {
+					return err
+				}
+				list, err := portRows(c)
+				all = append(all, shownRow{bridgeRow{BridgeStatus: s}, list})
+				return err
+			})
+			return all, err
+		}
+		return present(v, shown[[]shownRow]{title: title("show", names), ask: ask, part: true, rates: shownRates, print: printShown})
 	}
 }
 
+// rows asks for a list and makes rows of it.
+func rows[T, R any](list []T, err error, row func(T) R) ([]R, error) {
+	out := make([]R, 0, len(list))
+	for _, v := range list {
+		out = append(out, row(v))
+	}
+	return out, err
+}
+
+func portRows(c *agent.Client) ([]portRow, error) {
+	list, err := c.Ports()
+	return rows(list, err, func(p agent.PortStatus) portRow { return portRow{PortStatus: p} })
+}
+
+// ofOne is a command that shows a list of one bridge.
+func ofOne[R any](t *tool, v *view, command string, ask func(*agent.Client) ([]R, error), rates func(was, is []R, seconds float64),
+	print func(io.Writer, []R, bool)) func([]string) error {
+	return func(words []string) error {
+		return present(v, shown[[]R]{title: title(command, words), rates: rates, print: print, ask: func(ctx context.Context) ([]R, error) {
+			c, err := t.one(words)
+			if err != nil {
+				return nil, err
+			}
+			defer c.Close()
+			defer context.AfterFunc(ctx, func() { c.Close() })()
+			return ask(c)
+		}})
+	}
+}
+
+func (t *tool) ports(fs *flag.FlagSet) func([]string) error {
+	return ofOne(t, viewFlags(t, fs), "ports", portRows, portRates, printPorts)
+}
+
 func (t *tool) flows(fs *flag.FlagSet) func([]string) error {
-	asJSON := fs.Bool("json", false, "print JSON")
 	table := -1
 	fs.Func("table", "`N` only this table", func(text string) error {
 		n, err := strconv.ParseUint(text, 10, 8)
@@ -134,49 +190,28 @@ func (t *tool) flows(fs *flag.FlagSet) func([]string) error {
 		table = int(n)
 		return nil
 	})
-	return func(words []string) error {
-		return show(t, words, *asJSON, func(c *agent.Client) ([]agent.FlowStatus, error) { return c.Flows(table) }, t.printFlows)
-	}
+	return ofOne(t, viewFlags(t, fs), "flows", func(c *agent.Client) ([]flowRow, error) {
+		list, err := c.Flows(table)
+		return rows(list, err, func(f agent.FlowStatus) flowRow { return flowRow{FlowStatus: f} })
+	}, flowRates, printFlows)
 }
 
 func (t *tool) groups(fs *flag.FlagSet) func([]string) error {
-	asJSON := fs.Bool("json", false, "print JSON")
-	stats := fs.Bool("stats", false, "counters in place of buckets")
-	return func(words []string) error {
-		return show(t, words, *asJSON, (*agent.Client).Groups, func(list []agent.GroupStatus) { t.printGroups(list, *stats) })
-	}
+	return ofOne(t, viewFlags(t, fs), "groups", func(c *agent.Client) ([]groupRow, error) {
+		list, err := c.Groups()
+		return rows(list, err, func(g agent.GroupStatus) groupRow { return groupRow{GroupStatus: g} })
+	}, groupRates, printGroups)
 }
 
 func (t *tool) meters(fs *flag.FlagSet) func([]string) error {
-	asJSON := fs.Bool("json", false, "print JSON")
-	return func(words []string) error {
-		return show(t, words, *asJSON, (*agent.Client).Meters, t.printMeters)
-	}
+	return ofOne(t, viewFlags(t, fs), "meters", func(c *agent.Client) ([]meterRow, error) {
+		list, err := c.Meters()
+		return rows(list, err, func(m agent.MeterStatus) meterRow { return meterRow{MeterStatus: m} })
+	}, meterRates, printMeters)
 }
 
 func (t *tool) fdbShow(fs *flag.FlagSet) func([]string) error {
-	asJSON := fs.Bool("json", false, "print JSON")
-	return func(words []string) error {
-		return show(t, words, *asJSON, (*agent.Client).FDB, t.printFDB)
-	}
-}
-
-// show asks one bridge for a list and prints it.
-func show[T any](t *tool, words []string, asJSON bool, ask func(*agent.Client) ([]T, error), print func([]T)) error {
-	c, err := t.one(words)
-	if err != nil {
-		return err
-	}
-	defer c.Close()
-	list, err := ask(c)
-	switch {
-	case err != nil:
-		return err
-	case asJSON:
-		return t.printJSON(list)
-	}
-	print(list)
-	return nil
+	return ofOne(t, viewFlags(t, fs), "fdb", (*agent.Client).FDB, nil, printFDB)
 }
 
 func (t *tool) fdbFlush(fs *flag.FlagSet) func([]string) error {
@@ -248,7 +283,7 @@ func (t *tool) reload(fs *flag.FlagSet) func([]string) error {
 			}
 		}
 		if len(words) == 1 {
-			return t.each(words, func(c *agent.Client) error { return t.reloadOne(c, *file, words[0]) })
+			return t.each(context.Background(), words, func(c *agent.Client) error { return t.reloadOne(c, *file, words[0]) })
 		}
 		return t.reloadProcesses(*file)
 	}
@@ -258,7 +293,7 @@ func (t *tool) reload(fs *flag.FlagSet) func([]string) error {
 // process: with several running, naming a bridge says which is meant.
 func (t *tool) reloadProcesses(file string) error {
 	byPID := map[int][]string{}
-	if err := t.each(nil, func(c *agent.Client) error {
+	if err := t.each(context.Background(), nil, func(c *agent.Client) error {
 		s, err := c.Status()
 		byPID[s.Process.PID] = s.Process.Bridges
 		return err
@@ -270,7 +305,7 @@ func (t *tool) reloadProcesses(file string) error {
 	}
 	var errs []error
 	for _, bridges := range byPID {
-		errs = append(errs, t.each(bridges[:1], func(c *agent.Client) error { return t.reloadOne(c, file, "") }))
+		errs = append(errs, t.each(context.Background(), bridges[:1], func(c *agent.Client) error { return t.reloadOne(c, file, "") }))
 	}
 	return errors.Join(errs...)
 }
@@ -289,7 +324,7 @@ func (t *tool) reloadOne(c *agent.Client, file, only string) error {
 func (t *tool) stop(fs *flag.FlagSet) func([]string) error {
 	wait := fs.Bool("wait", true, "return when the bridge has stopped, and its process if it was the last; --wait=false: at once")
 	return func(names []string) error {
-		return t.each(names, func(c *agent.Client) error { return c.Stop(*wait) })
+		return t.each(context.Background(), names, func(c *agent.Client) error { return c.Stop(*wait) })
 	}
 }
 

@@ -29,6 +29,10 @@ func (c *command) name() string { return strings.Join(c.words, " ") }
 
 const anyNumber = 1 << 20
 
+// watching is told of the commands that have rates.
+const watching = "--watch shows it again and again: on a terminal\n" +
+	"in the place of what was there, else block behind block (with --json a line each), with rates a second (/S)."
+
 // commands are all commands in the order of help.
 func commands() []command {
 	return []command{
@@ -46,21 +50,27 @@ func commands() []command {
 			example: "weir reload -c /etc/weir.yaml", setup: (*tool).reload},
 		{words: []string{"stop"}, args: "[BRIDGE...] [--wait=false]", most: anyNumber, summary: "stop bridges; a process ends with its last one",
 			more: "Without BRIDGE all bridges of the run directory.", example: "weir stop br0", setup: (*tool).stop},
-		{words: []string{"status"}, args: "[BRIDGE...] [--connected] [--json]", most: anyNumber, summary: "what bridges and controllers are doing",
+		{words: []string{"show"}, args: "[BRIDGE...] [--watch [INTERVAL]] [--json]", most: anyNumber, summary: "bridges with their controllers and ports",
+			example: "weir show br0", setup: (*tool).show},
+		{words: []string{"status"}, args: "[BRIDGE...] [--connected] [--watch [INTERVAL]] [--json]", most: anyNumber, summary: "what bridges and controllers are doing",
 			example: "weir status br0 --connected && echo ready", setup: (*tool).status},
-		{words: []string{"ports"}, args: "[BRIDGE] [--json]", most: 1, summary: "ports with their counters",
-			example: "weir ports br0", setup: (*tool).ports},
+		{words: []string{"ports"}, args: "[BRIDGE] [--watch [INTERVAL]] [--json]", most: 1, summary: "ports with their counters and rates",
+			more:    "A kB is 1000 bytes. " + watching,
+			example: "weir ports br0 --watch 2s", setup: (*tool).ports},
 		{words: []string{"port", "add"}, args: "BRIDGE [NUM:]SPEC", least: 2, most: 2, summary: "add a port to a running bridge",
 			example: "weir port add br0 3:tap:vm2,tag=10", setup: (*tool).portAdd},
 		{words: []string{"port", "del"}, args: "BRIDGE NAME", least: 2, most: 2, summary: "take a port out of a running bridge, by name or number",
 			example: "weir port del br0 vm2", setup: (*tool).portDel},
-		{words: []string{"flows"}, args: "[BRIDGE] [--table N] [--json]", most: 1, summary: "flow entries as ovs-ofctl prints them",
+		{words: []string{"flows"}, args: "[BRIDGE] [--table N] [--watch [INTERVAL]] [--json]", most: 1, summary: "flow entries by table, priority and age, with counters and rates",
+			more:    "\"weir ofctl dump-flows BRIDGE\" prints them as ovs-ofctl does. " + watching,
 			example: "weir flows br0 --table 0", setup: (*tool).flows},
-		{words: []string{"groups"}, args: "[BRIDGE] [--stats] [--json]", most: 1, summary: "groups as ovs-ofctl prints them",
-			example: "weir groups br0 --stats", setup: (*tool).groups},
-		{words: []string{"meters"}, args: "[BRIDGE] [--json]", most: 1, summary: "meters and their counters as ovs-ofctl prints them",
-			example: "weir meters br0", setup: (*tool).meters},
-		{words: []string{"fdb", "show"}, args: "[BRIDGE] [--json]", most: 1, summary: "addresses that the learning switch knows",
+		{words: []string{"groups"}, args: "[BRIDGE] [--watch [INTERVAL]] [--json]", most: 1, summary: "groups and their buckets with counters and rates",
+			more:    "\"weir ofctl dump-groups BRIDGE\" and \"dump-group-stats\" print them as ovs-ofctl does. " + watching,
+			example: "weir groups br0", setup: (*tool).groups},
+		{words: []string{"meters"}, args: "[BRIDGE] [--watch [INTERVAL]] [--json]", most: 1, summary: "meters: what came, and what each band caught",
+			more:    "\"weir ofctl dump-meters BRIDGE\" and \"meter-stats\" print them as ovs-ofctl does. " + watching,
+			example: "weir meters br0 --watch", setup: (*tool).meters},
+		{words: []string{"fdb", "show"}, args: "[BRIDGE] [--watch [INTERVAL]] [--json]", most: 1, summary: "addresses that the learning switch knows",
 			more: "\"weir fdb\" is the same.", standard: true,
 			example: "weir fdb show br0", setup: (*tool).fdbShow},
 		{words: []string{"fdb", "flush"}, args: "[BRIDGE] [--port PORT] [--json]", most: 1, summary: "forget learned addresses",
@@ -82,11 +92,12 @@ func commands() []command {
 		{words: []string{"ofctl"}, args: "[OPTIONS] COMMAND [ARG...]", most: anyNumber, summary: "what ovs-ofctl does, for weir and any other OpenFlow 1.3 switch",
 			more:    "\"weir ofctl --help\" lists the commands, \"weir ofctl COMMAND --help\" tells of one.",
 			example: "weir ofctl dump-flows br0", setup: (*tool).ofctl, explain: (*tool).explainOfctl},
-		{words: []string{"trace"}, args: "BRIDGE FLOW|--hex BYTES|--pcap FILE [--in-port PORT] [--send] [--json]", least: 1, most: 2,
+		{words: []string{"trace"}, args: "BRIDGE FLOW|--hex BYTES|--pcap FILE [--in-port PORT] [--length BYTES] [--segment BYTES] [--send] [--json]", least: 1, most: 2,
 			summary: "what happens to a frame, table by table",
 			more: "The frame has the fields of FLOW, in ovs-ofctl's words, or the bytes of --hex, or it is each of a capture\n" +
 				"in turn. It is followed by the code that forwards, and nothing changes: no counter, address, meter or\n" +
-				"timeout; --send forwards it in earnest afterwards.",
+				"timeout; --send forwards it in earnest afterwards. The end tells what each port does with it: its queue, its\n" +
+				"MTU, segments cut in software, a lost link.",
 			example: "weir trace br0 in_port=eth1,tcp,nw_src=10.0.0.1,nw_dst=10.0.0.2,tp_dst=80", setup: (*tool).trace},
 		{words: []string{"tls", "init"}, args: "[DIR] [--hosts NAMES] [--days N]", most: 1, summary: "make a CA and certificates for ssl: connections in a lab",
 			more: "Writes ca.pem, switch.pem and controller.pem with their keys (NAME-key.pem) into DIR and prints\n" +
@@ -230,7 +241,7 @@ func printFlags(w io.Writer, title string, flags []*flag.Flag, defaults map[stri
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, f := range flags {
 		arg, usage := flag.UnquoteUsage(f)
-		if b, ok := f.Value.(interface{ IsBoolFlag() bool }); ok && b.IsBoolFlag() {
+		if b, ok := f.Value.(interface{ IsBoolFlag() bool }); ok && b.IsBoolFlag() && !strings.HasPrefix(arg, "[") {
 			arg = ""
 		}
 		dashes := "--"

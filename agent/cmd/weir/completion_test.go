@@ -40,7 +40,7 @@ func TestCompletion(t *testing.T) {
 	}
 	for typed, want := range map[string]string{
 		"st": "stop\nstatus\n", "port ": "add\ndel\n", "port a": "add\n", "ofctl dump-f": "dump-flows\n", "ofctl --names dump-flows b": "br0\nbr1\n",
-		"status br": "br0\nbr1\n", "flows --ta": "--table\n", "ofctl --no-s": "--no-stats\n", "ofctl dump-flows --rs": "--rsort\n", "nosuch ": "", "tls ": "init\n",
+		"status br": "br0\nbr1\n", "flows --ta": "--table\n", "meters --w": "--watch\n", "sh": "show\n", "show b": "br0\nbr1\n", "ports --watch 2s b": "br0\nbr1\n", "ofctl --no-s": "--no-stats\n", "ofctl dump-flows --rs": "--rsort\n", "nosuch ": "", "tls ": "init\n",
 	} {
 		var out bytes.Buffer
 		tool := &tool{out: &out, err: &out, getenv: func(string) string { return dir }}

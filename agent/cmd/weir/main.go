@@ -138,6 +138,9 @@ func (t *tool) call(cmd *command, args []string) error {
 	if cmd.explain != nil {
 		args = unglue(args)
 	}
+	if fs.Lookup("watch") != nil {
+		args = joinWatch(args)
+	}
 	for {
 		if err := fs.Parse(args); err != nil {
 			if errors.Is(err, flag.ErrHelp) {
@@ -175,6 +178,9 @@ func (c *command) misused(text string) error {
 
 // betterFlagError gives the flag package's words the nearest right flag.
 func betterFlagError(text string, fs *flag.FlagSet) string {
+	if text, ok := strings.CutPrefix(text, "invalid boolean value"); ok { // a flag that may stand alone
+		return "invalid value" + strings.Replace(text, " for -", " for --", 1)
+	}
 	name, ok := strings.CutPrefix(text, "flag provided but not defined: -")
 	if !ok {
 		return strings.Replace(strings.Replace(text, "for flag -", "for --", 1), "needs an argument: -", "needs an argument: --", 1)

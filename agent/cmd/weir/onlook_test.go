@@ -347,3 +347,51 @@ func TestVerdictLine(t *testing.T) {
 		}
 	}
 }
+
+// TestWatching: readings that go on end with a count, with Ctrl-C, and when nobody reads them any more.
+func TestWatching(t *testing.T) {
+	s := newShell(t)
+	a := s.station("a")
+	s.ok("run", "--port", "1:"+a.spec, "--detach", "--wait-ready", "5s")
+	if out := s.ok("ports", "br0", "--watch", "100ms", "-c", "2"); strings.Count(out, "RX PACKETS  /S") != 2 || strings.Count(out, "\n\n") != 1 {
+		t.Error(out)
+	}
+	lines := strings.Split(strings.TrimSpace(s.ok("flows", "--json", "--watch=0.1", "-c", "2")), "\n")
+	var flows []flowRow
+	decode(t, lines[1], &flows)
+	if len(lines) != 2 || strings.Contains(lines[0], "_per_s") || len(flows) != 1 || flows[0].PacketRate == nil || *flows[0].PacketRate != 0 {
+		t.Errorf("%q", lines)
+	}
+	for _, end := range []func(*exec.Cmd, io.Closer){
+		func(cmd *exec.Cmd, _ io.Closer) { s.signal(cmd, os.Interrupt) },
+		func(_ *exec.Cmd, reader io.Closer) { reader.Close() },
+	} {
+		cmd := s.command("show", "--watch", "100ms")
+		var errs bytes.Buffer
+		cmd.Stderr = &errs
+		out, err := cmd.StdoutPipe()
+		if err == nil {
+			err = cmd.Start()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := bufio.NewReader(out).ReadString('\n'); err != nil { // it goes on
+			t.Fatal(err)
+		}
+		end(cmd, out)
+		if err := cmd.Wait(); err != nil || errs.Len() > 0 {
+			t.Errorf("%v, %s", err, &errs)
+		}
+	}
+	l := s.command("status", "--watch", "100ms")
+	var errs bytes.Buffer
+	l.Stderr = &errs
+	if err := l.Start(); err != nil {
+		t.Fatal(err)
+	}
+	s.ok("stop", "--wait")
+	if err := l.Wait(); err == nil || !strings.Contains(errs.String(), "no bridge runs in") && !strings.Contains(errs.String(), "does not answer") && !strings.Contains(errs.String(), "is not running") {
+		t.Errorf("%v, %s", err, &errs)
+	}
+}

@@ -17,3 +17,15 @@ func isTerminal(w io.Writer) bool {
 	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
 	return err == nil
 }
+
+// screenSize is that of the terminal that w is.
+func screenSize(w io.Writer) (columns, lines int, ok bool) {
+	f, isFile := w.(*os.File)
+	if !isFile || !isTerminal(w) {
+		return 0, 0, false
+	}
+	if size, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ); err == nil {
+		columns, lines = int(size.Col), int(size.Row)
+	}
+	return columns, lines, true
+}

@@ -26,6 +26,7 @@ var (
 	only     = flag.String("bench.only", "", "measure only the families whose name matches this `REGEXP`")
 	switches = flag.String("bench.switches", "", "measure only the switches whose name matches this `REGEXP`")
 	sizes    = flag.String("bench.tables", "1000,10000,100000", "rules of the tables of a full run")
+	program  = flag.String("bench.weir", "", "measure this `FILE` instead of a weir built from here")
 	report   = flag.String("bench.report", "", "`FILE` to write the page to; its plots go beside it")
 )
 
@@ -154,8 +155,10 @@ func newBoard(t *testing.T, ctx context.Context) *board {
 	for _, f := range b.families {
 		b.reports[f.name] = &bench.Report{}
 	}
-	b.bin, err = bench.BuildWeir("../..", t.TempDir())
-	b.ok(err)
+	if b.bin = *program; b.bin == "" {
+		b.bin, err = bench.BuildWeir("../..", t.TempDir())
+		b.ok(err)
+	}
 	b.head, err = bench.Describe(b.bin)
 	b.ok(err)
 	b.ok(bench.Pin()) // not before: the compiler may use all processors

@@ -405,7 +405,7 @@ func oldSwitch(c *openflow.Conn) {
 		if err != nil {
 			return
 		}
-		m, xid, err := s.Decode(raw)
+		m, xid, _ := s.Decode(raw)
 		var out []byte
 		say := func(m openflow.Message) { out = s.Append(out, xid, m) }
 		switch q := m.(type) {

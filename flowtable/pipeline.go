@@ -3,7 +3,9 @@
 package flowtable
 
 import (
+	"cmp"
 	"hash/maphash"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -176,14 +178,16 @@ func (p *Pipeline) touch(t *table) { t.dirty, p.dirty = true, true }
 func (p *Pipeline) SetPorts(ports []Port) (left []uint32) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	ports = slices.Clone(ports)
+	slices.SortFunc(ports, func(a, b Port) int { return cmp.Compare(a.No, b.No) })
 	for i := range p.ports {
 		old := &p.ports[i]
-		now := findPort(ports, old.No)
-		if now == nil || portDown(now) && !portDown(old) || !now.VLAN.equal(&old.VLAN) {
+		at, there := slices.BinarySearchFunc(ports, old.No, func(p Port, no uint32) int { return cmp.Compare(p.No, no) })
+		if !there || portDown(&ports[at]) && !portDown(old) || !ports[at].VLAN.equal(&old.VLAN) {
 			left = append(left, old.No)
 		}
 	}
-	p.ports = append([]Port(nil), ports...)
+	p.ports = ports
 	p.set = newPortSet(p.ports)
 	p.dirty = true
 	p.publish()

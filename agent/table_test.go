@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -105,6 +106,46 @@ func TestReshapeTables(t *testing.T) {
 	b.send(1, f) // table 1's entry went with table 4
 	b.silent(1, 2)
 	none[*openflow.Error](p)
+}
+
+// TestReshapeTellsMonitors: no FLOW_REMOVED is sent for the entries that go with their tables (section 7.3.5.5), but
+// flow monitors, which the specification of 1.3 does not know, hear of each.
+func TestReshapeTellsMonitors(t *testing.T) {
+	b := newBench(t, 0, func(c *BridgeConfig, _ *Env) { c.Tables = 6 })
+	p, w := b.connect(), b.connect()
+	p.features()
+	p.send(inTable(1))
+	p.send(inTable(2, openflow.GotoTable(5)))
+	m := inTable(5)
+	m.Flags = openflow.FlowSendRemoved
+	p.send(m)
+	p.barrier()
+	w.send(&openflow.MultipartRequest{Type: openflow.MultipartFlowMonitor, Records: []openflow.Record{&openflow.FlowMonitorRequest{
+		Flags: openflow.MonitorDelete | openflow.MonitorAdd, OutPort: openflow.PortAny, TableID: openflow.TableAll}}})
+	expect[*openflow.MultipartReply](w)
+	f := b.sw.pipe.Features()
+	request := shapeRequest("0::0", "1::0", "2::0")
+	for i, r := range request.Records {
+		r.(*openflow.TableFeatures).MaxEntries = uint32(f.Shapes[i].MaxEntries)
+	}
+	p.send(request)
+	expect[*openflow.MultipartReply](p)
+	var gone []uint8
+	for len(gone) < 2 {
+		// Updates are an experimenter's records to OpenFlow 1.3: length, event, reason, and the table at 14.
+		for u := expect[*openflow.MultipartReply](w).m.Records[0].(*openflow.ExperimenterRecord).Data; len(u) > 0; u = u[binary.BigEndian.Uint16(u):] {
+			event, reason := openflow.FlowEvent(binary.BigEndian.Uint16(u[2:])), openflow.FlowRemovedReason(binary.BigEndian.Uint16(u[4:]))
+			if event != openflow.FlowEventDeleted || reason != openflow.RemovedDelete {
+				t.Errorf("%s, reason %s", event, reason)
+			}
+			gone = append(gone, u[14])
+		}
+	}
+	if slices.Sort(gone); !slices.Equal(gone, []uint8{2, 5}) {
+		t.Errorf("entries told to be gone: of tables %v, want 2 and 5", gone)
+	}
+	none[*openflow.FlowRemoved](p)
+	none[*openflow.MultipartReply](w)
 }
 
 // TestMultipartInParts: a request in three parts, another one in between, and those that are refused

@@ -229,6 +229,11 @@ func (p *Pipeline) compileInstructions(table uint8, judge judge, list openflow.I
 func (p *Pipeline) CompileActions(list openflow.Actions) (*Program, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	return p.compileActions(list)
+}
+
+// compileActions is CompileActions for those who hold p.mu.
+func (p *Pipeline) compileActions(list openflow.Actions) (*Program, error) {
 	slot := p.memo.out(list)
 	if slot.prog != nil && slot.list.Equal(list) {
 		return slot.prog, nil

@@ -159,14 +159,15 @@ func (p *Pipeline) add(now time.Duration, m *openflow.FlowMod) error {
 		prog: prog, miss: m.Priority == 0 && m.Match.IsEmpty(),
 	}
 	e.stats = &e.own
-	if at.Rule != nil && m.Flags&openflow.FlowResetCounts == 0 {
-		e.stats = at.Rule.Value.stats
-	}
-	e.stats.used.Store(int64(now))
 	c := Change{Event: openflow.FlowEventAdded, Entry: e}
 	if at.Rule != nil {
 		c.old = at.Rule.Value
+		c.used = c.old.stats.lastUsed()
+		if m.Flags&openflow.FlowResetCounts == 0 {
+			e.stats = c.old.stats
+		}
 	}
+	e.stats.used.Store(int64(now))
 	p.insert(t, e, at, &key, &mask)
 	p.changes.note(c)
 	return nil

@@ -178,6 +178,16 @@ func (p *Pipeline) touch(t *table) { t.dirty, p.dirty = true, true }
 func (p *Pipeline) SetPorts(ports []Port) (left []uint32) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	left = p.setPorts(ports)
+	p.publish()
+	for _, no := range left { // after the publication: batches that begin now learn the new way
+		p.macs.flush(MACFilter{Port: no})
+	}
+	return left
+}
+
+// setPorts is SetPorts for the draft alone. Requires p.mu.
+func (p *Pipeline) setPorts(ports []Port) (left []uint32) {
 	ports = slices.Clone(ports)
 	slices.SortFunc(ports, func(a, b Port) int { return cmp.Compare(a.No, b.No) })
 	for i := range p.ports {
@@ -190,9 +200,5 @@ func (p *Pipeline) SetPorts(ports []Port) (left []uint32) {
 	p.ports = ports
 	p.set = newPortSet(p.ports)
 	p.dirty = true
-	p.publish()
-	for _, no := range left { // after the publication: batches that begin now learn the new way
-		p.macs.flush(MACFilter{Port: no})
-	}
 	return left
 }

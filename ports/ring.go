@@ -30,9 +30,9 @@ type ring struct {
 	mu     sync.Mutex
 	buf    []byte
 	slots  []slot // a power of two
-	free   uint // first slot that is still lent or waiting; counts up for ever
-	head   uint // next slot to lend
-	tail   uint // next slot to fill
+	free   uint   // first slot that is still lent or waiting; counts up for ever
+	head   uint   // next slot to lend
+	tail   uint   // next slot to fill
 	rd, wr int
 	closed bool
 

@@ -1,7 +1,6 @@
 package agent
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -120,9 +119,8 @@ func TestReshapeTellsMonitors(t *testing.T) {
 	m.Flags = openflow.FlowSendRemoved
 	p.send(m)
 	p.barrier()
-	w.send(&openflow.MultipartRequest{Type: openflow.MultipartFlowMonitor, Records: []openflow.Record{&openflow.FlowMonitorRequest{
-		Flags: openflow.MonitorDelete | openflow.MonitorAdd, OutPort: openflow.PortAny, TableID: openflow.TableAll}}})
-	expect[*openflow.MultipartReply](w)
+	w.ask(openflow.MultipartFlowMonitor, &openflow.FlowMonitorRequest{
+		Flags: openflow.MonitorDelete | openflow.MonitorAdd, OutPort: openflow.PortAny, TableID: openflow.TableAll})
 	f := b.sw.pipe.Features()
 	request := shapeRequest("0::0", "1::0", "2::0")
 	for i, r := range request.Records {
@@ -132,13 +130,12 @@ func TestReshapeTellsMonitors(t *testing.T) {
 	expect[*openflow.MultipartReply](p)
 	var gone []uint8
 	for len(gone) < 2 {
-		// Updates are an experimenter's records to OpenFlow 1.3: length, event, reason, and the table at 14.
-		for u := expect[*openflow.MultipartReply](w).m.Records[0].(*openflow.ExperimenterRecord).Data; len(u) > 0; u = u[binary.BigEndian.Uint16(u):] {
-			event, reason := openflow.FlowEvent(binary.BigEndian.Uint16(u[2:])), openflow.FlowRemovedReason(binary.BigEndian.Uint16(u[4:]))
-			if event != openflow.FlowEventDeleted || reason != openflow.RemovedDelete {
-				t.Errorf("%s, reason %s", event, reason)
+		for _, r := range expect[*openflow.MultipartReply](w).m.Records {
+			u := r.(*openflow.FlowUpdate)
+			if u.Event != openflow.FlowEventDeleted || u.Reason != openflow.RemovedDelete {
+				t.Errorf("%v", u)
 			}
-			gone = append(gone, u[14])
+			gone = append(gone, u.TableID)
 		}
 	}
 	if slices.Sort(gone); !slices.Equal(gone, []uint8{2, 5}) {

@@ -26,7 +26,6 @@ var (
 	only     = flag.String("bench.only", "", "measure only the families whose name matches this `REGEXP`")
 	switches = flag.String("bench.switches", "", "measure only the switches whose name matches this `REGEXP`")
 	sizes    = flag.String("bench.tables", "1000,10000,100000", "rules of the tables of a full run")
-	portKind = flag.String("bench.weirport", "", "put before the names of weir's ports, as \"xdp:\"")
 	report   = flag.String("bench.report", "", "`FILE` to write the page to; its plots go beside it")
 )
 
@@ -49,15 +48,16 @@ type family struct {
 
 func families() []family {
 	speakers := []string{bench.Weir, nameOVS, nameAFXDP}
+	both := slices.Concat(speakers[:1], []string{nameXSK}, speakers[1:])
 	kernel := []string{nameBridge, nameTC, nameXDP}
-	hosts := slices.Concat(speakers, kernel, []string{nameWhole})
+	hosts := slices.Concat(both, []string{nameWhole}, kernel)
 	return []family{
-		{name: "pps", title: "64-byte frames, one flow", switches: slices.Concat(speakers, []string{nameRing}, kernel), measure: (*run).cables},
+		{name: "pps", title: "64-byte frames, one flow", switches: slices.Concat(both, []string{nameRing}, kernel), measure: (*run).cables},
 		{name: "tables", title: "Tables of mixed masks, live frames", switches: speakers, measure: (*run).tables},
 		{name: "churn", title: "Forwarding while the table changes, live frames", switches: speakers, measure: (*run).churn},
 		{name: "tcp", title: "TCP", switches: hosts, measure: (*run).tcp},
 		{name: "rtt", title: "Latency", switches: hosts, measure: (*run).trips},
-		{name: "rest", title: "Start and rest", switches: speakers, measure: (*run).rest, unopened: true},
+		{name: "rest", title: "Start and rest", switches: both, measure: (*run).rest, unopened: true},
 	}
 }
 
@@ -74,10 +74,6 @@ func TestMain(m *testing.M) {
 		}
 		fmt.Fprintln(os.Stderr, "skip: network namespaces are needed")
 		os.Exit(0)
-	}
-	if err := bench.Pin(); err != nil {
-		fmt.Fprintln(os.Stderr, "benchlab:", err)
-		os.Exit(1)
 	}
 	os.Exit(m.Run())
 }
@@ -164,6 +160,7 @@ func newBoard(t *testing.T, ctx context.Context) *board {
 	b.ok(err)
 	b.head, err = bench.Describe(b.bin)
 	b.ok(err)
+	b.ok(bench.Pin()) // not before: the compiler may use all processors
 	return b
 }
 
@@ -229,13 +226,13 @@ func (b *board) one(round int, k kind, group []family) {
 
 // failed writes down what could not be measured; the rest goes on.
 func (b *board) failed(k kind, f family, err error) {
+	first, _, _ := strings.Cut(err.Error(), "\n")
 	switch {
 	case b.ctx.Err() != nil:
-	case errors.Is(err, bench.ErrNoAFXDP):
-		b.note("%s: %v", k.name, err)
+	case errors.Is(err, bench.ErrNoAFXDP), errors.Is(err, errNoKind):
+		b.note("%s: %s", k.name, first)
 	default:
 		b.Errorf("%s, %s: %v", f.name, k.name, err)
-		first, _, _ := strings.Cut(err.Error(), "\n")
 		b.note("%s could not be measured (%s): %s", k.name, f.name, first)
 	}
 }

@@ -105,8 +105,8 @@ func listenFor(fd int, ethertype uint16) error {
 
 // prepare does what a start needs only once, such as Open vSwitch's database, and says how to start the process.
 func (s *sut) prepare(ctx context.Context) (start func() error, err error) {
-	if s.name == bench.Weir {
-		s.Switch = bench.NewWeir(s.lab, s.bin, *portKind)
+	if s.name == bench.Weir || s.name == nameXSK {
+		s.Switch = bench.NewWeir(s.lab, s.bin, s.ports)
 		return func() error { return s.Switch.Start(true) }, nil
 	}
 	o, err := bench.NewOVS(ctx, s.lab, s.name, s.name == nameAFXDP)

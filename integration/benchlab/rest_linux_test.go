@@ -82,10 +82,13 @@ func (s *sut) timeStart(ctx context.Context) (time.Duration, error) {
 	if err := start(); err != nil {
 		return 0, err
 	}
-	for time.Since(began) < bench.Patience && ctx.Err() == nil {
+	for time.Since(began) < bench.Patience && ctx.Err() == nil && s.Proc.Running() {
 		if n, _, err := unix.Recvfrom(in, frame[:0:0], unix.MSG_TRUNC); err == nil && n > 0 {
 			return time.Since(began), nil
 		}
+	}
+	if s.lacksKind() {
+		return 0, errNoKind
 	}
 	return 0, errors.Join(errors.New("no frame was forwarded"), ctx.Err())
 }

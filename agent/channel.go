@@ -253,7 +253,9 @@ func (c *Channel) handle(raw []byte) error {
 	if err == nil && m != nil {
 		c.settle(m)
 		err = c.dispatch(m, xid, raw)
-		c.sw.tellMonitors(c, xid)
+		if !changesNothing(m) {
+			c.sw.tellMonitors(c, xid)
+		}
 	}
 	if err == nil {
 		return nil

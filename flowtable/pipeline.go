@@ -75,6 +75,7 @@ type Pipeline struct {
 	drops dropCounters
 	stats []tableCounters // one a table
 
+	outs     outMemo
 	spreader spreader
 	bulk     chan *packet.Frame // frames of bulkRoom bytes that nobody uses
 	frags    *reassembler
@@ -138,6 +139,7 @@ func New(c Config) *Pipeline {
 		set:    newPortSet(nil),
 		dirty:  true,
 		memo:   memo{seed: maphash.MakeSeed()},
+		outs:   outMemo{seed: maphash.MakeSeed()},
 		groups: groups{byID: map[uint32]*groupNode{}, watched: map[uint32]int{}},
 	}
 	p.spreader.init(c.HashSeed)

@@ -1,9 +1,12 @@
 package client
 
 import (
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"io"
 	"strings"
+	"time"
 
 	"github.com/weirswitch/weir/openflow"
 	"github.com/weirswitch/weir/openflow/ofctl"
@@ -20,6 +23,25 @@ func (c *Client) writeJSON(v any) error {
 	return e.Encode(v)
 }
 
+// printMessage writes a message, as text to w, or as an object on a line of its own.
+func (c *Client) printMessage(w io.Writer, raw []byte, names *ofctl.Names) error {
+	if !c.JSON {
+		_, err := fmt.Fprint(w, ofctl.Message(raw, names))
+		return err
+	}
+	o := object{"message": ofctl.MessageName(raw), "text": strings.TrimRight(ofctl.Message(raw, names), "\n"), "bytes": hex.EncodeToString(raw)}
+	if len(raw) >= openflow.HeaderSize {
+		h := openflow.ReadHeader(raw)
+		o["version"], o["xid"] = h.Version, h.XID
+	}
+	if c.Timestamp {
+		o["time"] = c.Now().Format(time.RFC3339Nano)
+	}
+	e := json.NewEncoder(c.Out)
+	e.SetEscapeHTML(false)
+	return e.Encode(o)
+}
+
 // printJSON prints the records of an answer as a list; an answer that is one thing is that thing.
 func (c *Client) printJSON(s *session, m openflow.Message) error {
 	q, isMultipart := m.(*openflow.MultipartRequest)
@@ -28,14 +50,21 @@ func (c *Client) printJSON(s *session, m openflow.Message) error {
 		if err != nil {
 			return err
 		}
-		reply, _, err := openflow.Decode(raw)
+		reply, err := s.decode(raw)
 		if r, ok := reply.(*openflow.QueueGetConfigReply); ok && err == nil {
 			return c.writeJSON(queuesJSON(r))
 		}
-		return fmt.Errorf("%s refused:\n%s", s.target, strings.TrimRight(ofctl.Message(raw, nil), "\n"))
+		return s.refused(raw)
 	}
 	list := []object{}
-	if err := s.records(m, func(r openflow.Record) { list = append(list, recordJSON(r)) }); err != nil {
+	add := func(r openflow.Record) { list = append(list, recordJSON(r)) }
+	var err error
+	if f, ok := firstRecord(q).(*openflow.FlowStatsRequest); ok && q.Type == openflow.MultipartFlow {
+		err = s.flows(f, func(r *ofctl.FlowRecord) { add(r.Flow) })
+	} else {
+		err = s.records(m, add)
+	}
+	if err != nil {
 		return err
 	}
 	switch q.Type {
@@ -48,17 +77,18 @@ func (c *Client) printJSON(s *session, m openflow.Message) error {
 }
 
 func (c *Client) showJSON(s *session) error {
-	raw, err := s.transact(&openflow.FeaturesRequest{})
+	f, _, err := s.features()
 	if err != nil {
 		return err
 	}
-	m, _, err := openflow.Decode(raw)
-	f, ok := m.(*openflow.FeaturesReply)
-	if err != nil || !ok {
-		return fmt.Errorf("%s refused:\n%s", s.target, strings.TrimRight(ofctl.Message(raw, nil), "\n"))
-	}
 	ports := []object{}
-	if err := s.records(&openflow.MultipartRequest{Type: openflow.MultipartPortDesc}, func(r openflow.Record) { ports = append(ports, recordJSON(r)) }); err != nil {
+	for i := range f.Ports { // OpenFlow 1.0 tells them here
+		ports = append(ports, recordJSON(&f.Ports[i]))
+	}
+	if s.old == nil {
+		err = s.records(&openflow.MultipartRequest{Type: openflow.MultipartPortDesc}, func(r openflow.Record) { ports = append(ports, recordJSON(r)) })
+	}
+	if err != nil {
 		return err
 	}
 	cfg, err := s.config()
@@ -92,10 +122,17 @@ func seconds(sec, nsec uint32) any {
 	return float64(sec) + float64(nsec)/1e9
 }
 
-func flowsJSON(flows []*openflow.FlowStats) []object {
+func firstRecord(q *openflow.MultipartRequest) openflow.Record {
+	if len(q.Records) == 0 {
+		return nil
+	}
+	return q.Records[0]
+}
+
+func flowsJSON(flows []*ofctl.FlowRecord) []object {
 	list := []object{}
 	for _, f := range flows {
-		list = append(list, recordJSON(f))
+		list = append(list, recordJSON(f.Flow))
 	}
 	return list
 }

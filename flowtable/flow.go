@@ -181,6 +181,7 @@ func (p *Pipeline) insert(t *table, e *Entry, at classifier.Spot[*Entry], key *p
 		p.refer(old.prog, -1)
 		p.meters.leave(old)
 		p.agenda.drop(old)
+		p.altered.note(alteration{e: old})
 		t.attach(old, -1)
 	}
 	e.rule.Value = e
@@ -189,9 +190,10 @@ func (p *Pipeline) insert(t *table, e *Entry, at classifier.Spot[*Entry], key *p
 	t.rules.Put(at, &e.rule, key, mask, e.Priority)
 	p.meters.join(e)
 	t.reads.Or(mask)
-	if e.prog.next != noTable {
-		t.shape = e.prog.dependencies(&t.reads) || t.shape
+	if e.prog.copies != nil {
+		t.reads.Or(e.prog.copies)
 	}
+	p.altered.note(alteration{e: e, came: true})
 	p.touch(t)
 	p.schedule(e)
 }
@@ -342,6 +344,7 @@ func (p *Pipeline) delete(now time.Duration, m *openflow.FlowMod) []Removed {
 		}
 		if t.attached == 0 && !p.changes.wanted() && meansAll(m) {
 			t.rules.Clear() // a million entries that nobody asks after go at once
+			p.altered.flood()
 			p.touch(t)
 			continue
 		}
@@ -374,6 +377,7 @@ func (p *Pipeline) takeAway(e *Entry) {
 	p.refer(e.prog, -1)
 	p.meters.leave(e)
 	p.agenda.drop(e)
+	p.altered.note(alteration{e: e})
 	t.attach(e, -1)
 	p.touch(t)
 }

@@ -82,7 +82,7 @@ func newXSK(chunk, receive, send int) (*xsk, error) {
 		return nil, fmt.Errorf("opening an AF_XDP socket: %w", needsXDP(err))
 	}
 	s := &xsk{fd: fd, chunk: chunk, lent: make([]uint64, 0, receive), spare: make([]uint64, 0, send)}
-	if err := s.share(receive + send); err == nil {
+	if err = s.share(receive + send); err == nil {
 		err = s.mapRings(receive, send)
 	}
 	if err != nil {

@@ -107,6 +107,15 @@ func (s *Switch) Accept() error {
 	if err := s.ln.(*net.TCPListener).SetDeadline(time.Now().Add(Patience)); err != nil {
 		return err
 	}
+	answered := make(chan struct{})
+	defer close(answered)
+	go func() {
+		select {
+		case <-s.Proc.Done(): // it will not call any more
+			s.ln.Close()
+		case <-answered:
+		}
+	}()
 	nc, err := s.ln.Accept()
 	if err != nil {
 		return fmt.Errorf("%s did not call: %w\n%s", s.Name, err, s.Proc.Output())

@@ -15,7 +15,7 @@ func (b *board) page() string {
 	var w strings.Builder
 	w.WriteString("# The data path, beside its peers and the limits of the machine\n\n" +
 		"Written by `make bench-lab`; do not edit. A host, a cable, the switch, a cable, a host: veth pairs between network namespaces.\n" +
-		"Every figure of a switch comes from a fresh process in a fresh namespace, turn by turn with the others. Median (least..most)\n" +
+		"Each table is measured switch by switch in turn, on fresh processes in fresh namespaces. Median (least..most)\n" +
 		"of the rounds. Absolute figures hold for one machine; compare the ratios.\n\n")
 	w.WriteString(b.head)
 	fmt.Fprintf(&w, "%d rounds, %g s a figure.\n", max(1, *rounds), b.o.length.Seconds())
@@ -45,27 +45,34 @@ An ordinary sender is a program with a packet socket, 64 frames a call. Live fra
 buffers (BPF_F_TEST_XDP_LIVE_FRAMES) and load a switch harder. Delivered is what the receiving host has counted, offered what has
 arrived at the switch's port: an ordinary sender runs on the processor that also does the kernel's receiving, so it sends no more than
 that leaves it. The bare forwarders are small Go programs that look at no frame: "ring" with a TPACKET_V3 ring, best for small frames,
-"whole" with PACKET_VNET_HDR, which carries super-frames. The redirects are programs in the kernel.
+"whole" with PACKET_VNET_HDR, which carries super-frames. The redirects are programs in the kernel. TCP is iperf3, whose two ends may
+use both processors; round trips are those of ping, a thousand a second. A table has nothing but its rules, one for each flow.
 `
 
 // goal is one line of the table of goals.
 func (b *board) goal(f family, row bench.Row, g bench.Goal) string {
 	r := b.reports[f.name]
-	weir, _ := r.Median(row.Name, bench.Weir)
-	what, of, figure, ratio := row.Name+", "+row.Unit, g.Of, "", ""
+	weir, known := r.Median(row.Name, bench.Weir)
+	own, what, of, figure, ratio := "-", row.Name+", "+row.Unit, g.Of, "", ""
+	if known {
+		own = bench.Number(weir)
+	}
 	if g.When != "" {
 		what += " (when " + g.When + ")"
 	}
 	if g.Of != "" {
 		v, ok := r.Against(row, g)
 		if figure = "-"; ok {
-			figure, ratio = bench.Number(v), bench.Ratio(weir, v)
+			figure = bench.Number(v)
+		}
+		if ok && known {
+			ratio = bench.Ratio(weir, v)
 		}
 	}
 	if g.Row != "" {
 		of += ": " + g.Row
 	}
-	return fmt.Sprintf("| %s: %s | %s | %s | %s | %s | %s |\n", f.name, what, bench.Number(weir), of, figure, ratio, r.Verdict(row, g))
+	return fmt.Sprintf("| %s: %s | %s | %s | %s | %s | %s |\n", f.name, what, own, of, figure, ratio, r.Verdict(row, g))
 }
 
 // section has a family's plot and all its figures.

@@ -82,10 +82,13 @@ func (s *sut) timeStart(ctx context.Context) (time.Duration, error) {
 	if err := start(); err != nil {
 		return 0, err
 	}
-	for time.Since(began) < bench.Patience && ctx.Err() == nil {
+	for time.Since(began) < bench.Patience && ctx.Err() == nil && s.Proc.Running() {
 		if n, _, err := unix.Recvfrom(in, frame[:0:0], unix.MSG_TRUNC); err == nil && n > 0 {
 			return time.Since(began), nil
 		}
+	}
+	if s.lacksKind() {
+		return 0, errNoKind
 	}
 	return 0, errors.Join(errors.New("no frame was forwarded"), ctx.Err())
 }
@@ -105,8 +108,8 @@ func listenFor(fd int, ethertype uint16) error {
 
 // prepare does what a start needs only once, such as Open vSwitch's database, and says how to start the process.
 func (s *sut) prepare(ctx context.Context) (start func() error, err error) {
-	if s.name == bench.Weir {
-		s.Switch = bench.NewWeir(s.lab, s.bin, *portKind)
+	if s.name == bench.Weir || s.name == nameXSK {
+		s.Switch = bench.NewWeir(s.lab, s.bin, s.ports)
 		return func() error { return s.Switch.Start(true) }, nil
 	}
 	o, err := bench.NewOVS(ctx, s.lab, s.name, s.name == nameAFXDP)

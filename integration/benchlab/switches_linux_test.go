@@ -16,6 +16,7 @@ import (
 
 // The names of the switches, as the page has them.
 const (
+	nameXSK    = "weir, AF_XDP"
 	nameOVS    = "OVS AF_PACKET"
 	nameAFXDP  = "OVS afxdp"
 	nameBridge = "Linux bridge"
@@ -28,15 +29,17 @@ const (
 // kind is a switch that can be measured.
 type kind struct {
 	name   string
-	opens  bool // speaks OpenFlow: has tables, and is a process that can be started and weighed
-	direct bool // frames pass without a socket buffer; the hosts' devices have to take such frames
-	whole  bool // carries super-frames and unfinished checksums
+	ports  string // goes before the names of weir's ports
+	opens  bool   // speaks OpenFlow: has tables, and is a process that can be started and weighed
+	direct bool   // frames pass without a socket buffer; the hosts' devices have to take such frames
+	whole  bool   // carries super-frames and unfinished checksums
 	start  func(*sut, context.Context) error
 }
 
 func kinds() []kind {
 	return []kind{
 		{name: bench.Weir, opens: true, whole: true, start: (*sut).startWeir},
+		{name: nameXSK, ports: "xdp:", opens: true, start: (*sut).startWeir},
 		{name: nameOVS, opens: true, start: (*sut).startOVS},
 		{name: nameAFXDP, opens: true, start: (*sut).startOVS},
 		{name: nameBridge, whole: true, start: (*sut).startBridge},
@@ -122,12 +125,21 @@ func (s *sut) pass(ctx context.Context) error {
 	return errors.Join(err, ctx.Err())
 }
 
+// errNoKind is returned when weir was built without a kind of ports.
+var errNoKind = errors.New("this weir has no such ports")
+
+func (s *sut) lacksKind() bool { return strings.Contains(s.Proc.Output(), "no such kind of port") }
+
 func (s *sut) startWeir(context.Context) error {
-	s.Switch = bench.NewWeir(s.lab, s.bin, *portKind)
+	s.Switch = bench.NewWeir(s.lab, s.bin, s.ports)
 	if err := s.Switch.Start(false); err != nil {
 		return err
 	}
-	return s.connect()
+	err := s.connect()
+	if err != nil && s.lacksKind() {
+		err = errNoKind
+	}
+	return err
 }
 
 func (s *sut) startOVS(ctx context.Context) error {

@@ -110,9 +110,11 @@ func (c *Controller) Apply(messages ...openflow.Message) error {
 	return c.refusal(xids)
 }
 
-// Bundle has the messages carried out together or not at all. It returns the ERROR that one of them earned.
+// Bundle has the messages carried out together or not at all. It returns the ERROR that one of them earned. A bundle
+// that does not get all of its messages is left to the switch, which forgets it with the connection if not before.
 func (c *Controller) Bundle(messages ...openflow.Message) error {
-	const id, flags = 1, openflow.BundleAtomic | openflow.BundleOrdered
+	const flags = openflow.BundleAtomic | openflow.BundleOrdered
+	id := c.conn.NextXID()
 	control := func(command openflow.BundleCommand) error {
 		_, err := Ask[*openflow.Experimenter](c, openflow.BundleControl{ID: id, Command: command, Flags: flags}.Experimenter())
 		return err
@@ -137,7 +139,6 @@ func (c *Controller) Bundle(messages ...openflow.Message) error {
 		return err
 	}
 	if err := c.refusal(xids); err != nil { // it was not taken into the bundle
-		_ = control(openflow.BundleDiscard) // which is gone already, in some switches
 		return err
 	}
 	err := control(openflow.BundleCommit)

@@ -14,7 +14,6 @@ import (
 // What programs return (linux/bpf.h, linux/pkt_cls.h).
 const (
 	xdpDrop  = 1
-	xdpPass  = 2
 	tcDrop   = 2 // TC_ACT_SHOT
 	stackTop = -8
 )

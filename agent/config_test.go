@@ -166,7 +166,7 @@ func TestEveryMistakeOfAPortIsTold(t *testing.T) {
 		}},
 		{"  - 1:eth1,tga=3,mtu=9,tag=5,trunks=6\n", []string{
 			`w.yaml:3: bridges[0].ports[0]: port "1:eth1,tga=3,mtu=9,tag=5,trunks=6": "mtu=9": an MTU is 68 to 65535 bytes`,
-			`w.yaml:3: bridges[0].ports[0]: port "1:eth1,tga=3,mtu=9,tag=5,trunks=6": "tga": no such option; afpacket takes name, mtu, tag, trunks, vlan_mode, flood, offload`,
+			`w.yaml:3: bridges[0].ports[0]: port "1:eth1,tga=3,mtu=9,tag=5,trunks=6": "tga": no such option; afpacket takes ring, name, mtu, tag, trunks, vlan_mode, flood, offload`,
 		}},
 		{"  - {port: \"eth1\", tga: 5}\n  - {port: \"eth1\"}\n", []string{
 			`w.yaml:3: bridges[0].ports[0].tga: unknown key, did you mean "tag"?`,
@@ -350,7 +350,7 @@ func TestEachKeyHasItsFlag(t *testing.T) {
 func TestPortKeysAreOptions(t *testing.T) {
 	specs := map[string]string{
 		"name": "eth1,name=x", "mtu": "eth1,mtu=1400", "tag": "eth1,tag=1", "trunks": "eth1,trunks=1;2",
-		"vlan-mode": "eth1,vlan-mode=trunk", "flood": "eth1,flood=no", "offload": "eth1,offload=no",
+		"vlan-mode": "eth1,vlan-mode=trunk", "flood": "eth1,flood=no", "offload": "eth1,offload=no", "ring": "eth1,ring=4096",
 		"link-rate": "eth1,link-rate=1Gbit,queue=0", "queues": "eth1,queue=7:min-rate=1Mbit:max-rate=1500kbit,queue=0",
 		"address": "internal:br0,address=10.0.0.1/8", "peer": "patch:a,peer=b",
 		"mac":   "tap:a,mac=02:00:00:00:00:01",

@@ -100,7 +100,7 @@ type kindInfo struct {
 }
 
 var kinds = [...]kindInfo{
-	{KindAFPacket, "an interface name", "eth1", nil},
+	{KindAFPacket, "an interface name", "eth1", []string{"ring"}},
 	{KindTAP, "an interface name", "tap:vm1", []string{"mac"}},
 	{KindInternal, "the bridge's name", "internal:br0,address=10.0.0.254/24", []string{"address", "mac"}},
 	{KindPatch, "this end's name", "patch:to-br1,peer=to-br0", []string{"peer"}},
@@ -309,6 +309,9 @@ func (s *Spec) Check() error {
 func (s *Spec) checkDevice() (word, want string) {
 	if len(s.Target) > MaxName || strings.ContainsAny(s.Target, "/: \t\n") || s.Target == "." || s.Target == ".." {
 		return s.Target, "an interface name has 1 to 15 characters without blanks, colons and slashes"
+	}
+	if word, want := s.checkRing(); want != "" {
+		return word, want
 	}
 	for _, a := range s.ArgAll("address") {
 		if _, err := netip.ParsePrefix(a); err != nil {

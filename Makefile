@@ -14,10 +14,9 @@ RACE = $$(command -v gcc >/dev/null 2>&1 && echo -race || { echo 'no gcc: tests 
 FUZZTIME  ?= 20s
 BENCHTIME ?= 1s
 SOAKTIME  ?= 5m
-ROUNDS    ?= 5
-PKGS       = $$($(GO) list ./... | grep -v -e /integration$$ -e /integration/oracle$$ -e /integration/benchcontrol$$)
+PKGS       = $$($(GO) list ./... | grep -v -e /integration$$ -e /integration/oracle$$ -e /integration/benchcontrol$$ -e /integration/benchlab$$)
 
-.PHONY: help build build-libpcap run deps test test-unit test-libpcap integration soak lint fuzz bench bench-control examples check clean
+.PHONY: help build build-libpcap run deps test test-unit test-libpcap integration soak lint fuzz bench bench-control bench-lab examples check clean
 
 help:
 	@echo 'make run          build weir and show it at work: three hosts talk through it (KEEP=1: leave it up)'
@@ -30,8 +29,10 @@ help:
 	@echo 'make lint         gofmt, go vet, staticcheck'
 	@echo 'make soak         traffic and changes for SOAKTIME=$(SOAKTIME): nothing may grow'
 	@echo 'make fuzz         each fuzz target for FUZZTIME=$(FUZZTIME)'
-	@echo 'make bench        benchmarks, BENCHTIME=$(BENCHTIME)'
-	@echo 'make bench-control  the control plane beside Open vSwitch, into docs/benchmarks-control.md (ROUNDS=$(ROUNDS)); as root'
+	@echo 'make bench        benchmarks in process, BENCHTIME=$(BENCHTIME); what it prints is for benchstat'
+	@echo 'make bench-control  the control plane beside Open vSwitch, into docs/benchmarks-control.md (ROUNDS=5); as root'
+	@echo 'make bench-lab    the data path beside its peers, into docs/benchmarks-lab.md and plots (ROUNDS=3, SECONDS=2); as root.'
+	@echo '                  ONLY="pps|tcp" measures some rows and prints them: pps, tables, churn, tcp, rtt, rest'
 	@echo 'make examples     build the example programs into bin/'
 	@echo 'make check        what CI runs: lint and test'
 
@@ -65,7 +66,7 @@ test-libpcap:
 # One package, one test after the other: they measure throughput and want the machine to themselves.
 # (oracle: more lives with "go test ./integration/oracle -oracle.time=10m".)
 integration: deps
-	$(GO) test $(RACE) -p 1 -count=1 -timeout 20m $(if $(RUN),-v -run '$(RUN)') ./integration ./integration/oracle ./integration/benchcontrol
+	$(GO) test $(RACE) -p 1 -count=1 -timeout 20m $(if $(RUN),-v -run '$(RUN)') ./integration ./integration/oracle ./integration/benchcontrol ./integration/benchlab
 
 soak: deps
 	$(GO) test -count=1 -v -timeout 24h -run 'TestSoak$$' ./integration -soak $(SOAKTIME)
@@ -90,8 +91,16 @@ bench:
 # Minutes on a machine that does nothing else meanwhile; never in CI, which only looks that it works.
 bench-control: deps
 	@mkdir -p docs
-	$(GO) test ./integration/benchcontrol -count=1 -timeout 60m -v -bench.rounds=$(ROUNDS) -bench.flows=100000 -bench.big=1000000 \
+	$(GO) test ./integration/benchcontrol -count=1 -timeout 60m -v -bench.rounds=$(or $(ROUNDS),5) -bench.flows=100000 -bench.big=1000000 \
 		-bench.calls=2000 -bench.report=$(CURDIR)/docs/benchmarks-control.md
+
+# A quarter of an hour on a machine that does nothing else meanwhile. The program is run by itself, so that its progress
+# is seen and Ctrl-C is its own affair.
+bench-lab: deps
+	@mkdir -p docs
+	$(GO) test -c -o bin/bench-lab ./integration/benchlab
+	cd integration/benchlab && exec $(CURDIR)/bin/bench-lab -test.v -test.timeout 2h -bench.rounds=$(or $(ROUNDS),3) \
+		-bench.seconds=$(or $(SECONDS),2) $(if $(ONLY),-bench.only='$(ONLY)',-bench.report=$(CURDIR)/docs/benchmarks-lab.md)
 
 check: lint test
 

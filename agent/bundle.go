@@ -1,4 +1,4 @@
-// Slow path: bundles: FLOW_MODs that are carried out together or not at all.
+// Slow path: bundles: messages that are carried out together or not at all.
 
 package agent
 
@@ -12,6 +12,7 @@ import (
 const (
 	maxBundles     = 16
 	maxBundleBytes = 64 << 20
+	maxBundlePorts = 256 // PORT_MODs in one bundle: each makes a list of all ports
 )
 
 // bundles are the open bundles of one connection; its reader's own.
@@ -25,9 +26,15 @@ type bundles struct {
 type bundle struct {
 	flags    openflow.BundleFlags
 	closed   bool
-	mods     []*openflow.FlowMod
-	messages [][]byte // as they came
+	messages []bundled
 	bytes    int
+	portMods int
+}
+
+// bundled is a message of a bundle.
+type bundled struct {
+	m   openflow.Message
+	raw []byte // as it came
 }
 
 // handleBundleControl obeys BUNDLE_CONTROL.
@@ -127,33 +134,28 @@ func (l *bundles) add(id uint32, flags openflow.BundleFlags, message []byte, xid
 		return openflow.BundleErrorf(openflow.BFCBadFlags, "bundle %d was opened with flags 0x%x, not 0x%x", id, uint16(b.flags), uint16(flags))
 	case h.XID != xid:
 		return openflow.BundleErrorf(openflow.BFCMsgBadXID, "a message with the transaction id 0x%x inside one of 0x%x", h.XID, xid)
-	case h.Type != openflow.TypeFlowMod:
-		return openflow.BundleErrorf(openflow.BFCMsgUnsup, "%s in a bundle: expected FLOW_MOD", h.Type)
+	case !mayBundle(h.Type):
+		return openflow.BundleErrorf(openflow.BFCMsgUnsup, "%s in a bundle: expected FLOW_MOD, GROUP_MOD, PORT_MOD or PACKET_OUT", h.Type)
 	case l.bytes+len(message) > maxBundleBytes:
 		return openflow.BundleErrorf(openflow.BFCMsgTooMany, "more than %d bytes in bundles", maxBundleBytes)
+	case h.Type == openflow.TypePortMod && b.portMods == maxBundlePorts:
+		return openflow.BundleErrorf(openflow.BFCMsgTooMany, "more than %d PORT_MODs in a bundle", maxBundlePorts)
+	}
+	if h.Type == openflow.TypePortMod {
+		b.portMods++
 	}
 	message = bytes.Clone(message)
 	m, _, err := openflow.Decode(message)
 	if err != nil {
 		return err
 	}
-	b.mods, b.messages = append(b.mods, m.(*openflow.FlowMod)), append(b.messages, message)
+	b.messages = append(b.messages, bundled{m, message})
 	b.bytes += len(message)
 	l.bytes += len(message)
 	return nil
 }
 
-// commit carries out a bundle. The peer is told which message failed, and then that the bundle did.
-func (c *Channel) commit(b *bundle) error {
-	removed, failed, err := c.sw.pipe.FlowMods(c.sw.clock.Now(), b.mods)
-	if err == nil {
-		c.removed(removed)
-		return nil
-	}
-	if refused, ok := err.(*openflow.Error); ok {
-		if err := c.reply(openflow.ReadHeader(b.messages[failed]).XID, refused.For(b.messages[failed])); err != nil {
-			return err
-		}
-	}
-	return openflow.BundleErrorf(openflow.BFCMsgFailed, "message %d of the bundle failed, none was carried out: %v", failed+1, err)
+// mayBundle lists what Open vSwitch, too, takes into a bundle.
+func mayBundle(t openflow.Type) bool {
+	return t == openflow.TypeFlowMod || t == openflow.TypeGroupMod || t == openflow.TypePortMod || t == openflow.TypePacketOut
 }

@@ -352,13 +352,19 @@ func (b *errorBench) usedBuffer() uint32 {
 // stubborn adds such a device as a port.
 func (b *errorBench) stubborn(no uint32) *port {
 	b.t.Helper()
-	spec := ports.Spec{Kind: ports.KindPipe, Name: "stubborn", Target: "stubborn", Number: no}
+	return b.device(no, "stubborn", func(p ports.Port) ports.Port { return stubborn{p} })
+}
+
+// device adds a pipe as a port, in a wrapping.
+func (b *bench) device(no uint32, name string, wrap func(ports.Port) ports.Port) *port {
+	b.t.Helper()
+	spec := ports.Spec{Kind: ports.KindPipe, Name: name, Target: name, Number: no}
 	p := &port{cfg: PortConfig{Spec: spec}, name: spec.Name, number: no, counters: new(ports.Counters), done: make(chan struct{})}
 	dev, err := ports.Open(spec, b.sw.portOptions(p))
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	p.dev = stubborn{dev}
+	p.dev = wrap(dev)
 	b.sw.join(p)
 	return p
 }

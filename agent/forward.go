@@ -166,6 +166,15 @@ func (w *worker) inject(frames []*packet.Frame, progs []*flowtable.Program) {
 	w.flush()
 }
 
+// injectBundled runs the PACKET_OUTs of a bundle. The caller owns the worker.
+func (w *worker) injectBundled(frames []*packet.Frame, outs []flowtable.BundleOut) {
+	w.batch.Add(1)
+	defer w.batch.Add(1)
+	w.begin()
+	w.proc.BundleOuts(w.now, frames, outs, w)
+	w.flush()
+}
+
 // receive forwards a frame as if it had come in by its InPort. The caller owns the worker.
 func (w *worker) receive(f *packet.Frame) {
 	w.batch.Add(1)

@@ -196,8 +196,20 @@ func TestOvsOfctlBundle(t *testing.T) {
 	if after := flowTexts(b); len(after) != 2 || !strings.Contains(after[1], "table=3") {
 		t.Errorf("after replace-flows: %q", after)
 	}
-	if out, err := o.try("--bundle", "add-group", "br0", "group_id=1,type=all"); err == nil || !strings.Contains(out, "OFPBFC_MSG_UNSUP") {
-		t.Errorf("a group in a bundle: %v\n%s", err, out)
+	o.run("--bundle", "add-group", "br0", "group_id=1,type=all")
+	write("flow add table=4,in_port=1,actions=group:2", "group add group_id=3,type=all")
+	out, err = o.try("bundle", "br0", file)
+	if err == nil || !strings.Contains(out, "OFPBAC_BAD_OUT_GROUP") || !strings.Contains(out, "OFPBFC_MSG_FAILED") {
+		t.Errorf("%v\n%s", err, out)
+	}
+	write("group add group_id=2,type=all,bucket=actions=output:2", "flow add table=4,in_port=1,actions=group:2",
+		"packet-out in_port=1,packet=ffffffffffff02000000000188b5"+strings.Repeat("00", 46)+",actions=group:2", "group delete group_id=1")
+	o.run("bundle", "br0", file)
+	if f, ok := b.ends[2].TryReceive(); !ok || f.Len() != 60 {
+		t.Errorf("the bundled packet-out sent %v", f)
+	}
+	if out := o.run("dump-groups", "br0"); !strings.Contains(out, "group_id=2,") || strings.Contains(out, "group_id=1,") || strings.Contains(out, "group_id=3,") {
+		t.Errorf("groups after the bundles:\n%s", out)
 	}
 }
 

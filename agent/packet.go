@@ -146,10 +146,18 @@ func (c *Channel) handlePacketOut(m *openflow.PacketOut) error {
 		}
 		data = kept.frame
 	}
+	if err := checkOut(data); err != nil {
+		return err
+	}
+	c.packetOut(data, uint32(m.InPort), prog)
+	return nil
+}
+
+// checkOut judges the frame of a PACKET_OUT.
+func checkOut(data []byte) error {
 	if len(data) < 14 {
 		return openflow.Errorf(openflow.ErrBadRequest, openflow.BRCBadPacket, "a frame of %d bytes: an Ethernet header has 14", len(data))
 	}
-	c.packetOut(data, uint32(m.InPort), prog)
 	return nil
 }
 

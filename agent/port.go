@@ -258,15 +258,22 @@ func (s *Switch) takeOut(p *port) error {
 // controllers were told: a device asked once more may answer otherwise, and refreshPorts would never
 // see the difference. mu is held; forgetStations follows when it is not.
 func (s *Switch) publishPorts() {
+	ports := s.enginePorts(func(p *port) openflow.PortConfig { return p.config })
+	s.left = append(s.left, s.pipe.SetPorts(ports)...)
+}
+
+// enginePorts lists the ports for the engine, with the configurations that they have or are to get. mu is held.
+func (s *Switch) enginePorts(configOf func(*port) openflow.PortConfig) []flowtable.Port {
 	t := s.table.Load()
 	list := make([]flowtable.Port, 0, len(t.list))
 	for _, p := range t.list {
+		config := configOf(p)
 		list = append(list, flowtable.Port{
-			No: p.number, Config: p.config, LinkUp: p.told.State&openflow.PortLinkDown == 0,
-			NoFlood: p.cfg.NoFlood || p.config&openflow.PortNoFlood != 0, VLAN: engineVLAN(p.cfg.VLAN),
+			No: p.number, Config: config, LinkUp: p.told.State&openflow.PortLinkDown == 0,
+			NoFlood: p.cfg.NoFlood || config&openflow.PortNoFlood != 0, VLAN: engineVLAN(p.cfg.VLAN),
 		})
 	}
-	s.left = append(s.left, s.pipe.SetPorts(list)...)
+	return list
 }
 
 // forgetStations ends what publishPorts began: a batch under way may have learned an address on a port
@@ -417,23 +424,13 @@ func (s *Switch) handlePortMod(m *openflow.PortMod) error {
 	defer s.forgetStations()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	p := s.table.Load().get(uint32(m.Port))
-	if p == nil {
-		return openflow.Errorf(openflow.ErrPortModFailed, openflow.PMFCBadPort, "there is no port %s", m.Port)
-	}
-	if m.HWAddr != p.told.HWAddr {
-		return openflow.Errorf(openflow.ErrPortModFailed, openflow.PMFCBadHWAddr, "port %s has the address %s, not %s", m.Port, p.told.HWAddr, m.HWAddr)
-	}
-	if m.Advertise != 0 {
-		return openflow.Errorf(openflow.ErrPortModFailed, openflow.PMFCBadAdvertise, "port %s: what its device advertises is not ours to change; leave advertise zero", m.Port)
+	p, err := s.checkPortMod(m)
+	if err != nil {
+		return err
 	}
 	config := p.config&^m.Mask | m.Config&m.Mask
-	if (config^p.config)&openflow.PortDown != 0 {
-		if dev, ok := p.dev.(ports.AdminSetter); ok {
-			if err := dev.SetUp(config&openflow.PortDown == 0); err != nil {
-				return openflow.Errorf(openflow.ErrPortModFailed, openflow.PMFCEPERM, "port %s: %v", m.Port, err)
-			}
-		}
+	if err := p.setUp(config); err != nil {
+		return err
 	}
 	p.config = config
 	was := p.told
@@ -441,6 +438,32 @@ func (s *Switch) handlePortMod(m *openflow.PortMod) error {
 	s.publishPorts()
 	if p.told != was {
 		s.tellPort(openflow.PortModified, &p.told)
+	}
+	return nil
+}
+
+// checkPortMod finds the port of a PORT_MOD, if it can be obeyed. mu is held.
+func (s *Switch) checkPortMod(m *openflow.PortMod) (*port, error) {
+	p := s.table.Load().get(uint32(m.Port))
+	switch {
+	case p == nil:
+		return nil, openflow.Errorf(openflow.ErrPortModFailed, openflow.PMFCBadPort, "there is no port %s", m.Port)
+	case m.HWAddr != p.told.HWAddr:
+		return nil, openflow.Errorf(openflow.ErrPortModFailed, openflow.PMFCBadHWAddr, "port %s has the address %s, not %s", m.Port, p.told.HWAddr, m.HWAddr)
+	case m.Advertise != 0:
+		return nil, openflow.Errorf(openflow.ErrPortModFailed, openflow.PMFCBadAdvertise, "port %s: what its device advertises is not ours to change; leave advertise zero", m.Port)
+	}
+	return p, nil
+}
+
+// setUp switches the device on or off as the new configuration says. mu is held.
+func (p *port) setUp(config openflow.PortConfig) error {
+	dev, ok := p.dev.(ports.AdminSetter)
+	if !ok || (config^p.config)&openflow.PortDown == 0 {
+		return nil
+	}
+	if err := dev.SetUp(config&openflow.PortDown == 0); err != nil {
+		return openflow.Errorf(openflow.ErrPortModFailed, openflow.PMFCEPERM, "port %s: %v", openflow.PortNo(p.number), err)
 	}
 	return nil
 }

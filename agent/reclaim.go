@@ -4,6 +4,7 @@ package agent
 
 import (
 	"runtime/debug"
+	"sync"
 	"time"
 )
 
@@ -20,6 +21,56 @@ type reclaimer struct {
 	most int           // entries since the last collection, at their highest
 	low  int           // and at their lowest after that
 	when time.Duration // since when low has stood
+}
+
+const (
+	// floodEntries is how many entries a tick must bring to be called a flood.
+	floodEntries = 4096
+	// floodPercent is the collector's patience (GOGC) in a flood. Little of what a flood asks memory for becomes
+	// garbage, so a collection of every doubling finds nothing and costs a third of the processor.
+	floodPercent = 400
+)
+
+// flood notices that a switch is being filled.
+type flood struct {
+	last int // entries at the tick before
+	on   bool
+}
+
+// tick is told the number of entries.
+func (f *flood) tick(n int) {
+	if on := n-f.last >= floodEntries; on != f.on {
+		f.on = on
+		collector.flooded(on)
+	}
+	f.last = n
+}
+
+// patience is what all switches of the process want of the one collector.
+type patience struct {
+	mu     sync.Mutex
+	floods int
+	usual  int // GOGC without them
+}
+
+var collector patience
+
+// flooded is called when a flood begins and when it ends.
+func (p *patience) flooded(on bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case on:
+		if p.floods++; p.floods == 1 {
+			if p.usual = debug.SetGCPercent(floodPercent); p.usual < 0 || p.usual > floodPercent { // somebody's own choice
+				debug.SetGCPercent(p.usual)
+			}
+		}
+	default:
+		if p.floods--; p.floods == 0 {
+			debug.SetGCPercent(p.usual)
+		}
+	}
 }
 
 // due says whether it is time, given the number of entries now.

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"runtime"
+	"runtime/debug"
 	"testing"
 	"time"
 
@@ -33,6 +34,43 @@ func TestReclaimDue(t *testing.T) {
 	step(0, false)
 	step(0, false)
 	step(0, true)
+}
+
+// TestFlood: the collector is patient while a switch is being filled, and as before when that is over.
+func TestFlood(t *testing.T) {
+	usual := debug.SetGCPercent(100)
+	defer debug.SetGCPercent(usual)
+	percent := func() int {
+		p := debug.SetGCPercent(100)
+		debug.SetGCPercent(p)
+		return p
+	}
+	var a, b flood
+	for i, step := range []struct{ a, b, want int }{
+		{floodEntries - 1, 0, 100},
+		{2 * floodEntries, 0, floodPercent},
+		{3 * floodEntries, 2 * floodEntries, floodPercent},
+		{3 * floodEntries, 4 * floodEntries, floodPercent},
+		{9 * floodEntries, 4 * floodEntries, floodPercent},
+		{0, 4 * floodEntries, 100},
+		{floodEntries, 9 * floodEntries, floodPercent},
+		{0, 0, 100},
+	} {
+		a.tick(step.a)
+		b.tick(step.b)
+		if got := percent(); got != step.want {
+			t.Errorf("step %d: GOGC is %d, expected %d", i, got, step.want)
+		}
+	}
+	debug.SetGCPercent(-1) // somebody's own choice stays
+	a.tick(floodEntries)
+	if got := percent(); got != -1 {
+		t.Errorf("GOGC=off became %d", got)
+	}
+	a.tick(0)
+	if got := debug.SetGCPercent(100); got != -1 {
+		t.Errorf("GOGC=off became %d in the end", got)
+	}
 }
 
 // held is the memory that the process has of the system for its heap.

@@ -269,9 +269,14 @@ func (s *scheduler) leave(q *queue, f *packet.Frame) {
 	s.out = append(s.out, f)
 }
 
+// lacksRoom says that a frame cannot wait in a queue.
+func (s *scheduler) lacksRoom(q *queue, f *packet.Frame) bool {
+	return q.bytes > 0 && q.bytes+f.Len() > q.bound || len(q.waiting)-q.head >= mostFrames || s.finished
+}
+
 // keep copies a frame into its queue, if there is room.
 func (s *scheduler) keep(q *queue, f *packet.Frame) {
-	if q.bytes > 0 && q.bytes+f.Len() > q.bound || len(q.waiting)-q.head >= mostFrames || s.finished {
+	if s.lacksRoom(q, f) {
 		q.errors.Add(1)
 		s.counters.DropTx(ports.DropFull, 1)
 		return

@@ -98,6 +98,7 @@ type Switch struct {
 	connected     int // controllers with a finished handshake, those of Serve among them
 	tick          Timer
 	memory        reclaimer
+	flood         flood
 }
 
 // NewSwitch makes a bridge that neither listens nor forwards yet. cfg is checked, as LoadConfig does; what can be
@@ -244,6 +245,7 @@ func (s *Switch) close() error {
 	if s.tick != nil {
 		s.tick.Stop()
 	}
+	s.flood.tick(0)
 	listeners, controllers := s.listeners, s.controllers
 	if s.snoopListener != nil {
 		listeners = append(listeners, s.snoopListener)
@@ -285,7 +287,9 @@ func (s *Switch) expire() {
 	defer s.mu.Unlock()
 	if s.running.Err() == nil {
 		s.tick = s.clock.AfterFunc(expireEvery, s.expire)
-		if s.memory.due(now, s.pipe.Len()) {
+		n := s.pipe.Len()
+		s.flood.tick(n)
+		if s.memory.due(now, n) {
 			s.group.Go(s.reclaim)
 		}
 	}

@@ -21,7 +21,10 @@ type TraceRequest struct {
 	Flow   string `json:"flow,omitempty"`    // in ovs-ofctl's words
 	Frame  []byte `json:"frame,omitempty"`   // in base64
 	InPort string `json:"in_port,omitempty"` // name or number; Flow may say it, too
-	Send   bool   `json:"send,omitempty"`    // afterwards forward it in earnest
+	Length int    `json:"length,omitempty"`  // of the frame that Flow becomes; 0: what its headers need
+	// Segment makes it a super-frame of TCP or UDP, to be cut after so many bytes of data; 0: it is an ordinary one.
+	Segment int  `json:"segment,omitempty"`
+	Send    bool `json:"send,omitempty"` // afterwards forward it in earnest
 }
 
 // TraceStatus is what happens to a frame.
@@ -100,12 +103,16 @@ type TraceNear struct {
 	Failed []string   `json:"failed"` // "has tp_dst=80, wants tp_dst=443"; empty: it matches and loses
 }
 
-// TraceOutput is a frame that leaves.
+// TraceOutput is a frame that leaves the tables by a port, and what the port does with it.
 type TraceOutput struct {
-	Port  uint32 `json:"port"`
-	Name  string `json:"name,omitempty"`
-	Queue uint32 `json:"queue,omitempty"`
-	Frame string `json:"frame"`
+	Port     uint32 `json:"port"`
+	Name     string `json:"name,omitempty"`
+	Queue    uint32 `json:"queue,omitempty"`
+	Frame    string `json:"frame"`
+	Lost     string `json:"lost,omitempty"`     // why the port, or its queue, loses it: the name of its drop counter
+	Waits    bool   `json:"waits,omitempty"`    // in its queue, for its turn
+	Frames   int    `json:"frames"`             // that reach the device; several where it is cut, none where it is lost
+	Finished bool   `json:"finished,omitempty"` // its checksum is completed, or it is cut, in software
 }
 
 // TracePacketIn is a frame that goes to the controllers.
@@ -159,9 +166,14 @@ func (s *Switch) traceFrame(q TraceRequest) (*packet.Frame, error) {
 		if err != nil {
 			return nil, err
 		}
-		if f, err = flowtable.Compose(m); err != nil {
+		if q.Length < 0 || q.Length > maxTraced {
+			return nil, fmt.Errorf("a frame of %d bytes: expected at most %d", q.Length, maxTraced)
+		}
+		if f, err = flowtable.Compose(m, q.Length); err != nil {
 			return nil, err
 		}
+	case q.Length != 0:
+		return nil, errors.New("a length is for the frame that a flow describes: a frame given in bytes has its own")
 	case f.Len() > frameRoom:
 		return nil, fmt.Errorf("a frame of %d bytes: expected at most %d", f.Len(), frameRoom)
 	}
@@ -174,8 +186,14 @@ func (s *Switch) traceFrame(q TraceRequest) (*packet.Frame, error) {
 		f.InPort = in
 	}
 	f.Parse()
+	if q.Segment != 0 {
+		return f, flowtable.Segmented(f, q.Segment)
+	}
 	return f, nil
 }
+
+// maxTraced is the longest frame with a single header for Ethernet whose IP length can be told.
+const maxTraced = 65535
 
 // traceInPort is the number of a port; 0: nothing was said. A number that no port has is traced as well.
 func (s *Switch) traceInPort(text string) (uint32, error) {

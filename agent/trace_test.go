@@ -3,7 +3,9 @@ package agent
 import (
 	"bufio"
 	"flag"
+	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -17,7 +19,8 @@ var updateTraces = flag.Bool("weir.update", false, "write testdata/trace.txt ane
 // TestTraceTexts runs the sessions of testdata/trace.txt. A line that begins with "=== " starts a session on a
 // new switch with the ports p1 to p4, of which p3 is an access port of VLAN 10 and p4 has lost its link;
 // table 0 is empty. The lines "flow", "group" and "meter" add what ovs-ofctl would, "send" forwards a frame,
-// "wait" advances the clock, and what follows "$ trace FLOW" must be printed.
+// "wait" advances the clock, "port" adds a port, "config" sets bits of one as PORT_MOD does, and what follows
+// "$ trace [--length N] [--segment N] FLOW" must be printed.
 func TestTraceTexts(t *testing.T) {
 	const file = "testdata/trace.txt"
 	r, err := os.Open(file)
@@ -35,7 +38,7 @@ func TestTraceTexts(t *testing.T) {
 		case "===":
 			b = traceBench(t)
 		case "#":
-		case "flow", "group", "meter", "send", "wait":
+		case "flow", "group", "meter", "send", "wait", "port", "config":
 			b.traceSetup(word, rest)
 		case "$":
 			out.WriteString(line + "\n" + b.trace(strings.TrimPrefix(rest, "trace ")))
@@ -83,11 +86,26 @@ func traceBench(t *testing.T) *bench {
 }
 
 func (b *bench) trace(flow string) string {
-	s, err := b.sw.Trace(TraceRequest{Flow: flow})
+	q := traceRequest(flow)
+	s, err := b.sw.Trace(q)
 	if err != nil {
 		return err.Error() + "\n"
 	}
 	return s.String()
+}
+
+// traceRequest reads --length and --segment before a flow.
+func traceRequest(text string) (q TraceRequest) {
+	for q.Flow = text; strings.HasPrefix(q.Flow, "--"); {
+		words := strings.SplitN(q.Flow, " ", 3)
+		n, _ := strconv.Atoi(words[1])
+		if q.Flow = words[2]; words[0] == "--length" {
+			q.Length = n
+		} else {
+			q.Segment = n
+		}
+	}
+	return q
 }
 
 func (b *bench) traceSetup(word, text string) {
@@ -111,7 +129,26 @@ func (b *bench) traceSetup(word, text string) {
 			_, err = p.MeterMod(now, m)
 		}
 	case "send":
-		_, err = b.sw.Trace(TraceRequest{Flow: text, Send: true})
+		q := traceRequest(text)
+		q.Send = true
+		_, err = b.sw.Trace(q)
+	case "port":
+		var p PortConfig
+		if p, err = ParsePort(text); err == nil {
+			_, err = b.sw.AddPort(p)
+		}
+	case "config":
+		no, bits := openflow.PortNo(0), openflow.PortConfig(0)
+		_, err = fmt.Sscan(text, &no, &bits)
+		m := &openflow.PortMod{Port: no, Config: bits, Mask: openflow.PortDown | openflow.PortNoRecv | openflow.PortNoFwd | openflow.PortNoFlood}
+		if err == nil {
+			for _, d := range b.portDescs() {
+				if d.No == no {
+					m.HWAddr = d.HWAddr
+				}
+			}
+			err = b.sw.handlePortMod(m)
+		}
 	case "wait":
 		var d time.Duration
 		d, err = time.ParseDuration(text)

@@ -46,6 +46,9 @@ type traceWriter struct {
 	now   time.Duration
 	frame *packet.Frame
 	out   *TraceStatus
+
+	action openflow.Action // the last one met
+	known  uint32          // the port at which NORMAL last knew a destination
 }
 
 func (w *traceWriter) write(tr *flowtable.Trace) {
@@ -72,9 +75,12 @@ func (w *traceWriter) step(s *flowtable.TraceStep, out *TraceStep) {
 	case flowtable.TraceAction:
 		out.Kind, out.Action = "action", actionsText(s.Action)
 		out.Text = out.Action
+		w.action = s.Action
 		w.change(s.Change, out)
+		w.leftOut(out)
 	case flowtable.TraceNormal:
 		out.Kind, out.Normal = "normal", normalStep(s.Normal)
+		w.known = s.Normal.At
 		out.Text, out.Notes = w.normal(s.Normal)
 	case flowtable.TraceGroup:
 		out.Kind, out.Group = "group", groupStep(s.Group)
@@ -108,16 +114,7 @@ func (w *traceWriter) step(s *flowtable.TraceStep, out *TraceStep) {
 func (w *traceWriter) leaves(s *flowtable.TraceStep, out *TraceStep) {
 	switch s.Kind {
 	case flowtable.TraceOutput:
-		o := TraceOutput{Port: s.Port, Queue: s.Queue, Frame: fmt.Sprintf("%x", s.Frame)}
-		if p := w.table.get(s.Port); p != nil {
-			o.Name = p.name
-		}
-		w.out.Outputs = append(w.out.Outputs, o)
-		out.Kind, out.Text = "output", "sent by "+w.portText(s.Port)
-		if s.Queue != 0 {
-			out.Text += fmt.Sprintf(", queue %d", s.Queue)
-		}
-		w.size(s.Frame, out)
+		w.output(s, out)
 	case flowtable.TracePacketIn:
 		in := &s.PacketIn
 		w.out.PacketIns = append(w.out.PacketIns, TracePacketIn{Reason: in.Reason.String(), Table: in.Table, Cookie: in.Cookie,
@@ -134,6 +131,7 @@ func (w *traceWriter) leaves(s *flowtable.TraceStep, out *TraceStep) {
 		if s.Depth > 0 {
 			out.Label, out.Text = "", "dropped: "+out.Text
 		}
+		out.Notes = append(out.Notes, w.why(s.Drop)...)
 	}
 }
 
@@ -167,8 +165,8 @@ func (w *traceWriter) portText(n uint32) string {
 // verdict is all that becomes of the frame, in a line.
 func (w *traceWriter) verdict() string {
 	var words []string
-	for _, o := range w.out.Outputs {
-		words = append(words, w.portText(o.Port))
+	for i := range w.out.Outputs {
+		words = append(words, w.outcome(&w.out.Outputs[i]))
 	}
 	if n := len(w.out.PacketIns); n > 0 {
 		words = append(words, Plural(n, "packet-in"))
@@ -425,6 +423,7 @@ func (w *traceWriter) normal(v *flowtable.NormalVerdict) (text string, notes []s
 	switch {
 	case dst[0]&1 != 0:
 		text = fmt.Sprintf("%s is a group address: flooded%s", dst, where)
+		notes = w.passedOver(true)
 	case v.Known:
 		text = fmt.Sprintf("%s is known%s on %s", dst, where, w.portText(v.At))
 		if v.Age > 0 {
@@ -432,6 +431,7 @@ func (w *traceWriter) normal(v *flowtable.NormalVerdict) (text string, notes []s
 		}
 	default:
 		text = fmt.Sprintf("%s is not known%s: flooded", dst, where)
+		notes = w.passedOver(true)
 	}
 	switch v.Learning {
 	case flowtable.LearnNew:

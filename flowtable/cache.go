@@ -1,4 +1,4 @@
-// Hot path: the flow cache: header words -> path, owned by one Processor.
+// Hot path: the flow cache: from a frame to the path that it follows, owned by one Processor.
 
 package flowtable
 
@@ -9,96 +9,82 @@ import (
 	"github.com/weirswitch/weir/flowtable/packet"
 )
 
-// The cache is an exact one over the bits that matter: of the header words only those are looked at
-// that some rule of the snapshot reads (snapshot.reads), so frames that no table can tell apart share
-// a path. It is a two-way table; keys lie in one array, as many words each as the snapshot needs.
+// A path proves itself: it holds the header bits it rests on (its claim) and serves every frame equal in
+// them. So whatever finds a path may be as careless as it likes; path.holds has the last word. Two
+// indexes find paths, both made of hints:
 //
-// A new snapshot makes every path dead at once, by a change of generation. That is right but not
-// yet fast: a table change should kill only the paths that it can touch.
-
-// maxKeyWords is the header words and one for the frame's shape.
-const maxKeyWords = packet.HeaderWords + 1
-
-// cacheKey is the words that are hashed and compared.
-type cacheKey [maxKeyWords]uint64
-
-// path is what frames with one key undergo: data, complete but for what changes without a
-// publication.
-type path struct {
-	steps []*Entry // entries met, in order
-	set   []op     // the action set at the end
-	own   []op     // memory for set when it was merged from several entries
-	miss  int16    // table that had no entry for the frame, or noTable
-	next  int16    // table in which the walk continues: a header came off, see doc.go; or noTable
-	last  bool     // nothing follows the last step's ops
-
-	// Counted by the batch at hand.
-	packets, bytes uint64
-}
-
-type slot struct {
-	gen  uint32 // of the snapshot that the path belongs to; 0: empty
-	tag  uint32 // high bits of the hash
-	path path
-}
-
+//	exact   the hash of all header bits that any rule reads -> path     one look a frame
+//	wild    the hash of the bits of one claim               -> path     one look a claim, until one holds
+//
+// and behind them the walk makes a new one (remember.go). Hints take eight bytes a flow, so a million of
+// them stay in a processor's caches, where keys would not; and they survive every change of the tables.
 type cache struct {
-	seed  uint64
-	limit int // slots at most
+	seed, secret uint64
 
-	words []uint8 // which words of the key count, ascending
-	masks [packet.HeaderWords]uint64
-	shape bool
-	width int // words in a stored key
+	reads   []headerWord // what exact hashes: the words that some rule reads, ascending
+	buffer  [headerWords]headerWord
+	wide    packet.Mask // the same as a mask
+	exact   hints
+	crowded int // hints pushed out of exact since it last grew
 
-	slots []slot
-	keys  []uint64
-	gen   uint32
-	sets  uint64 // number of sets of two, minus one
-	turn  uint32
-	lost  int // live paths pushed out since the last growth or publication
+	wild   hints
+	claims []*claim // those with paths, the most used first
+	looks  int      // since claims were put in order
+	paths  pathStore
+
+	recent []alteration // the last alterations of the tables
+	last   uint64       // number of the last of them
 }
+
+// headerWord is a word of a frame's header, and the bits of it that matter.
+type headerWord struct {
+	bits uint64
+	at   uint8
+}
+
+// headerWords is how many words of a key a claim may look at. The word behind them is of the pipeline,
+// and zero when a frame comes in.
+const headerWords = packet.HeaderWords - 1
+
+const (
+	firstHints = 512 // places of a new index
+	ways       = 8   // places of a bucket, one cache line
+)
 
 func (c *cache) init(cfg *Config) {
-	c.seed = cfg.HashSeed
-	c.limit = 1 << bits.Len(uint(cfg.CacheSize-1))
-	c.words = make([]uint8, 0, packet.HeaderWords)
-	c.resize(min(c.limit, 256))
+	c.seed, c.secret = cfg.HashSeed, mix(cfg.HashSeed^hashPrime, hashPrime)|1
+	c.paths.limit = min(max(cfg.CacheSize, 2), maxPaths)
+	c.reads = c.buffer[:0]
+	c.forget()
 }
 
-// resize makes the cache empty, with room for n paths, n a power of two of at least 2.
-func (c *cache) resize(n int) {
-	n = max(n, 2)
-	c.slots = make([]slot, n)
-	c.keys = make([]uint64, n*maxKeyWords)
-	steps := make([]*Entry, n*4)
-	for i := range c.slots {
-		c.slots[i].path.steps = steps[4*i : 4*i : 4*i+4]
-	}
-	c.sets = uint64(n/2 - 1)
-	c.lost = 0
+// forget empties the cache and gives its memory back.
+func (c *cache) forget() {
+	c.exact, c.wild = newHints(firstHints), newHints(firstHints)
+	c.claims, c.looks, c.crowded = nil, 0, 0
+	c.paths = pathStore{limit: c.paths.limit}
 }
 
-// adopt empties the cache for a new snapshot.
+// adopt brings the cache up to date with a new snapshot. Paths stay: each is looked at when it is wanted
+// next (cache.alive). Only after a flood of changes all go at once, to let go of the entries that went.
 func (c *cache) adopt(s *snapshot) {
-	c.words = c.words[:0]
-	for w := range c.masks {
-		c.masks[w] = s.reads[w]
-		if c.masks[w] != 0 {
-			c.words = append(c.words, uint8(w))
+	if s.last-c.last > floodOfChanges {
+		c.forget()
+	}
+	c.recent, c.last = s.recent, s.last
+	if c.wide == s.reads {
+		return
+	}
+	c.wide, c.reads = s.reads, c.buffer[:0] // which makes the exact hints of before worthless, no more
+	for w := range headerWords {
+		if s.reads[w] != 0 {
+			c.reads = append(c.reads, headerWord{s.reads[w], uint8(w)})
 		}
 	}
-	c.width = len(c.words)
-	if c.shape = s.shape; c.shape {
-		c.width++
-	}
-	c.lost = 0
-	if c.gen++; c.gen == 0 { // after four thousand million publications
-		clear(c.slots)
-		c.resize(len(c.slots))
-		c.gen = 1
-	}
 }
+
+// floodOfChanges is how many changes make it likely that most paths are dead.
+const floodOfChanges = 4096
 
 const hashPrime = 0x9e3779b97f4a7c15
 
@@ -108,77 +94,152 @@ func mix(a, b uint64) uint64 {
 	return hi ^ lo
 }
 
-// hash gathers a frame's key and hashes it.
-func (c *cache) hash(f *packet.Frame, k *cacheKey) uint64 {
-	h := c.seed
-	for i, w := range c.words {
-		v := f.Key[w&15] & c.masks[w&15]
-		k[i] = v
-		h = mix(h^v, hashPrime)
+// hash is the exact hash of a frame.
+func (c *cache) hash(f *packet.Frame) uint64 {
+	h, secret := c.seed, c.secret
+	for i := range c.reads {
+		w := &c.reads[i]
+		h = mix(h^f.Key[w.at&15]&w.bits, secret)
 	}
-	if c.shape {
-		v := shapeOf(&f.Layout)
-		k[c.width-1] = v
-		h = mix(h^v, hashPrime)
-	}
-	return mix(h, c.seed|1)
+	return h
 }
 
-// shapeOf tells which headers a frame has: two frames may agree in every field because one lacks
-// the header and the other has zeros there, and set_field tells them apart.
-func shapeOf(l *packet.Layout) uint64 {
-	s := uint64(min(l.VLANs, 255))
-	for i, at := range [...]int32{l.L25, l.L3, l.L4, l.Payload} {
-		if at != 0 {
-			s |= 1 << (8 + i)
+// guess is the path that an exact hash hints at, nil if there is none. It need not be the right one.
+func (c *cache) guess(h uint64) *path { return c.paths.at(c.exact.find(h, 0)) }
+
+// search finds the path for a frame whose guess was wrong: among the hints of the same hash, then claim
+// by claim. It is nil when there is none.
+func (c *cache) search(f *packet.Frame, h uint64) *path {
+	for i := c.exact.find(h, 0); i != 0; i = c.exact.find(h, i) {
+		if p := c.paths.at(i); p.holds(f) && c.alive(p) {
+			return p
 		}
 	}
-	return s
-}
-
-// find is the live path of a key, or nil.
-func (c *cache) find(h uint64, k *cacheKey) *path {
-	i := int(h&c.sets) * 2
-	tag := uint32(h >> 32)
-	for end := i + 2; i < end; i++ {
-		s := &c.slots[i]
-		if s.tag == tag && s.gen == c.gen && c.equal(i, k) {
-			return &s.path
+	if c.looks++; c.looks >= looksBetweenOrders {
+		c.order()
+	}
+	for _, cl := range c.claims {
+		g := cl.hash(c, &f.Key, &f.Layout)
+		for i := c.wild.find(g, 0); i != 0; i = c.wild.find(g, i) {
+			p := c.paths.at(i)
+			if p.claim == cl && p.holds(f) && c.alive(p) {
+				cl.served++
+				c.hint(h, i)
+				return p
+			}
 		}
 	}
 	return nil
 }
 
-func (c *cache) equal(i int, k *cacheKey) bool {
-	at := i * maxKeyWords
-	for j, v := range c.keys[at : at+c.width] {
-		if v != k[j] {
-			return false
-		}
+// hint notes that an exact hash means a path.
+func (c *cache) hint(h uint64, path uint32) {
+	if c.exact.put(h, path) {
+		return
 	}
-	return true
+	if c.crowded++; c.crowded > len(c.exact.slots)/8 && len(c.exact.slots) < 2*c.paths.limit {
+		c.exact.grow()
+		c.crowded = 0
+	}
 }
 
-// place is the slot in which a new key's path is to be kept. The path in it may be alive and
-// counted: flush it first. The caller fills the path.
-func (c *cache) place(h uint64, k *cacheKey) *slot {
-	i := int(h&c.sets) * 2
-	if c.slots[i].gen == c.gen {
-		if c.slots[i+1].gen != c.gen {
-			i++
-		} else {
-			c.turn++
-			i += int(c.turn & 1)
-			c.lost++
-		}
-	}
-	s := &c.slots[i]
-	copy(c.keys[i*maxKeyWords:], k[:c.width])
-	s.gen, s.tag = c.gen, uint32(h>>32)
-	return s
+// hints are places of eight bytes: 40 bits of a hash and the number of a path, zero for none. A bucket
+// is chosen by the lowest of the 40 bits, so that the index can grow without the hashes.
+type hints struct {
+	slots []uint64
+	turn  uint8
 }
 
-// crowded reports that the cache should grow: paths in use push each other out.
-func (c *cache) crowded() bool { return c.lost > len(c.slots)/4 && len(c.slots) < c.limit }
+const (
+	numberBits = 24
+	maxPaths   = 1<<numberBits - 1
+)
+
+func newHints(n int) hints { return hints{slots: make([]uint64, n)} }
+
+// bucket is the first place of a hash's bucket.
+func (x *hints) bucket(h uint64) int {
+	return int(h>>numberBits) & (len(x.slots)/ways - 1) * ways
+}
+
+// home is where in its bucket a hash is looked for first, so that mostly one look does.
+func home(h uint64) int { return int(h >> (64 - 3)) }
+
+// find is the path that a hash hints at, or the next after the one given; zero if there is none.
+func (x *hints) find(h uint64, after uint32) uint32 {
+	b := x.bucket(h)
+	set := x.slots[b : b+ways : b+ways]
+	at := home(h)
+	for i := range ways {
+		s := set[(at+i)&(ways-1)]
+		n := uint32(s & maxPaths)
+		if (s^h)>>numberBits != 0 || n == 0 {
+			continue
+		}
+		switch after {
+		case 0:
+			return n
+		case n:
+			after = 0
+		}
+	}
+	return 0
+}
+
+// put notes a hint. It reports false when another one had to go for it.
+func (x *hints) put(h uint64, path uint32) bool {
+	b := x.bucket(h)
+	set := x.slots[b : b+ways : b+ways]
+	at, free := home(h), -1
+	for i := range ways {
+		j := (at + i) & (ways - 1)
+		s := set[j]
+		if s&maxPaths == 0 && free < 0 {
+			free = j
+		}
+		if s == h&^maxPaths|uint64(path) {
+			return true
+		}
+	}
+	if free >= 0 {
+		set[free] = h&^maxPaths | uint64(path)
+		return true
+	}
+	x.turn++
+	set[x.turn&(ways-1)] = h&^maxPaths | uint64(path)
+	return false
+}
+
+// victim is the path of the hint that the next one in a full bucket would push out, zero if there is room.
+func (x *hints) victim(h uint64) uint32 {
+	b := x.bucket(h)
+	for _, s := range x.slots[b : b+ways] {
+		if s&maxPaths == 0 {
+			return 0
+		}
+	}
+	return uint32(x.slots[b+int(x.turn+1)&(ways-1)] & maxPaths)
+}
+
+// drop takes a hint out, if it is there.
+func (x *hints) drop(h uint64, path uint32) {
+	b := x.bucket(h)
+	for i, s := range x.slots[b : b+ways] {
+		if s == h&^maxPaths|uint64(path) {
+			x.slots[b+i] = 0
+		}
+	}
+}
+
+// grow doubles the index. Each bucket becomes two.
+func (x *hints) grow() {
+	old := x.slots
+	x.slots = make([]uint64, 2*len(old))
+	for _, s := range old {
+		if s&maxPaths != 0 {
+			x.put(s, uint32(s&maxPaths))
+		}
+	}
+}
 
 func randomSeed() uint64 { return rand.Uint64() | 1 }

@@ -138,6 +138,9 @@ type Program struct {
 	meter    int32  // slot of the meter that comes first; 0: none
 	metadata uint64 // written under metaMask
 	metaMask uint64
+
+	copies  *packet.Mask // bits that apply copies into other fields, nil if none; only if next is a table
+	changes bool         // apply changes the header; only if next is a table
 }
 
 // noTable is Program.next when the pipeline ends here.
@@ -218,6 +221,9 @@ func (p *Pipeline) compileInstructions(table uint8, judge judge, list openflow.I
 	if prog.write, err = compileSet(write, &judge); err != nil {
 		return nil, err
 	}
+	if prog.next != noTable {
+		prog.dependencies()
+	}
 	if prog.groups, err = p.bindGroups(prog.apply, apply, nil); err == nil {
 		prog.groups, err = p.bindGroups(prog.write, write, prog.groups)
 	}
@@ -229,6 +235,11 @@ func (p *Pipeline) compileInstructions(table uint8, judge judge, list openflow.I
 func (p *Pipeline) CompileActions(list openflow.Actions) (*Program, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	return p.compileActions(list)
+}
+
+// compileActions is CompileActions for those who hold p.mu.
+func (p *Pipeline) compileActions(list openflow.Actions) (*Program, error) {
 	slot := p.memo.out(list)
 	if slot.prog != nil && slot.list.Equal(list) {
 		return slot.prog, nil

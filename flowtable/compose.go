@@ -12,16 +12,16 @@ import (
 )
 
 // Compose makes a frame with the fields of a match: headers that fit together, right lengths and
-// checksums, no data, and 60 bytes at least. What the match leaves open is zero, but the TTL, which is
+// checksums, 60 bytes at least, and zeros for data until it is length bytes long. What the match leaves open is zero, but the TTL, which is
 // 64, and a request for arp_op. Bits under a mask that the match does not name are zero, too, as in Open vSwitch.
 // A field that no frame can come in with is an error.
-func Compose(m openflow.Match) (*packet.Frame, error) {
+func Compose(m openflow.Match, length int) (*packet.Frame, error) {
 	c := composer{}
 	for f := range m.All() {
 		c.want[f.ID], c.has[f.ID] = f.Value.And(f.Mask), true
 	}
-	f := packet.NewFrame(2 * minFrame)
-	f.SetBytes(c.headers())
+	f := packet.NewFrame(max(length, 2*minFrame))
+	f.SetBytes(c.bytes(length))
 	f.InPort = uint32(c.n(openflow.InPort))
 	f.Parse()
 	for w := range m.All() {
@@ -48,6 +48,20 @@ const minFrame = 60 // of Ethernet, without its checksum
 type composer struct {
 	want [openflow.NumFields]openflow.Value
 	has  [openflow.NumFields]bool
+	data int // bytes behind the headers
+}
+
+// bytes are the headers with as much behind them as is wanted.
+func (c *composer) bytes(length int) []byte {
+	b := c.headers()
+	if length > len(b) {
+		c.data = length - len(b)
+		b = c.headers()
+	}
+	for len(b) < max(minFrame, length) {
+		b = append(b, 0)
+	}
+	return b
 }
 
 func (c *composer) n(id openflow.FieldID) uint64 { return c.want[id].Uint64() }
@@ -61,7 +75,7 @@ func (c *composer) headers() []byte {
 	}
 	typ := c.n(openflow.EthType)
 	if !c.has[openflow.EthType] || typ < 0x600 { // 802.3: a length, and LLC
-		b = append(b, 0, 46, 0x42, 0x42, 3)
+		b = append(be.AppendUint16(b, uint16(min(max(46, c.data+3), 1500))), 0x42, 0x42, 3)
 	} else {
 		b = be.AppendUint16(b, uint16(typ))
 	}
@@ -79,9 +93,6 @@ func (c *composer) headers() []byte {
 	case 0x88e7:
 		b = append(b, make([]byte, 18)...)
 	}
-	for len(b) < minFrame {
-		b = append(b, 0)
-	}
 	return b
 }
 
@@ -92,25 +103,35 @@ func (c *composer) ipv4() []byte {
 	switch {
 	case frag&packet.FragLater != 0:
 		h[7] = 1 // eight bytes on
-		h = append(h, make([]byte, 8)...)
+		h = append(h, make([]byte, 8+c.data)...)
 	case frag&packet.FragAny != 0:
 		h[6] = 0x20 // more follow
 		fallthrough
 	default:
 		h = append(h, c.transport()...)
 	}
-	h[3] = uint8(len(h))
+	binary.BigEndian.PutUint16(h[2:], uint16(len(h)))
 	return h
 }
 
 func (c *composer) ipv6() []byte {
 	body := c.transport()
 	h := make([]byte, 40, 128)
-	h[0], h[5], h[6], h[7] = 0x60, uint8(len(body)), uint8(c.n(openflow.IPProto)), 64
+	h[0], h[6], h[7] = 0x60, uint8(c.n(openflow.IPProto)), 64
+	binary.BigEndian.PutUint16(h[4:], uint16(len(body)))
 	return append(h, body...)
 }
 
+// transport is what an IP packet carries.
 func (c *composer) transport() []byte {
+	h := append(c.transportHeader(), make([]byte, c.data)...)
+	if c.n(openflow.IPProto) == protoUDP {
+		binary.BigEndian.PutUint16(h[4:], uint16(len(h)))
+	}
+	return h
+}
+
+func (c *composer) transportHeader() []byte {
 	switch c.n(openflow.IPProto) {
 	case protoTCP:
 		h := make([]byte, 20)
@@ -188,4 +209,31 @@ func sumUp(f *packet.Frame) {
 func putSum(b []byte, at int, pseudo uint64) {
 	b[at], b[at+1] = 0, 0
 	binary.BigEndian.PutUint16(b[at:], ^packet.Fold(packet.Sum16(b, pseudo)))
+}
+
+// Segmented makes a super-frame of a TCP or UDP packet, as a host with segmentation offload sends it: to be cut after
+// each size bytes of data by whoever puts it on a wire, its checksum to be completed there, too.
+func Segmented(f *packet.Frame, size int) error {
+	l := &f.Layout
+	_, typ := f.Key.Get(packet.EthType)
+	_, proto := f.Key.Get(packet.IPProto)
+	if l.L4 == 0 || l.Payload == 0 || isFragment(f) || proto != protoTCP && proto != protoUDP {
+		return fmt.Errorf("only a TCP or UDP packet can be cut into segments")
+	}
+	if data := int(l.End - l.Payload); size < 1 || size >= data {
+		return fmt.Errorf("segments of %d bytes: expected less than the packet's %d bytes of data, and at least 1", size, data)
+	}
+	ip := f.Bytes()[l.L3:]
+	src, dst := ip[8:24], ip[24:40]
+	f.Offload = packet.Offload{NeedsCsum: true, GSO: packet.GSOTCPv6, GSOSize: uint16(size), HdrLen: uint16(l.Payload), CsumStart: uint16(l.L4), CsumOffset: 16}
+	if typ == 0x0800 {
+		src, dst = ip[12:16], ip[16:20]
+		f.Offload.GSO = packet.GSOTCPv4
+	}
+	if proto == protoUDP {
+		f.Offload.GSO, f.Offload.CsumOffset = packet.GSOUDPL4, 6
+	}
+	pseudo := packet.PseudoHeaderSum(src, dst, uint8(proto), int(l.End-l.L4))
+	binary.BigEndian.PutUint16(f.Bytes()[int(l.L4)+int(f.Offload.CsumOffset):], packet.Fold(pseudo))
+	return nil
 }

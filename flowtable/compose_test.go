@@ -17,13 +17,14 @@ func TestCompose(t *testing.T) {
 	made := 0
 	for range 5000 {
 		m := randomMatch(r)
-		f, err := Compose(m)
+		length := r.IntN(2) * r.IntN(3000)
+		f, err := Compose(m, length)
 		if err != nil {
 			continue
 		}
 		made++
-		if f.Len() < minFrame {
-			t.Errorf("%v became %d bytes", m, f.Len())
+		if f.Len() < minFrame || f.Len() < length || length > 140 && f.Len() != length {
+			t.Errorf("%v of %d bytes became %d", m, length, f.Len())
 		}
 		for w := range m.All() {
 			if hi, lo := f.Key.Get(keyField(w.ID)); openflow.ValueOf128(hi, lo) != w.Value.And(w.Mask) {
@@ -49,10 +50,12 @@ func checkLayers(t *testing.T, b []byte) {
 	switch l := p.TransportLayer().(type) {
 	case *layers.TCP:
 		_ = l.SetNetworkLayerForChecksum(ip)
-		list = append(list, l)
+		list = append(list, l, gopacket.Payload(l.Payload))
 	case *layers.UDP:
 		_ = l.SetNetworkLayerForChecksum(ip)
-		list = append(list, l)
+		list = append(list, l, gopacket.Payload(l.Payload))
+	default:
+		list = append(list, gopacket.Payload(ip.Payload))
 	}
 	was := append(append([]byte(nil), ip.Contents...), ip.Payload...)
 	buf := gopacket.NewSerializeBuffer()
@@ -83,7 +86,7 @@ func TestComposeMore(t *testing.T) {
 		{openflow.NewMatch(exact(openflow.InPort, 1), exact(openflow.InPhyPort, 2)), "in_phy_port"},
 		{openflow.NewMatch(exact(openflow.EthType, 0x800), exact(openflow.NwFrag, 3), exact(openflow.IPProto, 6), exact(openflow.TCPDst, 80)), "tcp_dst"},
 	} {
-		f, err := Compose(c.m)
+		f, err := Compose(c.m, 0)
 		switch {
 		case c.want != "":
 			if err == nil || !strings.HasPrefix(err.Error(), c.want+": ") {

@@ -9,8 +9,10 @@
 //	                    Pipeline.Publish     pipeline.go: one atomic store of a new snapshot
 //	                                              |
 //	frames, a batch  -> Processor.Process    processor.go: load the snapshot once
-//	                      cache.go           header words -> path, when the like came before
-//	                      walk.go            else table by table: classifier, action set, path
+//	                      cache.go           header words -> path, when the like came before;
+//	                                         path.go says what a path is, alteration.go whether it still holds
+//	                      walk.go            else table by table: classifier, action set
+//	                      remember.go        keeps what the walk met as a path
 //	                      resubmit.go        Nicira's resubmit: a further lookup among the ops
 //	                      execute.go         ops on the frame; each output calls Sink.Output
 //	                      bucket.go          a frame meets a group; spread.go is the hash of select
@@ -27,12 +29,17 @@
 // # Paths
 //
 // A path is the list of entries that a frame met, with the merged action set: everything that later
-// frames with the same header fields need. It is a function of the header bits that some published
-// rule looks at, or that some action copies into such bits (snapshot.go computes them). What a frame
+// frames with the same header fields need. Its claim says which bits of the header it rests on: those that
+// its lookups looked at, and those that an action copied into others. If the header was changed before a
+// later lookup, the claim is all bits that some rule reads, and which headers there are. What a frame
 // hides below a tag or label is not in its header fields, so a path that takes one off and goes on
 // to another table ends there and the walk continues from that table; so does one through a meter
 // that may remark. The path never holds what changes without a publication: ports, the MAC table,
 // the levels of meters and time are consulted while ops run.
+//
+// A publication leaves paths alone. Each knows the last alteration of the tables that it has survived;
+// when it is wanted after others, it is held against those (an entry of its own went, or one came that its
+// frames might meet), and the walk makes it anew if it fails. So no frame follows a path that is dead.
 //
 // # Groups
 //

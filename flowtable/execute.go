@@ -226,7 +226,7 @@ func (pr *Processor) outputTable(f *packet.Frame) {
 	if pr.snap.frags != openflow.FragNormal && isFragment(c) {
 		pr.fragment(c)
 	} else {
-		pr.walkWhole(c, nil, 0)
+		pr.walkWhole(c)
 	}
 	pr.at, pr.queue = nil, queue
 	pr.set.n = copy(pr.set.ops[:], written)

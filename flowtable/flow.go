@@ -159,14 +159,15 @@ func (p *Pipeline) add(now time.Duration, m *openflow.FlowMod) error {
 		prog: prog, miss: m.Priority == 0 && m.Match.IsEmpty(),
 	}
 	e.stats = &e.own
-	if at.Rule != nil && m.Flags&openflow.FlowResetCounts == 0 {
-		e.stats = at.Rule.Value.stats
-	}
-	e.stats.used.Store(int64(now))
 	c := Change{Event: openflow.FlowEventAdded, Entry: e}
 	if at.Rule != nil {
 		c.old = at.Rule.Value
+		c.used = c.old.stats.lastUsed()
+		if m.Flags&openflow.FlowResetCounts == 0 {
+			e.stats = c.old.stats
+		}
 	}
+	e.stats.used.Store(int64(now))
 	p.insert(t, e, at, &key, &mask)
 	p.changes.note(c)
 	return nil
@@ -180,6 +181,7 @@ func (p *Pipeline) insert(t *table, e *Entry, at classifier.Spot[*Entry], key *p
 		p.refer(old.prog, -1)
 		p.meters.leave(old)
 		p.agenda.drop(old)
+		p.altered.note(alteration{e: old})
 		t.attach(old, -1)
 	}
 	e.rule.Value = e
@@ -188,9 +190,10 @@ func (p *Pipeline) insert(t *table, e *Entry, at classifier.Spot[*Entry], key *p
 	t.rules.Put(at, &e.rule, key, mask, e.Priority)
 	p.meters.join(e)
 	t.reads.Or(mask)
-	if e.prog.next != noTable {
-		t.shape = e.prog.dependencies(&t.reads) || t.shape
+	if e.prog.copies != nil {
+		t.reads.Or(e.prog.copies)
 	}
+	p.altered.note(alteration{e: e, came: true})
 	p.touch(t)
 	p.schedule(e)
 }
@@ -341,6 +344,7 @@ func (p *Pipeline) delete(now time.Duration, m *openflow.FlowMod) []Removed {
 		}
 		if t.attached == 0 && !p.changes.wanted() && meansAll(m) {
 			t.rules.Clear() // a million entries that nobody asks after go at once
+			p.altered.flood()
 			p.touch(t)
 			continue
 		}
@@ -373,6 +377,7 @@ func (p *Pipeline) takeAway(e *Entry) {
 	p.refer(e.prog, -1)
 	p.meters.leave(e)
 	p.agenda.drop(e)
+	p.altered.note(alteration{e: e})
 	t.attach(e, -1)
 	p.touch(t)
 }

@@ -91,6 +91,11 @@ func (p *Pipeline) GroupMod(now time.Duration, m *openflow.GroupMod) ([]Removed,
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	return p.groupMod(now, m)
+}
+
+// groupMod is GroupMod for a message that has been checked. Requires p.mu.
+func (p *Pipeline) groupMod(now time.Duration, m *openflow.GroupMod) ([]Removed, error) {
 	switch m.Command {
 	case openflow.GroupAdd:
 		return nil, p.addGroup(now, m)
@@ -120,6 +125,7 @@ func (p *Pipeline) addGroup(now time.Duration, m *openflow.GroupMod) error {
 	gs.byID[g.ID] = n
 	gs.byType[g.Type]++
 	p.putGroup(n)
+	p.changes.noteGroup(groupChange{node: n})
 	return nil
 }
 
@@ -142,6 +148,7 @@ func (p *Pipeline) modifyGroup(m *openflow.GroupMod) error {
 	gs.byType[n.Type]--
 	gs.byType[g.Type]++
 	gs.unlink(n.Group)
+	p.changes.noteGroup(groupChange{node: n, was: n.Group})
 	n.Group = g
 	p.putGroup(n)
 	return nil
@@ -178,6 +185,7 @@ func (p *Pipeline) deleteGroup(now time.Duration, id uint32) ([]Removed, error) 
 	if n.flows > 0 {
 		gone = p.removeUsers(now, func(prog *Program) bool { return slices.Contains(prog.groups, id) })
 	}
+	p.changes.noteGroup(groupChange{node: n, was: n.Group})
 	p.groups.remove(n)
 	p.forgetPrograms()
 	return gone, nil
@@ -185,7 +193,8 @@ func (p *Pipeline) deleteGroup(now time.Duration, id uint32) ([]Removed, error) 
 
 func (p *Pipeline) deleteAllGroups(now time.Duration) []Removed {
 	gone := p.removeUsers(now, func(prog *Program) bool { return len(prog.groups) > 0 })
-	old := &p.groups
+	old := p.groups
+	p.changes.noteGroup(groupChange{all: old})
 	p.groups = groups{byID: map[uint32]*groupNode{}, watched: map[uint32]int{}, epoch: old.epoch + 1, dirty: true, lane: old.lane}
 	p.forgetPrograms()
 	return gone

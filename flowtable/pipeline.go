@@ -21,7 +21,7 @@ type Config struct {
 	MaxMeters  int // meters before OUT_OF_METERS; default 262 144
 
 	NoCache   bool   // walk the tables for every frame: for tests and for measuring
-	CacheSize int    // paths a Processor remembers, rounded up to a power of two; default 8192
+	CacheSize int    // paths a Processor remembers at most, if there are as many; default 1 048 576 (128 bytes each)
 	HashSeed  uint64 // keeps strangers from choosing colliding flows; default a random one
 
 	MACTableSize    int           // learned addresses; default 8192
@@ -50,7 +50,7 @@ func (c Config) withDefaults() Config {
 	or(&c.MaxEntries, defaultMaxEntries)
 	or(&c.MaxGroups, defaultMaxGroups)
 	or(&c.MaxMeters, defaultMaxMeters)
-	or(&c.CacheSize, 8192)
+	or(&c.CacheSize, 1<<20)
 	or(&c.MACTableSize, 8192)
 	or(&c.LoopMoves, 10)
 	if c.MACAge <= 0 {
@@ -94,6 +94,7 @@ type Pipeline struct {
 	epoch     uint64   // of the newest snapshot
 	dirty     bool     // the draft differs from snap
 	changes   changeLog
+	altered   alterations
 }
 
 // table is the draft of one flow table.
@@ -106,8 +107,6 @@ type table struct {
 	// table: the masks of all rules, and what their actions copy from. Bits only join while the
 	// table has entries (too many bits cost speed, too few would cost truth).
 	reads packet.Mask
-	// shape: some entry rewrites a header and goes on to another table.
-	shape bool
 
 	// The bits that are one in the cookie of every entry, and of any; entries that went count until the
 	// table is empty.
@@ -176,6 +175,16 @@ func (p *Pipeline) touch(t *table) { t.dirty, p.dirty = true, true }
 func (p *Pipeline) SetPorts(ports []Port) (left []uint32) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	left = p.setPorts(ports)
+	p.publish()
+	for _, no := range left { // after the publication: batches that begin now learn the new way
+		p.macs.flush(MACFilter{Port: no})
+	}
+	return left
+}
+
+// setPorts is SetPorts for the draft alone. Requires p.mu.
+func (p *Pipeline) setPorts(ports []Port) (left []uint32) {
 	for i := range p.ports {
 		old := &p.ports[i]
 		now := findPort(ports, old.No)
@@ -186,9 +195,5 @@ func (p *Pipeline) SetPorts(ports []Port) (left []uint32) {
 	p.ports = append([]Port(nil), ports...)
 	p.set = newPortSet(p.ports)
 	p.dirty = true
-	p.publish()
-	for _, no := range left { // after the publication: batches that begin now learn the new way
-		p.macs.flush(MACFilter{Port: no})
-	}
 	return left
 }

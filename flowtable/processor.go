@@ -50,6 +50,7 @@ type Processor struct {
 	runs     int  // buckets run so far
 	set      actionSet
 	trail    trail
+	basis    basis
 
 	tracer *tracer // is told each step of a frame that Pipeline.Trace follows; nil when frames are forwarded
 
@@ -60,8 +61,10 @@ type Processor struct {
 	// The batch at hand.
 	now     time.Duration
 	sink    Sink
-	keys    [chunk]cacheKey
+	second  uint16 // of now
 	hashes  [chunk]uint64
+	guesses [chunk]*path
+	warm    uint64 // keeps loads that are done for their own sake
 	touched []*path
 	drops   Drops
 	metered meterTally
@@ -78,7 +81,7 @@ type Processor struct {
 type tableCount struct{ lookups, matched uint64 }
 
 // chunk is how many frames are parsed and hashed before the first is looked up.
-const chunk = 32
+const chunk = 64
 
 // NewProcessor makes a processor for one worker.
 func (p *Pipeline) NewProcessor() *Processor {
@@ -94,7 +97,8 @@ func (pr *Processor) Forget() {
 	pr.snap, pr.epoch = nil, 0
 	clear(pr.trail.steps[:cap(pr.trail.steps)])
 	clear(pr.touched[:cap(pr.touched)])
-	pr.cache.resize(min(pr.cache.limit, 256))
+	clear(pr.guesses[:])
+	pr.cache.forget()
 }
 
 // Process runs a batch: each frame is parsed and follows the tables as they were published when the
@@ -147,6 +151,7 @@ const ethernetHeader = 14
 
 func (pr *Processor) begin(now time.Duration, s Sink) {
 	pr.now, pr.sink, pr.runs = now, s, 0
+	pr.second = second(now)
 	pr.used, pr.copied = 0, 0
 	pr.snap = pr.p.snap.Load()
 	if pr.snap.epoch != pr.epoch {
@@ -155,31 +160,56 @@ func (pr *Processor) begin(now time.Duration, s Sink) {
 	}
 }
 
-// process runs up to chunk frames: first all are parsed and hashed, then each is looked up.
+// process runs up to chunk frames, in passes, so that the memory that the cache needs for one frame is
+// on its way while another is dealt with:
+//
+//  1. parse and hash all;
+//  2. touch the hints of all;
+//  3. follow the hints to paths, and touch these;
+//  4. look whether the path is right, and run it; otherwise search for another, or walk.
 func (pr *Processor) process(frames []*packet.Frame) {
 	if pr.p.cfg.NoCache {
 		for _, f := range frames {
 			f.Parse()
 			if pr.admit(f) {
-				pr.walkWhole(f, nil, 0)
+				pr.walkWhole(f)
 			}
 		}
 		return
 	}
+	c := &pr.cache
 	for i, f := range frames {
 		f.Parse()
-		pr.hashes[i] = pr.cache.hash(f, &pr.keys[i])
+		pr.hashes[i] = c.hash(f)
 	}
+	warm := uint64(0)
+	for i := range frames {
+		warm ^= c.exact.slots[c.exact.bucket(pr.hashes[i])]
+	}
+	for i := range frames {
+		p := c.guess(pr.hashes[i])
+		if pr.guesses[i] = p; p != nil {
+			warm ^= p.seen ^ p.bytes
+		}
+	}
+	pr.warm = warm
 	for i, f := range frames {
-		if !pr.admit(f) {
-			continue
-		}
-		if path := pr.cache.find(pr.hashes[i], &pr.keys[i]); path != nil {
-			pr.follow(path, f)
-		} else {
-			pr.walkWhole(f, &pr.keys[i], pr.hashes[i])
+		if pr.admit(f) {
+			pr.forward(f, pr.hashes[i], pr.guesses[i])
 		}
 	}
+}
+
+// forward takes a frame its way: by the guessed path if that serves it.
+func (pr *Processor) forward(f *packet.Frame, hash uint64, p *path) {
+	c := &pr.cache
+	if !p.holds(f) || p.seen != c.last && !c.alive(p) {
+		if p = c.search(f, hash); p == nil {
+			pr.walkAndKeep(f, hash)
+			return
+		}
+	}
+	pr.follow(p, f)
 }
 
 // admit reports whether a frame, which is parsed, goes its way now. It does not when it may not come
@@ -214,20 +244,23 @@ func (pr *Processor) follow(p *path, f *packet.Frame) {
 	p.packets++
 	p.bytes += n
 	pr.queue = 0
-	for i, e := range p.steps {
-		prog := e.prog
-		pr.at = e
+	for i := range p.steps {
+		s := &p.steps[i]
+		prog := s.prog
+		pr.at = s.e
 		ok := true
 		if prog.meter != 0 {
 			f, ok = pr.police(f, prog.meter)
 		}
 		if ok {
-			f, ok = pr.run(f, prog.apply, i+1 == len(p.steps) && p.last)
+			f, ok = pr.run(f, prog.apply, i+1 == len(p.steps) && p.last())
 		}
 		if !ok {
 			p.packets--
 			p.bytes -= n
-			pr.countSteps(p.steps[:i+1], n)
+			for _, s := range p.steps[:i+1] {
+				pr.count(s.e, 1, n)
+			}
 			return
 		}
 		if prog.metaMask != 0 {
@@ -235,12 +268,14 @@ func (pr *Processor) follow(p *path, f *packet.Frame) {
 		}
 	}
 	switch {
-	case p.next != noTable:
+	case p.next != noPathTable:
 		pr.resume(p, f, n)
-	case p.miss != noTable:
+	case p.miss != noPathTable:
 		pr.drops[DropMiss]++
-	case len(p.set) > 0:
-		pr.run(f, p.set, true)
+	default:
+		if set := p.set(); len(set) > 0 {
+			pr.run(f, set, true)
+		}
 	}
 }
 
@@ -251,10 +286,8 @@ func writeMetadata(f *packet.Frame, prog *Program) {
 
 // end adds up the batch's counters and lets go of its frames.
 func (pr *Processor) end() {
-	for _, p := range pr.touched {
-		pr.flush(p)
-	}
-	pr.touched = pr.touched[:0]
+	pr.settlePaths()
+	pr.tidy()
 	pr.metered.flush()
 	for w := range pr.seen {
 		for ; pr.seen[w] != 0; pr.seen[w] &= pr.seen[w] - 1 {
@@ -287,13 +320,14 @@ func (pr *Processor) flush(p *path) {
 	if p.packets == 0 {
 		return
 	}
-	for _, e := range p.steps {
-		pr.count(e, p.packets, p.bytes)
+	packets := uint64(p.packets)
+	for i := range p.steps {
+		pr.count(p.steps[i].e, packets, p.bytes)
 	}
-	if p.miss != noTable {
-		pr.countTable(int(p.miss), p.packets, 0)
+	if p.miss != noPathTable {
+		pr.countTable(int(p.miss), packets, 0)
 	}
-	p.packets, p.bytes = 0, 0
+	p.packets, p.bytes, p.when = 0, 0, pr.second
 }
 
 // countSteps counts one frame of n bytes for entries off the remembered path.

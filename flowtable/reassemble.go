@@ -244,7 +244,7 @@ func (pr *Processor) fragment(f *packet.Frame) {
 		f = whole
 	}
 	pr.runs = 0
-	pr.walkWhole(f, nil, 0)
+	pr.walkWhole(f)
 }
 
 // ethernetMTU is what a link takes of which nothing else is known.

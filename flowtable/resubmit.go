@@ -54,7 +54,7 @@ func (pr *Processor) resubmitFrom(f *packet.Frame, table int, in uint32) (*packe
 		key.Set(packet.InPort, 0, uint64(in))
 	}
 	for {
-		e := pr.lookup(table, &key)
+		e := pr.lookup(table, &key, nil)
 		if pr.tracer != nil {
 			pr.tracer.looked(pr, table, &key, e)
 		}

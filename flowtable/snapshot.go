@@ -19,10 +19,11 @@ type snapshot struct {
 	meters *meterSet
 	frags  openflow.FragFlags // what becomes of fragments of IP packets
 
-	// A path may be reused for every frame equal in these bits of the header words, and, if shape
-	// is set, with the same headers present.
+	// Frames that are equal in these bits of the header words, and have the same headers, go the same way.
 	reads packet.Mask
-	shape bool
+
+	recent []alteration // the last ones, the newest at the end
+	last   uint64       // number of the newest
 }
 
 // freeze makes the draft a snapshot. Only tables that changed are frozen anew.
@@ -30,6 +31,7 @@ func (p *Pipeline) freeze() *snapshot {
 	p.epoch++
 	s := &snapshot{epoch: p.epoch, ports: p.set, meters: p.meters.freeze(), frags: p.fragments}
 	p.freezeGroups(s, p.snap.Load())
+	p.altered.freeze(s)
 	last := -1
 	for i := range p.tables {
 		t := &p.tables[i]
@@ -37,14 +39,13 @@ func (p *Pipeline) freeze() *snapshot {
 			t.view, t.dirty = t.rules.Freeze(), false
 		}
 		if t.rules.Len() == 0 {
-			t.reads, t.shape = packet.Mask{}, false
+			t.reads = packet.Mask{}
 			continue
 		}
 		last = i
 		for w := range t.reads {
 			s.reads[w] |= t.reads[w]
 		}
-		s.shape = s.shape || t.shape
 	}
 	s.tables = make([]classifier.View[*Entry], last+1)
 	for i := range s.tables {

@@ -65,8 +65,9 @@ type TraceStep struct {
 
 	Port, Queue uint32
 	Frame       []byte
-	PacketIn    PacketIn // without its Frame
-	Metadata    uint64   // of the packet-in
+	Offload     packet.Offload // of Frame: what is left to the port
+	PacketIn    PacketIn       // without its Frame
+	Metadata    uint64         // of the packet-in
 
 	Drop Drop
 }
@@ -233,10 +234,13 @@ func (pr *Processor) Cached(f *packet.Frame) *CachedPath {
 	c := packet.NewFrame(f.Len())
 	f.CopyTo(c)
 	c.Parse()
-	var key cacheKey
-	path := pr.cache.find(pr.cache.hash(c, &key), &key)
+	path := pr.cache.search(c, pr.cache.hash(c))
 	if path == nil {
 		return nil
 	}
-	return &CachedPath{Entries: slices.Clone(path.steps), Miss: path.miss != noTable, Resumes: path.next}
+	known := &CachedPath{Entries: path.entries(), Miss: path.miss != noPathTable, Resumes: noTable}
+	if path.next != noPathTable {
+		known.Resumes = int16(path.next)
+	}
+	return known
 }

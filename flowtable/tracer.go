@@ -55,7 +55,7 @@ func (w *tracer) below(s TraceStep) {
 
 // Output and PacketIn implement Sink.
 func (w *tracer) Output(port, queue uint32, f *packet.Frame) {
-	w.add(TraceStep{Kind: TraceOutput, Port: port, Queue: queue, Frame: bytes.Clone(f.Bytes())})
+	w.add(TraceStep{Kind: TraceOutput, Port: port, Queue: queue, Frame: bytes.Clone(f.Bytes()), Offload: f.Offload})
 }
 
 func (w *tracer) PacketIn(in PacketIn) {

@@ -21,16 +21,26 @@ func (t *trail) reset() {
 	t.miss, t.next, t.cut, t.whole = noTable, noTable, 0, true
 }
 
-// walkWhole takes a frame from the first table to its end. If key is given, the path is kept for
-// the next frame like it.
-func (pr *Processor) walkWhole(f *packet.Frame, key *cacheKey, hash uint64) {
+// walkWhole takes a frame from the first table to its end.
+func (pr *Processor) walkWhole(f *packet.Frame) {
 	n := uint64(f.Len())
 	pr.queue, pr.resubmits, pr.received = 0, 0, n
 	pr.set.reset()
 	pr.trail.reset()
-	pr.walk(f, 0)
-	if key != nil && pr.trail.whole {
-		pr.keep(key, hash)
+	pr.walk(f, 0, nil)
+	pr.countTrail(n)
+}
+
+// walkAndKeep is walkWhole, and keeps the path for the next frames like this one.
+func (pr *Processor) walkAndKeep(f *packet.Frame, hash uint64) {
+	n := uint64(f.Len())
+	pr.queue, pr.resubmits, pr.received = 0, 0, n
+	pr.set.reset()
+	pr.trail.reset()
+	pr.basis.begin(f)
+	pr.walk(f, 0, &pr.basis)
+	if pr.trail.whole {
+		pr.keep(hash)
 	}
 	pr.countTrail(n)
 }
@@ -39,24 +49,29 @@ func (pr *Processor) walkWhole(f *packet.Frame, key *cacheKey, hash uint64) {
 func (pr *Processor) resume(p *path, f *packet.Frame, n uint64) {
 	pr.set.reset()
 	pr.resubmits, pr.received = 0, n
-	for _, e := range p.steps {
-		pr.set.merge(e.prog)
+	for i := range p.steps {
+		pr.set.merge(p.steps[i].prog)
 	}
 	f.Key.Set(packet.ActsetOutput, 0, uint64(pr.set.output()))
 	pr.trail.reset()
-	pr.walk(f, int(p.next))
+	pr.walk(f, int(p.next), nil)
 	pr.countTrail(n)
 }
 
 // walk is the pipeline of section 5.1: in each table the entry of highest priority; its
-// instructions in the order meter, apply, clear, write, metadata, goto; at the end the action set. A table without a matching entry drops the frame and its action
-// set.
-func (pr *Processor) walk(f *packet.Frame, table int) {
+// instructions in the order meter, apply, clear, write, metadata, goto; at the end the action set. A table without a
+// matching entry drops the frame and its action set. What it rests on goes into b, unless that is nil, as far as the
+// trail will do for a path.
+func (pr *Processor) walk(f *packet.Frame, table int, b *basis) {
 	t := &pr.trail
+	var used *packet.Mask
+	if b != nil {
+		used = &b.mask
+	}
 	pr.revealed = false
 	f.Key.Set(packet.ActsetOutput, 0, uint64(pr.set.output()))
 	for {
-		e := pr.lookup(table, &f.Key)
+		e := pr.lookup(table, &f.Key, used)
 		if pr.tracer != nil {
 			pr.tracer.looked(pr, table, &f.Key, e)
 		}
@@ -93,6 +108,10 @@ func (pr *Processor) walk(f *packet.Frame, table int) {
 		table = int(prog.next)
 		if pr.revealed && t.next == noTable {
 			t.cut, t.next = len(t.steps), prog.next
+			used, b = nil, nil
+		}
+		if b != nil {
+			b.follows(t, prog)
 		}
 	}
 	writeMetadata(f, pr.at.prog)
@@ -102,64 +121,17 @@ func (pr *Processor) walk(f *packet.Frame, table int) {
 	pr.run(f, pr.set.list(), true)
 }
 
-// lookup finds the entry of highest priority in one table.
-func (pr *Processor) lookup(table int, k *packet.Key) *Entry {
+// lookup finds the entry of highest priority in one table. Bits that it rests on are added to used, if that is not
+// nil.
+func (pr *Processor) lookup(table int, k *packet.Key, used *packet.Mask) *Entry {
 	if table >= len(pr.snap.tables) {
 		return nil
 	}
-	r := pr.snap.tables[table].Lookup(k, nil)
+	r := pr.snap.tables[table].Lookup(k, used)
 	if r == nil {
 		return nil
 	}
 	return r.Value
-}
-
-// keep turns the trail into a path of the cache.
-func (pr *Processor) keep(key *cacheKey, hash uint64) {
-	if pr.cache.crowded() {
-		for _, p := range pr.touched {
-			pr.flush(p)
-		}
-		pr.touched = pr.touched[:0]
-		pr.cache.resize(2 * len(pr.cache.slots))
-	}
-	t := &pr.trail
-	p := &pr.cache.place(hash, key).path
-	pr.flush(p)
-	steps := t.steps
-	if t.next != noTable {
-		steps = steps[:t.cut]
-	}
-	p.steps = append(p.steps[:0], steps...)
-	p.next, p.miss, p.set = t.next, t.miss, nil
-	if t.next != noTable {
-		p.miss = noTable
-	} else if t.miss == noTable {
-		p.keepSet(&pr.set, steps)
-	}
-	p.last = p.next == noTable && len(p.set) == 0
-}
-
-// keepSet stores the merged action set. If it is one entry's own, that list serves.
-func (p *path) keepSet(set *actionSet, steps []*Entry) {
-	if set.n == 0 {
-		return
-	}
-	writers, from := 0, 0
-	for i, e := range steps {
-		if e.prog.clear {
-			writers = 0
-		}
-		if len(e.prog.write) > 0 {
-			writers, from = writers+1, i
-		}
-	}
-	if writers == 1 {
-		p.set = whatRuns(steps[from].prog.write)
-		return
-	}
-	p.own = append(p.own[:0], set.list()...)
-	p.set = p.own
 }
 
 // countTrail counts one frame for what the walk met.
@@ -214,31 +186,43 @@ func (s *actionSet) output() uint32 {
 	return last.target()
 }
 
-// dependencies adds to reads what a program that goes on to another table copies from into other
-// fields, so that the header bits which later lookups rest on are all in reads. (A pushed VLAN tag
-// or I-TAG copies fields onto themselves.) It reports whether the program changes a frame: then the
-// path also depends on which headers are there.
-func (p *Program) dependencies(reads *packet.Mask) (changes bool) {
+// dependencies notes what lookups behind this program, in other tables, rest on besides the bits they look at: what it
+// copies from into other fields (a pushed VLAN tag or I-TAG copies fields onto themselves), and whether it changes
+// the header at all: then also which headers are there.
+func (p *Program) dependencies() {
+	var from packet.Mask
 	for i := range p.apply {
 		o := &p.apply[i]
+		changes := true
 		switch o.code {
 		case opPushMPLS:
 			for _, fl := range [...]packet.Field{packet.EthType, packet.IPTTL, packet.MPLSLabel, packet.MPLSTC, packet.MPLSBOS, packet.MPLSTTL} {
-				reads.SetFull(fl)
+				from.SetFull(fl)
 			}
 		case opMove:
-			reads.SetFull(packet.Field(o.port))
+			from.SetFull(packet.Field(o.port))
+			if o.proto|o.from != 0 {
+				from.SetFull(packet.IPProto)
+			}
+			changes = !isPipelineField(o.field)
+		case opSetField:
+			if o.proto != 0 {
+				from.SetFull(packet.IPProto)
+			}
+			changes = !isPipelineField(o.field)
 		case opPushVLAN:
 			if o.whole {
-				reads.SetFull(packet.VLANVID)
+				from.SetFull(packet.VLANVID)
 			}
-		case opSetField, opPushPBB, opPopVLAN, opPopMPLS, opPopPBB, opSetIPTTL, opSetMPLSTTL, opDecIPTTL, opDecMPLSTTL, opCopyTTLIn, opCopyTTLOut:
+		case opPushPBB, opPopVLAN, opPopMPLS, opPopPBB, opSetIPTTL, opSetMPLSTTL, opDecIPTTL, opDecMPLSTTL, opCopyTTLIn, opCopyTTLOut:
 		default:
-			continue
+			changes = false
 		}
-		changes = true
+		p.changes = p.changes || changes
 	}
-	return changes
+	if from != (packet.Mask{}) {
+		p.copies = &from
+	}
 }
 
 // The table-miss reason of a packet-in is for what table-miss entries send directly (section 5.4);

@@ -39,7 +39,7 @@ func (pr *Processor) Watch(now time.Duration, f *packet.Frame, s Sink, v *Verdic
 		v.add(pr.trail.steps)
 		v.Kept = isFragment(f) && len(v.Steps) == 0 && pr.drops == Drops{}
 	case pr.p.cfg.NoCache:
-		pr.walkWhole(f, nil, 0)
+		pr.walkWhole(f)
 		v.add(pr.trail.steps)
 	default:
 		pr.watchCached(f, v)
@@ -58,20 +58,22 @@ func (pr *Processor) Watch(now time.Duration, f *packet.Frame, s Sink, v *Verdic
 
 // watchCached is process for one frame.
 func (pr *Processor) watchCached(f *packet.Frame, v *Verdict) {
-	hash := pr.cache.hash(f, &pr.keys[0])
-	p := pr.cache.find(hash, &pr.keys[0])
+	hash := pr.cache.hash(f)
+	p := pr.cache.search(f, hash)
 	if p == nil {
-		pr.walkWhole(f, &pr.keys[0], hash)
+		pr.walkAndKeep(f, hash)
 		v.add(pr.trail.steps)
 		return
 	}
 	v.Cached = true
 	pr.follow(p, f)
-	met := p.steps
+	met := p.entries()
 	if i := slices.Index(met, pr.at); i >= 0 && len(pr.trail.steps) == 0 {
 		met = met[:i+1] // an op may have ended it there
 	}
-	v.Miss = int(p.miss)
+	if p.miss != noPathTable {
+		v.Miss = int(p.miss)
+	}
 	v.add(met)
 	v.add(pr.trail.steps) // of a path that ends where a header came off
 }
@@ -80,4 +82,12 @@ func (v *Verdict) add(list []*Entry) {
 	for _, e := range list {
 		v.Steps = append(v.Steps, Step{e.Table, e.Priority, e.Cookie})
 	}
+}
+
+// entries are those of a path's steps.
+func (p *path) entries() (list []*Entry) {
+	for i := range p.steps {
+		list = append(list, p.steps[i].e)
+	}
+	return list
 }

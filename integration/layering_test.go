@@ -34,7 +34,9 @@ func arrows() map[string][]string {
 		"integration/lab":          {},
 		"integration/guest":        {},
 		"integration/oracle":       {},
+		"integration/bench":        {"integration/lab", "openflow"},
 		"integration/benchcontrol": {},
+		"integration/benchlab":     {},
 		"integration/conformance":  {},
 		"examples/*":               {"agent", "flowtable", "flowtable/packet", "openflow", "openflow/ofctl", "openflow/oftest", "ports", "integration/lab"},
 	}
@@ -51,9 +53,10 @@ func outside() map[string][]string {
 		"github.com/google/gopacket/pcapgo": {"ports"},
 		"github.com/google/gopacket/pcap":   {"ports"},
 		"github.com/contiv/libOpenflow":     {"examples/controller"}, // not for one byte that comes from the network
+		"github.com/cilium/ebpf":            {},
 		"pgregory.net/rapid":                {},
-		"golang.org/x/sys/unix":             {"ports", "agent", "agent/cmd/weir", "integration/lab"},
-		"net":                               {"openflow", "openflow/oftest", "openflow/client", "ports", "agent", "agent/cmd/weir", "integration/lab", "examples/*"},
+		"golang.org/x/sys/unix":             {"ports", "agent", "agent/cmd/weir", "integration/lab", "integration/bench"},
+		"net":                               {"openflow", "openflow/oftest", "openflow/client", "ports", "agent", "agent/cmd/weir", "integration/lab", "integration/bench", "examples/*"},
 	}
 }
 

@@ -172,7 +172,11 @@ dump-flows BR
 
 // bundled are changes that all take effect or none.
 var bundled = []string{"add-flow BR table=1,ip,actions=meter:99", "--bundle add-flow BR udp,actions=output:1", "--bundle add-flow BR udp,tp_dst=5,actions=group:98",
-	"--bundle add-flows BR refused.txt", "dump-flows BR", "--bundle replace-flows BR other.txt", "~dump-flows BR", "del-flows BR"}
+	"--bundle add-flows BR refused.txt", "dump-flows BR", "--bundle replace-flows BR other.txt", "~dump-flows BR", "del-flows BR",
+	"del-groups BR", "--bundle add-group BR group_id=1,type=all,bucket=output:1", "--bundle add-group BR group_id=1,type=all", "--bundle add-groups BR groups.txt",
+	"--bundle mod-group BR group_id=1,type=all,bucket=output:2", "--bundle mod-group BR group_id=77,type=all", "dump-groups BR", "bundle BR bundle.txt", "~dump-flows BR",
+	"dump-groups BR", "bundle BR badbundle.txt", "bundle BR badout.txt", "bundle BR nobundle.txt", "bundle BR wrong.txt", "bundle BR missing.txt", "bundle BR", "~dump-flows BR",
+	"dump-groups BR", "--bundle del-groups BR group_id=1", "dump-groups BR", "--bundle del-groups BR", "dump-groups BR", "dump-flows BR", "del-flows BR"}
 
 var (
 	counter    = regexp.MustCompile(`\b((?:n_|rx |tx )?(?:packets|pkts|bytes|lookup|matched|packet_count|byte_count|drop)[=:])[0-9]+`)
@@ -220,6 +224,11 @@ func (o twinBridge) compare(b *bed, lines []string) {
 	b.write("refused.txt", "tcp,actions=1\nudp,actions=group:98\nicmp,actions=2\n")
 	b.write("wrong.txt", "tcp,actions=1\nudp,actions=outp:98\nicmp,actions=2\n")
 	b.write("other.txt", "priority=3,tcp,actions=1\nip,actions=2,3\ncookie=0x9,idle_timeout=3000,udp6,actions=drop\n")
+	b.write("bundle.txt", "flow table=1,priority=3,in_port=1,actions=drop # one\n\ngroup add group_id=2,type=all,bucket=output:1\n"+
+		"packet-out in_port=1,packet=ffffffffffff02000000000188b5,actions=output:2\n  flow add table=1,actions=group:2\ngroup delete group_id=9\n")
+	b.write("badbundle.txt", "flow table=2,priority=3,in_port=1,actions=drop\ngroup group_id=1,type=all\ngroup group_id=9,type=all\n")
+	b.write("badout.txt", "flow table=2,priority=3,in_port=1,actions=drop\npacket-out in_port=1,packet=ffffffffffff02000000000188b5,actions=group:77\n")
+	b.write("nobundle.txt", "meter meter=1\n")
 	type answer struct {
 		text string
 		code int

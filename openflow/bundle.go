@@ -68,6 +68,12 @@ func ReadBundleControl(b []byte) (BundleControl, error) {
 	return BundleControl{ID: u32(b, 0), Command: BundleCommand(u16(b, 4)), Flags: BundleFlags(u16(b, 6))}, nil
 }
 
+// BundleAdd is the message that carries another one, as it is on the wire, into a bundle. Both have one transaction id.
+func BundleAdd(id uint32, flags BundleFlags, message []byte) *Experimenter {
+	b := append16(append16(append32(make([]byte, 0, 8+len(message)), id), 0), uint16(flags))
+	return &Experimenter{Experimenter: ExperimenterONF, ExpType: ONFBundleAdd, Data: append(b, message...)}
+}
+
 // ReadBundleAdd reads what an ONFBundleAdd message carries: a message for a bundle.
 func ReadBundleAdd(b []byte) (id uint32, flags BundleFlags, message []byte, err error) {
 	if len(b) < 8+HeaderSize {

@@ -132,6 +132,52 @@ func (u *FlowUpdate) appendRecord(b []byte) []byte {
 	return b
 }
 
+// readFlowUpdates reads the events of one part of a reply.
+func readFlowUpdates(b []byte) (list []Record, err error) {
+	for len(b) > 0 {
+		n := 0
+		if len(b) >= 8 {
+			n = int(u16(b, 0))
+		}
+		if n < 8 || n > len(b) {
+			return nil, badLen("flow update", n, min(8, len(b)))
+		}
+		u, err := readFlowUpdate(b[:n:n])
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, u)
+		b = b[n:]
+	}
+	return list, nil
+}
+
+func readFlowUpdate(b []byte) (*FlowUpdate, error) {
+	u := &FlowUpdate{Event: FlowEvent(u16(b, 2))}
+	switch {
+	case u.Event > FlowEventAbbrev:
+		return nil, Errorf(ErrBadRequest, BRCBadType, "flow update %d, the highest is %d", uint16(u.Event), FlowEventAbbrev)
+	case u.Event == FlowEventAbbrev && len(b) != 8:
+		return nil, badLen("abbreviated flow update", len(b), 8)
+	case u.Event == FlowEventAbbrev:
+		u.XID = u32(b, 4)
+		return u, nil
+	case len(b) < monitorUpdateSize+8:
+		return nil, badLen("flow update", len(b), monitorUpdateSize+8)
+	}
+	u.Reason, u.Priority, u.IdleTimeout, u.HardTimeout = FlowRemovedReason(u16(b, 4)), u16(b, 6), u16(b, 8), u16(b, 10)
+	u.TableID, u.Cookie = b[14], u64(b, 16)
+	var at int
+	var err error
+	if u.Match, at, err = decodeMatch(b, monitorUpdateSize); err != nil {
+		return nil, err
+	}
+	if at < len(b) {
+		u.Instructions.b = b[at:len(b):len(b)]
+	}
+	return u, checkInstructions(u.Instructions.b)
+}
+
 func (u *FlowUpdate) String() string {
 	if u.Event == FlowEventAbbrev {
 		return fmt.Sprintf("%s xid=0x%x", u.Event, u.XID)

@@ -246,8 +246,8 @@ func MultipartMore(b []byte) (more, ok bool) {
 	return u16(b, 10)&1 != 0, true
 }
 
-// isMonitorRequest reports an experimenter's request that 1.4 has as one of its own.
-func isMonitorRequest(b []byte) bool {
+// isFlowMonitor reports an experimenter's request or reply that 1.4 has as one of its own.
+func isFlowMonitor(b []byte) bool {
 	return MultipartType(u16(b, 8)) == MultipartExperimenter && len(b) >= multipartHeader+8 &&
 		u32(b, multipartHeader) == ExperimenterONF && u32(b, multipartHeader+4) == ONFFlowMonitor
 }
@@ -257,8 +257,12 @@ func decodeMultipart(b []byte, what string, format func(MultipartType) (bodyForm
 		return 0, false, nil, badLen("multipart "+what, len(b), multipartHeader)
 	}
 	t, more = MultipartType(u16(b, 8)), u16(b, 10)&1 != 0
-	if what == "request" && isMonitorRequest(b) {
-		records, err = readMonitorRequests(b[multipartHeader+8:])
+	if isFlowMonitor(b) {
+		read := readFlowUpdates
+		if what == "request" {
+			read = readMonitorRequests
+		}
+		records, err = read(b[multipartHeader+8:])
 		return MultipartFlowMonitor, more, records, err
 	}
 	f, ok := format(t)

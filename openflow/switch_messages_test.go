@@ -78,6 +78,10 @@ var switchCases = []messageCase{
 			`next_tables(3 tables) write_actions[output group set_field] apply_actions[output push_vlan dec_nw_ttl] match[in_port eth_dst/mask ipv6_src/mask] ` +
 			`wildcards[in_port eth_dst] write_setfield[vlan_vid] apply_setfield[]}`},
 	{"mpr_port_desc", "", reply(MultipartPortDesc, &testPort, &localPort), "MULTIPART_REPLY PORT_DESC {" + testPortText + "} {LOCAL(br0) addr=12:34:56:78:9a:bc config=0 state=LIVE speed=0/0kbps}"},
+	{"mpr_flow_monitor", "", reply(MultipartFlowMonitor,
+		&FlowUpdate{Event: FlowEventAdded, TableID: 3, Priority: 7, IdleTimeout: 5, HardTimeout: 6, Cookie: 9, Match: NewMatch(Exact(InPort, 3)), Instructions: NewInstructions(GotoTable(8))},
+		&FlowUpdate{Event: FlowEventDeleted, Reason: RemovedHardTimeout, Cookie: 1, Match: NewMatch(Exact(InPort, 4))}, &FlowUpdate{Event: FlowEventAbbrev, XID: 0x1234}),
+		"MULTIPART_REPLY FLOW_MONITOR {ADDED table=3 priority=7 cookie=0x9 match=in_port=3 instructions=goto_table:8} {DELETED table=0 priority=0 cookie=0x1 match=in_port=4 instructions=drop} {ABBREV xid=0x1234}"},
 	{"mpr_experimenter", "", reply(MultipartExperimenter, &ExperimenterRecord{0x123456, 7, []byte("data")}), "MULTIPART_REPLY EXPERIMENTER {experimenter=0x00123456 type=7 4 bytes}"},
 }
 
@@ -113,5 +117,6 @@ var ofpPrinted = map[string][]string{
 	"mpr_table_features": {`table 3 ("acl"):`, "metadata: match=0xff write=0xf0", "max_entries=1000", "next tables: 1-3", "instructions: meter apply_actions clear_actions write_actions write_metadata goto_table",
 		"actions: output group set_field", "supported on Set-Field: vlan_vid", "actions: output push_vlan dec_ttl", "arbitrary mask: eth_dst ipv6_src", "exact match or wildcard: in_port"},
 	"mpr_port_desc":    {"3(eth3): addr:12:34:56:78:9a:bc", "LOCAL(br0): addr:12:34:56:78:9a:bc", "state:      LIVE"},
+	"mpr_flow_monitor": {" event=ADDED table=3 idle_timeout=5 hard_timeout=6 cookie=0x9 in_port=3 actions=goto_table:8\n", " event=DELETED reason=hard table=0 cookie=0x1 in_port=4\n event=ABBREV xid=0x1234"},
 	"mpr_experimenter": {"unknown vendor 0x123456"},
 }

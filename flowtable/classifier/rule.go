@@ -88,6 +88,15 @@ func (r *Rule[V]) word(i int) uint64 {
 	return r.rest()[i-inline]
 }
 
+// Words is the number of words in which the rule's mask has bits.
+func (r *Rule[V]) Words() int { return len(r.of.words) }
+
+// Word is the i-th of them: which word of a key it is, the mask's bits, and the key's bits under them.
+func (r *Rule[V]) Word(i int) (at uint8, bits, key uint64) {
+	w := r.of.words[i]
+	return w.at, w.bits, r.word(i)
+}
+
 // Key returns the rule's key, zero outside its mask.
 func (r *Rule[V]) Key() (k packet.Key) {
 	for i, w := range r.of.words {

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/weirswitch/weir/integration/bench"
 	"github.com/weirswitch/weir/integration/lab"
 )
 
@@ -19,9 +20,6 @@ var (
 	calls  = flag.Int("bench.calls", 20, "round trips")
 	file   = flag.String("bench.report", "", "file to write the report to")
 )
-
-// patience is how long a condition may take to become true.
-const patience = 20 * time.Second
 
 var errTimeout = os.ErrDeadlineExceeded
 
@@ -35,7 +33,7 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, "skip: network namespaces are needed")
 		os.Exit(0)
 	}
-	if err := pinClient(); err != nil {
+	if err := bench.Pin(); err != nil {
 		fmt.Fprintln(os.Stderr, "benchcontrol:", err)
 		os.Exit(1)
 	}
@@ -53,15 +51,22 @@ func TestControlPlane(t *testing.T) {
 	if lab.Entered() {
 		lacking(t, "the bridge of Open vSwitch is a tap: needs to be started by root")
 	}
-	bin := buildWeir(t)
-	rep := newReport(t, bin)
+	bin, err := bench.BuildWeir("../..", t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	head, err := bench.Describe(bin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rep := &bench.Report{}
 	for i := range *rounds {
 		t.Run(fmt.Sprint("round", i+1), func(t *testing.T) {
-			pair := []*sut{startWeir(t, bin), startOVS(t)}
+			pair := []*bench.Switch{startWeir(t, bin), startOVS(t)}
 			for j := range pair { // who goes first changes from round to round
 				s := pair[(i+j)%2]
 				r := &round{T: t, s: s, all: pair, n: *flows, calls: *calls, shown: 5 * time.Second,
-					add: func(w row, v float64) { rep.add(s.name, w, v) }}
+					add: func(w row, v float64) { rep.Add(s.Name, w.full(), v) }}
 				if i < *bigs {
 					r.big = *big
 				}
@@ -72,9 +77,9 @@ func TestControlPlane(t *testing.T) {
 	if t.Failed() {
 		return
 	}
-	t.Logf("\n%s", rep.text())
+	t.Logf("\n%s", page(head, rep))
 	if *file != "" {
-		if err := os.WriteFile(*file, []byte(rep.text()), 0o644); err != nil {
+		if err := os.WriteFile(*file, []byte(page(head, rep)), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/weirswitch/weir/integration/bench"
 	"github.com/weirswitch/weir/openflow"
 )
 
@@ -23,8 +24,8 @@ type row struct {
 // round measures one switch once, from a fresh process to its end, and reports each figure.
 type round struct {
 	*testing.T
-	s     *sut
-	all   []*sut
+	s     *bench.Switch
+	all   []*bench.Switch
 	n     int // entries
 	big   int // entries of the large set; 0: leave it out
 	calls int // round trips
@@ -35,7 +36,7 @@ type round struct {
 func (r *round) ok(err error) {
 	r.Helper()
 	if err != nil {
-		r.Fatalf("%s: %v", r.s.name, err)
+		r.Fatalf("%s: %v", r.s.Name, err)
 	}
 }
 
@@ -43,7 +44,7 @@ func (r *round) ok(err error) {
 func (r *round) finish(stream []byte) time.Duration {
 	r.Helper()
 	r.settle()
-	took, err := r.s.finish(stream)
+	took, err := r.s.Finish(stream)
 	r.ok(err)
 	return took
 }
@@ -54,11 +55,11 @@ func (r *round) adds(m mix, n int) {
 	r.Helper()
 	stream := encodeMods(m, n, openflow.FlowAdd)
 	r.settle()
-	before := r.s.used()
-	took, err := r.s.finish(stream)
+	before := r.s.Used()
+	took, err := r.s.Finish(stream)
 	r.ok(err)
 	r.rate(row{name: fmt.Sprintf("ADDs to the barrier, %d, %s", n, m), goal: 5}, n, took)
-	r.add(row{fmt.Sprintf("processor time an ADD, %d, %s", n, m), "us", true, 0.2}, float64((r.s.used()-before).Nanoseconds())/1e3/float64(n))
+	r.add(row{fmt.Sprintf("processor time an ADD, %d, %s", n, m), "us", true, 0.2}, float64((r.s.Used()-before).Nanoseconds())/1e3/float64(n))
 }
 
 func (r *round) rate(w row, n int, took time.Duration) {
@@ -85,7 +86,7 @@ func (r *round) run() {
 
 func (r *round) clear() time.Duration {
 	r.Helper()
-	return r.finish(encode(1, func(int) openflow.Message { return deleteAll() }))
+	return r.finish(bench.Encode(1, func(int) openflow.Message { return bench.DeleteAll() }))
 }
 
 // roundTrips adds entries one by one, each with its barrier.
@@ -94,7 +95,7 @@ func (r *round) roundTrips() {
 	r.settle()
 	for i := range took {
 		var err error
-		took[i], err = r.s.finish(openflow.Append(nil, 1, flowMod(same, 1<<20+i, openflow.FlowAdd)))
+		took[i], err = r.s.Finish(openflow.Append(nil, 1, flowMod(same, 1<<20+i, openflow.FlowAdd)))
 		r.ok(err)
 	}
 	slices.Sort(took)
@@ -107,14 +108,14 @@ func (r *round) roundTrips() {
 // oneMask is the set of one mask: how fast it comes, what it weighs, how fast it is read and goes.
 func (r *round) oneMask() {
 	r.settle()
-	before := r.s.rss(r.T)
+	before := r.rss()
 	r.adds(same, r.n)
 	r.settle()
-	r.add(row{fmt.Sprintf("resident memory a flow, %d", r.n), "bytes", true, 0.5}, (r.s.rss(r.T)-before)/float64(r.n))
-	flows, took, err := r.s.dump()
+	r.add(row{fmt.Sprintf("resident memory a flow, %d", r.n), "bytes", true, 0.5}, (r.rss()-before)/float64(r.n))
+	flows, took, err := r.s.Dump()
 	r.ok(err)
 	if flows != r.n {
-		r.Fatalf("%s: a dump of %d flows, want %d", r.s.name, flows, r.n)
+		r.Fatalf("%s: a dump of %d flows, want %d", r.s.Name, flows, r.n)
 	}
 	r.ms(row{name: fmt.Sprintf("raw dump of %d", r.n), goal: 0.7}, took)
 	r.ms(row{name: fmt.Sprintf("ovs-ofctl dump-flows of %d", r.n)}, r.ofctlDump())
@@ -124,13 +125,13 @@ func (r *round) oneMask() {
 // ofctlDump is "ovs-ofctl dump-flows | wc -l".
 func (r *round) ofctlDump() time.Duration {
 	cmd := exec.Command("ovs-ofctl", "-O", "OpenFlow13", "dump-flows", "br0")
-	cmd.Env = append(os.Environ(), r.s.env...)
+	cmd.Env = append(os.Environ(), r.s.Env...)
 	start := time.Now()
 	out, err := cmd.Output()
 	took := time.Since(start)
 	r.ok(err)
 	if got := bytes.Count(out, []byte(" cookie=")); got != r.n {
-		r.Fatalf("%s: ovs-ofctl printed %d flows, want %d", r.s.name, got, r.n)
+		r.Fatalf("%s: ovs-ofctl printed %d flows, want %d", r.s.Name, got, r.n)
 	}
 	return took
 }
@@ -138,7 +139,7 @@ func (r *round) ofctlDump() time.Duration {
 // manyMasks is the mixed set, and what has to search it.
 func (r *round) manyMasks() {
 	r.adds(mixed, r.n)
-	_, took, err := r.s.dump()
+	_, took, err := r.s.Dump()
 	r.ok(err)
 	r.ms(row{name: fmt.Sprintf("raw dump of %d, %s", r.n, mixed), goal: 0.7}, took)
 
@@ -152,7 +153,7 @@ func (r *round) manyMasks() {
 	r.ms(row{name: fmt.Sprintf("delete one of %d by a loose match", r.n)}, r.finish(one(loose)))
 
 	few := min(r.n, 100) / 2 // a switch that searches everything needs milliseconds each
-	took = r.finish(encode(few, func(i int) openflow.Message {
+	took = r.finish(bench.Encode(few, func(i int) openflow.Message {
 		m := flowMod(mixed, 0, openflow.FlowAdd)
 		m.Flags = openflow.FlowCheckOverlap
 		m.Match = openflow.NewMatch(openflow.Exact(openflow.EthType, 0x0800), openflow.Exact(openflow.IPProto, 6), // the others are UDP, or from elsewhere
@@ -163,7 +164,7 @@ func (r *round) manyMasks() {
 
 	part := r.n / 4
 	r.rate(row{name: fmt.Sprintf("strict deletes among %d", r.n)}, part, r.finish(encodeMods(mixed, part, openflow.FlowDeleteStrict)))
-	told := encode(part, func(i int) openflow.Message {
+	told := bench.Encode(part, func(i int) openflow.Message {
 		m := flowMod(mixed, i, openflow.FlowAdd)
 		m.Flags = openflow.FlowSendRemoved
 		return m
@@ -176,16 +177,16 @@ func (r *round) manyMasks() {
 // million is a large set: rate, weight, and the weight when it has gone.
 func (r *round) million(m mix) {
 	r.settle()
-	before := r.s.rss(r.T)
+	before := r.rss()
 	r.adds(m, r.big)
 	if m == mixed {
 		r.clear()
 		return
 	}
 	r.settle()
-	r.add(row{fmt.Sprintf("resident memory a flow, %d", r.big), "bytes", true, 0.5}, (r.s.rss(r.T)-before)/float64(r.big))
+	r.add(row{fmt.Sprintf("resident memory a flow, %d", r.big), "bytes", true, 0.5}, (r.rss()-before)/float64(r.big))
 	r.ms(row{name: fmt.Sprintf("delete all %d", r.big)}, r.clear())
 	time.Sleep(r.shown)
 	r.settle()
-	r.add(row{fmt.Sprintf("resident memory, %s after those were deleted", r.shown), "MiB", true, 0}, r.s.rss(r.T)/(1<<20))
+	r.add(row{fmt.Sprintf("resident memory, %s after those were deleted", r.shown), "MiB", true, 0}, r.rss()/(1<<20))
 }

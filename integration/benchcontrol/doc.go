@@ -4,8 +4,7 @@
 //	bench_test     the flags, the rounds, and the smoke test that CI runs with a few hundred flows
 //	cases_test     what is measured, case by case
 //	flows_test     the FLOW_MODs: N distinct entries under one mask, or under eight with eight priorities
-//	client_test    a raw OpenFlow connection that costs little
-//	switches_test  weir and a private ovs-vswitchd, each alone on its processor
+//	switches_test  both switches of a round, and how the one whose turn it is not is kept content
 //	packets_test   frames that meet a table miss, go to the client and come back through a PACKET_OUT
 //	report_test    docs/benchmarks-control.md
 //

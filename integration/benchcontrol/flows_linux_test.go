@@ -1,6 +1,7 @@
 package benchcontrol
 
 import (
+	"github.com/weirswitch/weir/integration/bench"
 	"github.com/weirswitch/weir/openflow"
 )
 
@@ -72,20 +73,6 @@ func flowMod(m mix, i int, c openflow.FlowModCommand) *openflow.FlowMod {
 	return f
 }
 
-// encode makes a stream of messages.
-func encode(n int, message func(i int) openflow.Message) []byte {
-	var b []byte
-	for i := range n {
-		b = openflow.Append(b, uint32(i)+1, message(i))
-	}
-	return b
-}
-
 func encodeMods(m mix, n int, c openflow.FlowModCommand) []byte {
-	return encode(n, func(i int) openflow.Message { return flowMod(m, i, c) })
-}
-
-func deleteAll() *openflow.FlowMod {
-	return &openflow.FlowMod{Command: openflow.FlowDelete, TableID: openflow.TableAll,
-		BufferID: openflow.NoBuffer, OutPort: openflow.PortAny, OutGroup: openflow.GroupAny}
+	return bench.Encode(n, func(i int) openflow.Message { return flowMod(m, i, c) })
 }

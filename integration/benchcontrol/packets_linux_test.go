@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/weirswitch/weir/flowtable/packet"
+	"github.com/weirswitch/weir/integration/bench"
 	"github.com/weirswitch/weir/integration/lab"
 	"github.com/weirswitch/weir/openflow"
 	"github.com/weirswitch/weir/ports"
@@ -22,19 +23,19 @@ const (
 // packets lets frames of one host meet the table-miss entry; the client sends each on to the other
 // host. First as many as it can with a window of frames under way, then one by one.
 func (r *round) packets() {
-	r.finish(encode(1, func(int) openflow.Message {
+	r.finish(bench.Encode(1, func(int) openflow.Message {
 		return &openflow.FlowMod{BufferID: openflow.NoBuffer, OutPort: openflow.PortAny, OutGroup: openflow.GroupAny,
 			Instructions: openflow.NewInstructions(openflow.ApplyActions(openflow.Output(openflow.PortController)))}
 	}))
-	l := &loop{from: r.open(r.s.hosts[0]), to: r.open(r.s.hosts[1]), news: make(chan struct{}, 1), back: make(chan uint64, 1)}
+	l := &loop{from: r.open(r.s.Lab.Hosts()[0]), to: r.open(r.s.Lab.Hosts()[1]), news: make(chan struct{}, 1), back: make(chan uint64, 1)}
 	stop := make(chan struct{})
 	done := make(chan error, 1)
-	go func() { done <- r.s.relay(stop) }()
+	go func() { done <- relay(r.s.Client, stop) }()
 	go l.watch()
 
 	r.settle()
-	if _, ok := l.trip(patience); !ok {
-		r.Fatalf("%s: no frame came back", r.s.name)
+	if _, ok := l.trip(bench.Patience); !ok {
+		r.Fatalf("%s: no frame came back", r.s.Name)
 	}
 	n, took := l.flood(r.calls*50, window)
 	r.rate(row{name: "packet-in to packet-out", goal: 3}, n, took)
@@ -47,14 +48,14 @@ func (r *round) packets() {
 	}
 	slices.Sort(trips)
 	if len(trips) < r.calls*9/10 {
-		r.Fatalf("%s: %d of %d frames came back", r.s.name, len(trips), r.calls)
+		r.Fatalf("%s: %d of %d frames came back", r.s.Name, len(trips), r.calls)
 	}
 	r.add(row{"packet-in to packet-out, host to host p50", "us", true, 0.5}, trips[len(trips)/2])
 	r.add(row{"packet-in to packet-out, host to host p99", "us", true, 0}, trips[len(trips)*99/100])
 	close(stop)
-	r.ok(r.s.nc.SetReadDeadline(time.Now()))
+	r.ok(r.s.NC.SetReadDeadline(time.Now()))
 	r.ok(<-done)
-	r.ok(r.s.nc.SetReadDeadline(time.Time{}))
+	r.ok(r.s.NC.SetReadDeadline(time.Time{}))
 	l.from.Close()
 	l.to.Close()
 	r.clear()
@@ -151,7 +152,7 @@ func (l *loop) flood(n, window int) (int, time.Duration) {
 	defer stuck.Stop()
 	for last := first; ; {
 		got := l.arrived.Load()
-		if got-first >= int64(n) || time.Since(start) > patience {
+		if got-first >= int64(n) || time.Since(start) > bench.Patience {
 			return int(got - first), time.Since(start)
 		}
 		if got+int64(window)-sent >= burst {
@@ -170,10 +171,10 @@ func (l *loop) flood(n, window int) (int, time.Duration) {
 }
 
 // relay answers every PACKET_IN by a PACKET_OUT to the other port, until told to stop.
-func (c *client) relay(stop chan struct{}) error {
+func relay(c *bench.Client, stop chan struct{}) error {
 	var out []byte
 	for {
-		t, b, err := c.next()
+		t, b, err := c.Next()
 		if err != nil {
 			select {
 			case <-stop:
@@ -191,8 +192,8 @@ func (c *client) relay(stop chan struct{}) error {
 		data := b[24+(matchLen+7)/8*8+2:]
 		in := openflow.PortNo(binary.BigEndian.Uint32(b[32:])) // in_port is the first field
 		out = openflow.Append(out, 1, &openflow.PacketOut{BufferID: openflow.NoBuffer, InPort: in, Actions: toOther[in&3], Data: data})
-		if c.in.Buffered() < 8 || len(out) > 64<<10 {
-			if _, err := c.nc.Write(out); err != nil {
+		if c.Buffered() < 8 || len(out) > 64<<10 {
+			if _, err := c.NC.Write(out); err != nil {
 				return err
 			}
 			out = out[:0]

@@ -77,6 +77,7 @@ func deviations() []deviation {
 		{name: "watch-reserved", whole: someStep(watchReserved)},
 		{name: "select-in-group", whole: selectInGroup},
 		{name: "select-unwatched", whole: selectUnwatched},
+		{name: "bundled-loose", whole: someStep(bundledLoose)},
 		{name: "group-twice", flow: groupTwice},
 		{name: "down-forgets", whole: downForgets},
 		{name: "access-two-tags", life: accessTwoTags},
@@ -114,7 +115,8 @@ func known(l *life) string {
 	if padded {
 		return "padding"
 	}
-	if malformed(read) {
+	read = read.flat()
+	if malformed(read) || someStep(fatal)(read) {
 		return "malformed"
 	}
 	shown := read.shown()

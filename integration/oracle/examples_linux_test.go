@@ -130,6 +130,7 @@ func examples() map[string]*life {
 		"request-too-long":        steps(long),
 		"unfinished-request":      steps(odd(&openflow.MultipartRequest{Type: openflow.MultipartDesc, More: true})),
 		"queue-zero":              steps(odd(&openflow.MultipartRequest{Type: openflow.MultipartQueue, Records: []openflow.Record{&openflow.QueueStatsRequest{Port: 1}}})),
+		"bundled-loose":           steps(rule(apply(out(1))), &bundle{[]step{rule(apply(out(1))).on(ip).in(0, 28), rule(apply(out(2))).as(openflow.FlowModify)}}, plain),
 		"group-twice":             steps(group(1, openflow.GroupTypeAll, openflow.PortAny, out(1)), rule(apply(openflow.Group(1), openflow.Group(1)))),
 		"short-packet-out":        steps(sends(1, &frame{port: 1, what: "13 bytes", bytes: plain.bytes[:13]})),
 		"packet-out-actions":      steps(sends(1, plain, does(openflow.ActionPopVLAN, 0), out(2))),

@@ -122,3 +122,5 @@ func TestNicira(t *testing.T) { explore(t, (*gen).niciraLife) }
 func TestVLANs(t *testing.T) { explore(t, (*gen).vlanLife) }
 
 func TestMeters(t *testing.T) { explore(t, (*gen).meterLife) }
+
+func TestBundles(t *testing.T) { explore(t, (*gen).bundleLife) }

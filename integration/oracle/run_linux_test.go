@@ -362,7 +362,7 @@ func repeats(all []target, l *life, text bool) (bool, error) {
 // compare tells the first step after which two switches differ.
 func compare(l *life, nameA string, a [][]string, nameB string, b [][]string) string {
 	read, _ := l.read()
-	blurs := read.blurs()
+	blurs := read.flat().blurs()
 	for i := range a {
 		a[i] = read.throughDown(i, a[i])
 		for _, blur := range blurs {

@@ -2,7 +2,6 @@ package client
 
 import (
 	"bytes"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"strings"
@@ -18,6 +17,29 @@ func control(c openflow.BundleCommand) openflow.Message {
 	return openflow.BundleControl{Command: c, Flags: bundleFlags}.Experimenter()
 }
 
+// bundleFile reads a file of flows, groups and packet-outs. A mistake in it sends nothing.
+func (c *Client) bundleFile(args []string) error {
+	c.Bundle = true
+	return many(parseBundleLine)(c, args)
+}
+
+func parseBundleLine(text string, names *ofctl.Names) (openflow.Message, error) {
+	kind, rest, _ := strings.Cut(strings.TrimSpace(text), " ")
+	switch kind {
+	case "flow":
+		return ofctl.ParseFlowLine(rest, names)
+	case "group":
+		return ofctl.ParseGroupLine(rest, names)
+	case "packet-out":
+		return ofctl.ParsePacketOut(rest, names)
+	}
+	known := []string{"flow", "group", "packet-out"}
+	if near := ofctl.Nearest(kind, known); near != "" {
+		return nil, fmt.Errorf("a line of a bundle cannot begin with %q, did you mean %q?", kind, near)
+	}
+	return nil, fmt.Errorf("a line of a bundle cannot begin with %.40q: expected one of %s", kind, strings.Join(known, ", "))
+}
+
 // bundle sends the messages so that all take effect at once, or none. Each keeps inside the bundle the
 // transaction id of the message that carries it, so that an ERROR tells which it was.
 func (s *session) bundle(list []openflow.Message) error {
@@ -30,14 +52,13 @@ func (s *session) bundle(list []openflow.Message) error {
 		xid := s.c.nextXID()
 		raw := openflow.Append(nil, xid, m)
 		inner[xid] = raw
-		data := binary.BigEndian.AppendUint16(make([]byte, 6), uint16(bundleFlags))
 		if len(raw)+24 > openflow.MaxMessage {
 			return errors.New("a message is too long to be carried in a bundle")
 		}
 		carriers = append(carriers, struct {
 			xid uint32
 			m   openflow.Message
-		}{xid, &openflow.Experimenter{Experimenter: openflow.ExperimenterONF, ExpType: openflow.ONFBundleAdd, Data: append(data, raw...)}})
+		}{xid, openflow.BundleAdd(0, bundleFlags, raw)})
 	}
 	if err := s.mustAnswer(control(openflow.BundleOpen)); err != nil {
 		return err

@@ -96,6 +96,9 @@ func groupCommands() []Command {
 
 func otherCommands() []Command {
 	return []Command{
+		{Name: "bundle", Args: "SWITCH FILE", Least: 2, Most: 2, Writes: true, Summary: "carry out the lines of a file, all of them or none",
+			More:    "A line is flow, group or packet-out, then what add-flows, add-groups and packet-out take.\nEach packet-out meets what the lines before it have changed. - is standard input.",
+			Example: "bundle br0 changes.txt", run: (*Client).bundleFile},
 		{Name: "mod-port", Args: "SWITCH PORT VERB", Least: 3, Most: 3, Writes: true, Summary: "change what a port does",
 			More: "VERB: up, down, receive, no-receive, forward, no-forward, packet-in, no-packet-in.", Example: "mod-port br0 eth1 no-forward", run: (*Client).modPort},
 		{Name: "mod-table", Args: "SWITCH TABLE SETTING", Least: 3, Most: 3, Writes: true, Summary: "nothing: OpenFlow 1.3 has no settings of tables",

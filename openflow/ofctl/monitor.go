@@ -53,67 +53,30 @@ func isFlowMonitor(raw []byte) bool {
 		binary.BigEndian.Uint32(raw[16:]) == openflow.ExperimenterONF && binary.BigEndian.Uint32(raw[20:]) == openflow.ONFFlowMonitor
 }
 
-// appendUpdates writes the events of a flow monitor, one a line.
-func (n *Names) appendUpdates(b, data []byte) []byte {
-	for len(data) >= 8 {
-		size := int(binary.BigEndian.Uint16(data))
-		if size < 8 || size > len(data) {
-			break
-		}
-		b = n.appendUpdate(append(b, '\n'), data[:size])
-		data = data[size:]
+// appendUpdate writes an event of a flow monitor, on a line of its own.
+func (n *Names) appendUpdate(b []byte, u *openflow.FlowUpdate) []byte {
+	b = fmt.Appendf(b, "\n event=%s", u.Event)
+	if u.Event == openflow.FlowEventAbbrev {
+		return appendHex(append(b, " xid="...), uint64(u.XID))
 	}
-	return b
-}
-
-func (n *Names) appendUpdate(b, u []byte) []byte {
-	event := openflow.FlowEvent(binary.BigEndian.Uint16(u[2:]))
-	b = fmt.Appendf(b, " event=%s", event)
-	if event == openflow.FlowEventAbbrev {
-		return appendHex(append(b, " xid="...), uint64(binary.BigEndian.Uint32(u[4:])))
+	if u.Event == openflow.FlowEventDeleted {
+		b = fmt.Appendf(b, " reason=%s", u.Reason)
 	}
-	mod, err := flowOfUpdate(u)
-	if err != nil {
-		return fmt.Appendf(b, " (that weir cannot read: %v)", err)
+	b = n.appendTable(append(b, " table="...), u.TableID)
+	if u.IdleTimeout != 0 {
+		b = fmt.Appendf(b, " idle_timeout=%d", u.IdleTimeout)
 	}
-	if event == openflow.FlowEventDeleted {
-		b = fmt.Appendf(b, " reason=%s", openflow.FlowRemovedReason(u[5]))
+	if u.HardTimeout != 0 {
+		b = fmt.Appendf(b, " hard_timeout=%d", u.HardTimeout)
 	}
-	b = n.appendTable(append(b, " table="...), mod.TableID)
-	if mod.IdleTimeout != 0 {
-		b = fmt.Appendf(b, " idle_timeout=%d", mod.IdleTimeout)
-	}
-	if mod.HardTimeout != 0 {
-		b = fmt.Appendf(b, " hard_timeout=%d", mod.HardTimeout)
-	}
-	b = append(appendHex(append(b, " cookie="...), mod.Cookie), ' ')
+	b = append(appendHex(append(b, " cookie="...), u.Cookie), ' ')
 	before := len(b)
-	b = n.appendMatch(b, mod.Match, DefaultPriority) // the priority is not shown: an omission of ovs-ofctl
-	if mod.Instructions.IsEmpty() {
+	b = n.appendMatch(b, u.Match, DefaultPriority) // the priority is not shown: an omission of ovs-ofctl
+	if u.Instructions.IsEmpty() {
 		return b
 	}
 	if len(b) > before {
 		b = append(b, ' ')
 	}
-	return n.appendInstructions(append(b, "actions="...), mod.Instructions)
-}
-
-// flowOfUpdate reads an event as the FLOW_MOD that would make its flow: the two have match and instructions in common.
-func flowOfUpdate(u []byte) (*openflow.FlowMod, error) {
-	if len(u) < 32 {
-		return nil, fmt.Errorf("an event of %d bytes", len(u))
-	}
-	b := make([]byte, 48, 48+len(u))
-	b[0], b[1] = openflow.Version, byte(openflow.TypeFlowMod)
-	copy(b[8:16], u[16:24]) // cookie
-	b[24] = u[14]           // table
-	copy(b[26:30], u[8:12]) // timeouts
-	copy(b[30:32], u[6:8])  // priority
-	b = append(b, u[24:]...)
-	binary.BigEndian.PutUint16(b[2:], uint16(len(b)))
-	m, _, err := openflow.Decode(b)
-	if err != nil {
-		return nil, err
-	}
-	return m.(*openflow.FlowMod), nil
+	return n.appendInstructions(append(b, "actions="...), u.Instructions)
 }

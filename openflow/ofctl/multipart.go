@@ -58,12 +58,12 @@ func (n *Names) appendFilter(b []byte, r *openflow.FlowStatsRequest) []byte {
 
 // appendReply writes the records of one part of a multipart reply.
 func (n *Names) appendReply(b []byte, m *openflow.MultipartReply) []byte {
-	if len(m.Records) == 1 {
-		if e, ok := m.Records[0].(*openflow.ExperimenterRecord); ok && e.Experimenter == openflow.ExperimenterONF && e.ExpType == openflow.ONFFlowMonitor {
-			return n.appendUpdates(b, e.Data)
-		}
-	}
 	switch m.Type {
+	case openflow.MultipartFlowMonitor:
+		for _, u := range records[openflow.FlowUpdate](m) {
+			b = n.appendUpdate(b, &u)
+		}
+		return b
 	case openflow.MultipartTable:
 		return append(append(b, '\n'), AppendTables(nil, records[openflow.TableStats](m))...)
 	case openflow.MultipartTableFeatures:

@@ -98,13 +98,7 @@ func (c *Controller) Apply(messages ...openflow.Message) error {
 		c.replies[xids[i]] = []openflow.Message{}
 	}
 	c.mu.Unlock()
-	defer func() {
-		c.mu.Lock()
-		for _, xid := range xids {
-			delete(c.replies, xid)
-		}
-		c.mu.Unlock()
-	}()
+	defer c.forget(xids)
 	for i, m := range messages {
 		if err := c.conn.Queue(xids[i], m); err != nil {
 			return c.sendError(m, err)
@@ -113,6 +107,58 @@ func (c *Controller) Apply(messages ...openflow.Message) error {
 	if err := c.Barrier(); err != nil {
 		return err
 	}
+	return c.refusal(xids)
+}
+
+// Bundle has the messages carried out together or not at all. It returns the ERROR that one of them earned. A bundle
+// that does not get all of its messages is left to the switch, which forgets it with the connection if not before.
+func (c *Controller) Bundle(messages ...openflow.Message) error {
+	const flags = openflow.BundleAtomic | openflow.BundleOrdered
+	id := c.conn.NextXID()
+	control := func(command openflow.BundleCommand) error {
+		_, err := Ask[*openflow.Experimenter](c, openflow.BundleControl{ID: id, Command: command, Flags: flags}.Experimenter())
+		return err
+	}
+	if err := control(openflow.BundleOpen); err != nil {
+		return err
+	}
+	xids := make([]uint32, len(messages))
+	c.mu.Lock()
+	for i := range messages {
+		xids[i] = c.conn.NextXID()
+		c.replies[xids[i]] = []openflow.Message{}
+	}
+	c.mu.Unlock()
+	defer c.forget(xids)
+	for i, m := range messages {
+		if err := c.conn.Queue(xids[i], openflow.BundleAdd(id, flags, openflow.Append(nil, xids[i], m))); err != nil {
+			return c.sendError(m, err)
+		}
+	}
+	if err := c.Barrier(); err != nil {
+		return err
+	}
+	if err := c.refusal(xids); err != nil { // it was not taken into the bundle
+		return err
+	}
+	err := control(openflow.BundleCommit)
+	if of := c.refusal(xids); of != nil {
+		return of
+	}
+	return err
+}
+
+// forget ends waiting for answers under these xids.
+func (c *Controller) forget(xids []uint32) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, xid := range xids {
+		delete(c.replies, xid)
+	}
+}
+
+// refusal is the first ERROR that has come under one of these xids, or nil.
+func (c *Controller) refusal(xids []uint32) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, xid := range xids {

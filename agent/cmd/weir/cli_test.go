@@ -305,6 +305,16 @@ func TestTrace(t *testing.T) {
 		t.Error(out)
 	}
 
+	if out := s.ok("trace", "br0", "in_port=a,tcp", "--length", "1515"); !strings.HasSuffix(out, "an MTU of 1500 (a VLAN tag does not count; a second one does on a packet socket)\nverdict     lost at port 2 (b): too-big\n") {
+		t.Error(out)
+	}
+	if out := s.ok("trace", "br0", "in_port=a,tcp", "--length", "4000", "--segment", "1400"); !strings.HasSuffix(out, "the port takes no super-frames\nverdict     port 2 (b) in 3 frames\n") {
+		t.Error(out)
+	}
+	s.fails(1, "only a TCP or UDP packet can be cut into segments", "trace", "br0", "in_port=a,arp", "--segment", "1400")
+	s.fails(1, "expected less than the packet's 6 bytes of data", "trace", "br0", "in_port=a,tcp", "--length", "60", "--segment", "6")
+	s.fails(1, "a length is for the frame that a flow describes", "trace", "br0", "--in-port", "1", "--hex", "02", "--length", "60")
+	s.fails(1, "a frame of 70000 bytes: expected at most 65535", "trace", "br0", "in_port=a,tcp", "--length", "70000")
 	s.fails(2, "which frame? Expected one of FLOW, --hex BYTES and --pcap FILE", "trace", "br0")
 	s.fails(2, "which frame?", "trace", "br0", "in_port=1", "--hex", "02")
 	s.fails(2, "'z' is no hexadecimal digit", "trace", "br0", "--hex", "02z0")

@@ -92,11 +92,12 @@ func commands() []command {
 		{words: []string{"ofctl"}, args: "[OPTIONS] COMMAND [ARG...]", most: anyNumber, summary: "what ovs-ofctl does, for weir and any other OpenFlow 1.3 switch",
 			more:    "\"weir ofctl --help\" lists the commands, \"weir ofctl COMMAND --help\" tells of one.",
 			example: "weir ofctl dump-flows br0", setup: (*tool).ofctl, explain: (*tool).explainOfctl},
-		{words: []string{"trace"}, args: "BRIDGE FLOW|--hex BYTES|--pcap FILE [--in-port PORT] [--send] [--json]", least: 1, most: 2,
+		{words: []string{"trace"}, args: "BRIDGE FLOW|--hex BYTES|--pcap FILE [--in-port PORT] [--length BYTES] [--segment BYTES] [--send] [--json]", least: 1, most: 2,
 			summary: "what happens to a frame, table by table",
 			more: "The frame has the fields of FLOW, in ovs-ofctl's words, or the bytes of --hex, or it is each of a capture\n" +
 				"in turn. It is followed by the code that forwards, and nothing changes: no counter, address, meter or\n" +
-				"timeout; --send forwards it in earnest afterwards.",
+				"timeout; --send forwards it in earnest afterwards. The end tells what each port does with it: its queue, its\n" +
+				"MTU, segments cut in software, a lost link.",
 			example: "weir trace br0 in_port=eth1,tcp,nw_src=10.0.0.1,nw_dst=10.0.0.2,tp_dst=80", setup: (*tool).trace},
 		{words: []string{"tls", "init"}, args: "[DIR] [--hosts NAMES] [--days N]", most: 1, summary: "make a CA and certificates for ssl: connections in a lab",
 			more: "Writes ca.pem, switch.pem and controller.pem with their keys (NAME-key.pem) into DIR and prints\n" +

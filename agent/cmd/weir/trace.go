@@ -17,6 +17,8 @@ func (t *tool) trace(fs *flag.FlagSet) func([]string) error {
 	bytes := fs.String("hex", "", "`BYTES` of the frame, from the destination address on, without checksum; blanks and colons may stand between them")
 	file := fs.String("pcap", "", "`FILE` trace every frame of this pcap or pcapng capture")
 	in := fs.String("in-port", "", "`PORT` the frame comes in by, by name or number")
+	length := fs.Int("length", 0, "`BYTES` that the frame of FLOW is long, zeros filling it up (default what its headers need, at least 60)")
+	segment := fs.Int("segment", 0, "`BYTES` of data in each segment: it is a super-frame of TCP or UDP, as a host with segmentation offload sends it")
 	send := fs.Bool("send", false, "then forward the frame in earnest, as if it had come in by that port")
 	return func(words []string) error {
 		flow := ""
@@ -32,7 +34,7 @@ func (t *tool) trace(fs *flag.FlagSet) func([]string) error {
 		if given != 1 {
 			return usagef("which frame? Expected one of FLOW, --hex BYTES and --pcap FILE")
 		}
-		q := agent.TraceRequest{Flow: flow, InPort: *in, Send: *send}
+		q := agent.TraceRequest{Flow: flow, InPort: *in, Length: *length, Segment: *segment, Send: *send}
 		if *bytes != "" {
 			var err error
 			if q.Frame, err = parseHex(*bytes); err != nil {

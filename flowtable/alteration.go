@@ -1,0 +1,119 @@
+// Miss path: what was altered in the tables of late, and which paths outlive it.
+
+package flowtable
+
+// alteration is a change of the tables that may turn frames away from the path they took.
+type alteration struct {
+	e     *Entry // that came, or went
+	meter int32  // or the slot of a meter that is another now
+	came  bool
+}
+
+// alterations is the writer's log. Guarded by Pipeline.mu.
+type alterations struct {
+	list  []alteration // the last of all, the newest at the end
+	last  uint64       // number of the newest, from 1
+	shown uint64       // last, as last published
+}
+
+// maxRecent is how many alterations a snapshot tells of. A path that has not been used for longer is made
+// anew, which costs about as much as going through so many.
+const maxRecent = 128
+
+// note enters an alteration. What a snapshot shows is never written again.
+func (a *alterations) note(x alteration) {
+	if a.last++; a.last-a.shown > maxRecent {
+		a.list = nil // no path outlives so many at once
+		return
+	}
+	if len(a.list) == cap(a.list) {
+		keep := a.list[max(0, len(a.list)-maxRecent):]
+		a.list = append(make([]alteration, 0, 4*maxRecent), keep...)
+	}
+	a.list = append(a.list, x)
+}
+
+// flood enters more than anybody would go through: everything may be another.
+func (a *alterations) flood() { a.list, a.last = nil, a.last+floodOfChanges+1 }
+
+// freeze gives a snapshot its part of the log.
+func (a *alterations) freeze(s *snapshot) {
+	a.shown = a.last
+	from := max(0, len(a.list)-maxRecent)
+	s.recent, s.last = a.list[from:len(a.list):len(a.list)], a.last
+}
+
+// alive reports whether a path is still what its frames undergo, and remembers it.
+func (c *cache) alive(p *path) bool {
+	if p.seen == c.last {
+		return true
+	}
+	behind := c.last - p.seen
+	if behind > uint64(len(c.recent)) {
+		return false
+	}
+	for i := len(c.recent) - int(behind); i < len(c.recent); i++ {
+		if !p.outlives(&c.recent[i]) {
+			p.seen = 0
+			return false
+		}
+	}
+	p.seen = c.last
+	return true
+}
+
+// outlives reports whether the path is the same after an alteration. When in doubt it is not.
+func (p *path) outlives(a *alteration) bool {
+	switch {
+	case a.e == nil:
+		for i := range p.steps {
+			if p.steps[i].prog.meter == a.meter {
+				return false
+			}
+		}
+		return true
+	case !a.came:
+		for i := range p.steps {
+			if p.steps[i].e == a.e {
+				return false
+			}
+		}
+		return true
+	}
+	return !p.mayMeet(a.e)
+}
+
+// mayMeet reports whether some frame on the path might meet an entry that came. The header decides most
+// cases; entries are only looked at when it does not, for they are far away.
+func (p *path) mayMeet(e *Entry) bool {
+	plain := maxTables + 1
+	if p.tail != nil {
+		plain = p.tail.plain
+	}
+	agrees := p.agrees(e)
+	if !agrees && plain > len(p.steps) {
+		return false
+	}
+	for i := range p.steps {
+		if s := p.steps[i].e; s.Table == e.Table {
+			return e.Priority >= s.Priority && (agrees || i >= plain)
+		}
+	}
+	return p.miss == e.Table && (agrees || len(p.steps) >= plain)
+}
+
+// agrees reports whether a frame of this path can match e before its header is changed, as far as is known:
+// nothing is known of the fields of the pipeline.
+func (p *path) agrees(e *Entry) bool {
+	cl := p.claim
+	for j := range e.rule.Words() {
+		at, bits, key := e.rule.Word(j)
+		if at >= headerWords {
+			return true
+		}
+		if k := cl.place[at]; k >= 0 && (p.word(int(k))^key)&bits&cl.words[k].bits != 0 {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,246 @@
+package flowtable
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/weirswitch/weir/flowtable/packet"
+	"github.com/weirswitch/weir/openflow"
+)
+
+// TestClaims aims at what paths rest on: random tables, of which one entry after the other changes, and
+// frames that differ from each other in few bits. Each goes through an engine that finds paths by their
+// claims alone, one that finds them by the exact hash first, and one without a cache. What leaves, in
+// which order, and all counters must be the same.
+func TestClaims(t *testing.T) {
+	n := uint64(*casesFlag) * 4
+	if testing.Short() {
+		n = 30
+	}
+	served := 0
+	for seed := uint64(1); seed <= n && !t.Failed(); seed++ {
+		served += compareClaims(t, seed)
+	}
+	if served == 0 {
+		t.Error("no path was found by its claim")
+	}
+}
+
+func compareClaims(t *testing.T, seed uint64) (served int) {
+	r := rand.New(rand.NewPCG(seed, 77))
+	c := Config{Tables: 1 + int(seed%4), HashSeed: seed, LoopMoves: 1 << 30, CacheSize: 1 << (3 + seed%8)}
+	rigs := []*rig{newRig(t, c, upPorts(5)), newRig(t, c, upPorts(5))}
+	c.NoCache = true
+	rigs = append(rigs, newRig(t, c, upPorts(5)))
+	wild := &rigs[0].proc.cache
+	var frames [][]byte
+	for range 12 {
+		frames = append(frames, alike(r))
+	}
+	log := ""
+	for step := range 150 {
+		for range 1 + r.IntN(3) { // published together
+			fm := anyChange(r, c.Tables)
+			first := ""
+			for i, g := range rigs {
+				_, err := g.FlowMod(g.now, fm)
+				if i == 0 {
+					first = fmt.Sprint(err)
+				} else if first != fmt.Sprint(err) {
+					t.Fatalf("seed %d: %v and %v", seed, first, err)
+				}
+			}
+			if first == "<nil>" {
+				log += "\n" + fm.String()
+			}
+		}
+		for _, g := range rigs {
+			g.Publish()
+			g.now += time.Duration(step) * 50 * time.Millisecond
+		}
+		for range 12 {
+			in, b := uint32(1+r.IntN(3)), slices.Clone(frames[r.IntN(len(frames))])
+			for range r.IntN(3) {
+				if at := r.IntN(max(1, min(len(b), 64))); at < len(b) {
+					b[at] ^= 1 << r.IntN(8)
+				}
+			}
+			wild.exact = newHints(firstHints)
+			want := rigs[2].send(in, b)
+			for i, g := range rigs[:2] {
+				if got := g.send(in, b); !slices.Equal(got, want) {
+					t.Fatalf("seed %d, step %d, engine %d, from port %d %x:\n by the cache %v\n by the walk  %v%s", seed, step, i, in, b, got, want, log)
+				}
+			}
+		}
+		for _, cl := range wild.claims {
+			served += cl.served
+		}
+	}
+	var texts [3][]string
+	for i, g := range rigs {
+		list, err := g.Flows(AllFlows())
+		if err != nil {
+			t.Fatal(err)
+		}
+		texts[i] = append(entryTexts(list, g.now), fmt.Sprint(g.TableStats()), fmt.Sprint(g.Drops()))
+		if !slices.Equal(texts[i], texts[0]) {
+			t.Errorf("seed %d, engine %d:\n%v\n%v", seed, i, texts[i], texts[0])
+		}
+	}
+	checkStore(t, rigs[1].proc)
+	return served
+}
+
+// anyChange is a FLOW_MOD: mostly one that adds, for there is little to take away otherwise.
+func anyChange(r *rand.Rand, tables int) *openflow.FlowMod {
+	fm := anyFlow(r, tables)
+	switch r.IntN(6) {
+	case 0:
+		fm.Command = openflow.FlowDelete
+	case 1:
+		fm.Command = openflow.FlowModify
+	case 2:
+		fm.Command = openflow.FlowDeleteStrict
+	}
+	if isDelete(fm.Command) {
+		fm.OutPort, fm.OutGroup = openflow.PortAny, groupAny
+	}
+	return fm
+}
+
+// checkStore looks whether the books of a cache are right.
+func checkStore(t *testing.T, pr *Processor) {
+	t.Helper()
+	c := &pr.cache
+	paths := map[*claim]int{}
+	inUse := 0
+	for n := uint32(1); n <= c.paths.used; n++ {
+		if p := c.paths.at(n); p.claim != nil {
+			inUse++
+			paths[p.claim]++
+			if p.packets != 0 || p.bytes != 0 {
+				t.Errorf("path %d has not been counted", n)
+			}
+			if found := c.wild.find(p.claim.hashOf(c, p), 0); found == 0 {
+				t.Errorf("path %d of %d cannot be found by its claim %+v, %d hints", n, c.paths.inUse, p.claim, len(c.wild.slots))
+			}
+		} else if !slices.Contains(c.paths.free, n) {
+			t.Errorf("path %d is lost", n)
+		}
+	}
+	if inUse != c.paths.inUse || inUse > c.paths.limit {
+		t.Errorf("%d paths in use, counted %d, the limit is %d", inUse, c.paths.inUse, c.paths.limit)
+	}
+	for _, cl := range c.claims {
+		if cl.paths != paths[cl] {
+			t.Errorf("a claim has %d paths, counted %d", paths[cl], cl.paths)
+		}
+		delete(paths, cl)
+	}
+	if len(paths) > 0 {
+		t.Errorf("%d claims with paths are not in the list", len(paths))
+	}
+}
+
+// TestPathsOutliveChanges: a path stays when what changes cannot touch it, and goes when it can.
+func TestPathsOutliveChanges(t *testing.T) {
+	b := udpFrame(ethernet{dst: "2", src: "1"}, 64, 7, 80)
+	other := openflow.Exact(openflow.UDPSrc, 9)
+	udp := openflow.Exact(openflow.IPProto, 17)
+	for _, c := range []struct {
+		name   string
+		change func(r *rig)
+		stays  bool
+	}{
+		{"nothing", func(r *rig) {}, true},
+		{"another flow comes", func(r *rig) { r.flow(1, 9, ipMatch(udp, other), toPort(3)) }, true},
+		{"a lower one comes", func(r *rig) { r.flow(1, 1, ipMatch(udp), toPort(3)) }, true},
+		{"one comes in a table it does not see", func(r *rig) { r.flow(2, 9, ipMatch(), toPort(3)) }, true},
+		{"a higher one comes", func(r *rig) { r.flow(1, 9, ipMatch(udp), toPort(3)) }, false},
+		{"a higher one comes in front", func(r *rig) { r.flow(0, 9, ipMatch(udp), toPort(3)) }, false},
+		{"ports", func(r *rig) { r.SetPorts(upPorts(2)) }, true},
+		{"another meter", func(r *rig) { meterMod(r, openflow.MeterModify, 2) }, true},
+		{"its meter", func(r *rig) { meterMod(r, openflow.MeterModify, 1) }, false},
+		{"another flow goes", func(r *rig) {
+			r.mod(&openflow.FlowMod{Command: openflow.FlowDeleteStrict, TableID: 1, Priority: 8, Match: ipMatch(udp, openflow.Exact(openflow.UDPSrc, 1))})
+		}, true},
+		{"its flow goes", func(r *rig) {
+			r.mod(&openflow.FlowMod{Command: openflow.FlowDelete, TableID: 1, Match: ipMatch(udp, openflow.Exact(openflow.UDPSrc, 7))})
+		}, false},
+		{"its flow is modified", func(r *rig) {
+			r.mod(&openflow.FlowMod{Command: openflow.FlowModify, TableID: 1, Match: ipMatch(udp, openflow.Exact(openflow.UDPSrc, 7)),
+				Instructions: openflow.NewInstructions(toPort(3))})
+		}, false},
+		{"too many changes at once", func(r *rig) {
+			for i := range maxRecent + 1 {
+				r.FlowMod(0, &openflow.FlowMod{TableID: 1, Priority: 8, Match: ipMatch(udp, openflow.Exact(openflow.UDPSrc, uint64(100+i)))})
+			}
+			r.Publish()
+		}, false},
+		{"many changes one by one", func(r *rig) {
+			for i := range 10 * maxRecent {
+				r.flow(1, 8, ipMatch(udp, openflow.Exact(openflow.UDPSrc, uint64(100+i))))
+				r.proc.Process(r.now, []*packet.Frame{frameOf(1, b)}, &nowhere{})
+			}
+		}, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := newRig(t, Config{HashSeed: 3}, upPorts(4))
+			meterMod(r, openflow.MeterAdd, 1)
+			meterMod(r, openflow.MeterAdd, 2)
+			r.flow(0, 5, ipMatch(udp), openflow.Instruction{Type: openflow.InstructionMeter, Meter: 1}, openflow.GotoTable(1))
+			r.flow(1, 5, ipMatch(udp, openflow.Exact(openflow.UDPSrc, 7)), toPort(2))
+			r.flow(1, 8, ipMatch(udp, openflow.Exact(openflow.UDPSrc, 1)), toPort(3))
+			r.send(1, b)
+			c.change(r)
+			var v Verdict
+			r.proc.Watch(r.now, frameOf(1, b), &r.rec, &v)
+			if v.Cached != c.stays {
+				t.Errorf("the path stays: %v, expected %v", v.Cached, c.stays)
+			}
+			r.proc.Watch(r.now, frameOf(1, b), &r.rec, &v)
+			if !v.Cached {
+				t.Error("the frame after that walks again")
+			}
+		})
+	}
+}
+
+func meterMod(r *rig, command openflow.MeterCommand, id uint32) {
+	r.t.Helper()
+	mm := &openflow.MeterMod{Command: command, Meter: id, Flags: openflow.MeterPktps, Bands: []openflow.Band{{Type: openflow.BandDrop, Rate: 1000}}}
+	if _, err := r.MeterMod(r.now, mm); err != nil {
+		r.t.Fatal(err)
+	}
+	r.Publish()
+}
+
+// TestIdlePathsGo: memory follows the traffic down as it followed it up.
+func TestIdlePathsGo(t *testing.T) {
+	r := newRig(t, Config{HashSeed: 3}, upPorts(2))
+	const flows = 20 * pieceSize
+	for i := range flows {
+		r.FlowMod(0, &openflow.FlowMod{Priority: 5, Match: ipMatch(openflow.Exact(openflow.IPProto, 17), openflow.Exact(openflow.UDPSrc, uint64(i))),
+			Instructions: openflow.NewInstructions(toPort(2))})
+	}
+	r.Publish()
+	b := newBatch(flows, func(i int) (uint32, []byte) { return 1, udpFrame(ethernet{dst: "2", src: "1"}, 64, uint16(i), 80) })
+	r.proc.Process(0, b.refill(), &nowhere{})
+	c := &r.proc.cache
+	if c.paths.inUse != flows || len(c.claims) != 1 {
+		t.Fatalf("%d paths, %d claims", c.paths.inUse, len(c.claims))
+	}
+	few := newBatch(10, func(i int) (uint32, []byte) { return 1, udpFrame(ethernet{dst: "2", src: "1"}, 64, uint16(i), 80) })
+	for range 2 * flows {
+		r.now += 50 * time.Millisecond
+		r.proc.Process(r.now, few.refill(), &nowhere{})
+	}
+	if c.paths.inUse != 10 || len(c.paths.pieces) != 1 {
+		t.Errorf("%d paths in %d pieces are left of %d, expected 10", c.paths.inUse, len(c.paths.pieces), flows)
+	}
+	checkStore(t, r.proc)
+}

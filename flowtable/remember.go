@@ -1,0 +1,302 @@
+// Miss path: keeps what a walk met as a path, and makes room for it.
+
+package flowtable
+
+import (
+	"slices"
+	"time"
+
+	"github.com/weirswitch/weir/flowtable/packet"
+)
+
+// basis is what a walk rests on so far: the material of a claim.
+type basis struct {
+	header packet.Key // words of the frame as it came in
+	layout packet.Layout
+	mask   packet.Mask // bits that lookups have looked at, or that were copied into such bits
+	wide   bool        // the header was changed between lookups
+	plain  int         // lookups before that
+}
+
+func (b *basis) begin(f *packet.Frame) {
+	copy(b.header[:headerWords], f.Key[:headerWords])
+	b.layout = f.Layout
+	b.mask, b.wide, b.plain = packet.Mask{}, false, 0
+}
+
+// follows notes what the last entry of a trail does to a frame that goes on to another table.
+func (b *basis) follows(t *trail, prog *Program) {
+	if prog.copies != nil {
+		b.mask.Or(prog.copies)
+	}
+	if prog.changes && !b.wide {
+		b.wide, b.plain = true, len(t.steps)
+	}
+}
+
+const (
+	maxClaims     = 48 // beyond this many a path claims all bits that any rule reads
+	maxWideClaims = 16 // the number of those: rules come and go
+)
+
+// keep turns the trail into a path of the cache.
+func (pr *Processor) keep(hash uint64) {
+	c, b := &pr.cache, &pr.basis
+	cl := (*claim)(nil)
+	if !b.wide {
+		cl = c.claim(&b.mask, false, maxClaims)
+	}
+	if cl == nil {
+		// Later lookups saw what was set, and fields that others were copied to. All of it hangs on the bits
+		// that any rule reads and on which headers there are.
+		b.mask.Or(&c.wide)
+		cl = c.claim(&b.mask, true, maxClaims+maxWideClaims)
+	}
+	if cl == nil {
+		pr.settlePaths()
+		c.forget()
+		cl = c.claim(&b.mask, true, maxClaims)
+	}
+	n := pr.place(cl)
+	p := c.paths.at(n)
+	p.fill(&pr.trail, &pr.set)
+	p.seen, p.when = c.last, pr.second
+	if b.wide {
+		p.grown().plain = b.plain
+	} else if p.tail != nil {
+		p.tail.plain = maxTables + 1
+	}
+	c.hint(hash, n)
+}
+
+// claim is the claim of a mask, made if there is room among so many.
+func (c *cache) claim(mask *packet.Mask, shape bool, room int) *claim {
+	digest := uint64(0)
+	for i, w := range mask[:headerWords] {
+		digest += w * (hashPrime<<i | 1)
+	}
+	if shape {
+		digest++
+	}
+	for _, cl := range c.claims {
+		if cl.digest == digest && cl.is(mask, shape) {
+			return cl
+		}
+	}
+	if len(c.claims) >= room {
+		if c.order(); len(c.claims) >= room {
+			return nil
+		}
+	}
+	cl := &claim{shape: shape, digest: digest}
+	for i, w := range mask[:headerWords] {
+		if cl.place[i] = -1; w != 0 {
+			cl.place[i] = int8(len(cl.words))
+			cl.words = append(cl.words, headerWord{w, uint8(i)})
+		}
+	}
+	c.claims = append(c.claims, cl)
+	return cl
+}
+
+func (cl *claim) is(mask *packet.Mask, shape bool) bool {
+	for i, w := range mask[:headerWords] {
+		if at := cl.place[i]; at >= 0 && cl.words[at].bits != w || at < 0 && w != 0 {
+			return false
+		}
+	}
+	return cl.shape == shape
+}
+
+// looksBetweenOrders is how many searches pass before claims are put in order again.
+const looksBetweenOrders = 8192
+
+// order puts the claims that are used most in front, and drops those without paths.
+func (c *cache) order() {
+	c.looks = 0
+	c.claims = slices.DeleteFunc(c.claims, func(cl *claim) bool { return cl.paths == 0 })
+	slices.SortFunc(c.claims, func(a, b *claim) int { return b.served - a.served })
+	for _, cl := range c.claims {
+		cl.served /= 2
+	}
+}
+
+// place is the path of a claim for the frame at hand: one that died, or a new one.
+func (pr *Processor) place(cl *claim) uint32 {
+	c, b := &pr.cache, &pr.basis
+	h := cl.hash(c, &b.header, &b.layout)
+	for n := c.wild.find(h, 0); n != 0; n = c.wild.find(h, n) {
+		if p := c.paths.at(n); p.claim == cl && p.holdsKey(&b.header, &b.layout) {
+			pr.flush(p)
+			return n
+		}
+	}
+	n := pr.takePath()
+	p := c.paths.at(n)
+	p.claim = cl
+	cl.paths++
+	for i, w := range cl.words[:min(len(cl.words), inlineWords)] {
+		p.key[i] = b.header[w.at] & w.bits
+	}
+	if len(cl.words) > inlineWords {
+		t := p.grown()
+		t.key = t.key[:0]
+		for _, w := range cl.words[inlineWords:] {
+			t.key = append(t.key, b.header[w.at]&w.bits)
+		}
+	}
+	if cl.shape {
+		p.grown().shape = shapeOf(&b.layout)
+	}
+	if c.paths.inUse > len(c.wild.slots)/2 {
+		c.wild.grow()
+	}
+	if out := c.wild.victim(h); out != 0 {
+		pr.release(out)
+	}
+	c.wild.put(h, n)
+	return n
+}
+
+// takePath is a free path, or the one whose turn it is to go.
+func (pr *Processor) takePath() uint32 {
+	s := &pr.cache.paths
+	s.inUse++
+	if k := len(s.free); k > 0 {
+		n := s.free[k-1]
+		s.free = s.free[:k-1]
+		return n
+	}
+	if int(s.used) < s.limit {
+		if int(s.used) == len(s.pieces)*pieceSize {
+			s.pieces = append(s.pieces, new([pieceSize]path))
+		}
+		s.used++
+		return s.used
+	}
+	n := s.turn()
+	pr.release(n)
+	s.free = s.free[:len(s.free)-1]
+	return n
+}
+
+// turn moves the hand on.
+func (s *pathStore) turn() uint32 {
+	if s.hand++; s.hand > s.used {
+		s.hand = 1
+	}
+	return s.hand
+}
+
+// release makes a path free, what it has counted counted.
+func (pr *Processor) release(n uint32) {
+	c := &pr.cache
+	p := c.paths.at(n)
+	pr.flush(p)
+	c.wild.drop(p.claim.hashOf(c, p), n)
+	p.claim.paths--
+	p.claim, p.steps, p.first = nil, nil, [1]step{}
+	if t := p.tail; t != nil {
+		clear(t.steps[:cap(t.steps)])
+		clear(t.own[:cap(t.own)])
+		t.steps, t.set, t.own = t.steps[:0], nil, t.own[:0]
+	}
+	c.paths.inUse--
+	c.paths.free = append(c.paths.free, n)
+}
+
+// hashOf is hash of the header that a path claims.
+func (cl *claim) hashOf(c *cache, p *path) uint64 {
+	h := c.seed ^ cl.digest
+	for i := range cl.words {
+		h = mix(h^p.word(i), c.secret)
+	}
+	if cl.shape {
+		h = mix(h^p.tail.shape, c.secret)
+	}
+	return h
+}
+
+// idlePath is how many seconds a path is kept without a frame.
+const idlePath = 20
+
+// tidy looks at one path a batch and frees it if it is idle; when few are left of many, all go, so that their memory
+// returns.
+func (pr *Processor) tidy() {
+	s := &pr.cache.paths
+	if s.used == 0 {
+		return
+	}
+	n := s.turn()
+	if p := s.at(n); p.claim == nil || pr.second-p.when <= idlePath {
+		return
+	}
+	pr.release(n)
+	if s.used > 16*pieceSize && s.inUse < int(s.used)/8 {
+		pr.cache.forget()
+	}
+}
+
+// settlePaths adds up what paths have counted in the batch at hand.
+func (pr *Processor) settlePaths() {
+	for _, p := range pr.touched {
+		pr.flush(p)
+	}
+	pr.touched = pr.touched[:0]
+}
+
+// fill makes p the path that a walk took.
+func (p *path) fill(t *trail, set *actionSet) {
+	steps := t.steps
+	p.next, p.miss = noPathTable, noPathTable
+	if t.next != noTable {
+		steps, p.next = steps[:t.cut], uint8(t.next)
+	} else if t.miss != noTable {
+		p.miss = uint8(t.miss)
+	}
+	if len(steps) > 1 || p.tail != nil {
+		p.grown()
+		p.tail.set = nil
+	}
+	if len(steps) <= 1 {
+		p.steps = p.first[:len(steps)]
+	} else {
+		p.tail.steps = slices.Grow(p.tail.steps[:0], len(steps))[:len(steps)]
+		p.steps = p.tail.steps
+	}
+	for i, e := range steps {
+		p.steps[i] = step{e, e.prog}
+	}
+	if p.next == noPathTable && p.miss == noPathTable && set.n > 0 {
+		p.grown().keepSet(set, steps)
+	}
+}
+
+// grown gives the path a tail if it has none.
+func (p *path) grown() *tail {
+	if p.tail == nil {
+		p.tail = &tail{plain: maxTables + 1}
+	}
+	return p.tail
+}
+
+// keepSet stores the merged action set. If it is one entry's own, that list serves.
+func (t *tail) keepSet(set *actionSet, steps []*Entry) {
+	writers, from := 0, 0
+	for i, e := range steps {
+		if e.prog.clear {
+			writers = 0
+		}
+		if len(e.prog.write) > 0 {
+			writers, from = writers+1, i
+		}
+	}
+	if writers == 1 {
+		t.set = whatRuns(steps[from].prog.write)
+		return
+	}
+	t.own = append(t.own[:0], set.list()...)
+	t.set = t.own
+}
+
+func second(now time.Duration) uint16 { return uint16(now / time.Second) }

@@ -1,0 +1,121 @@
+package benchlab
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/weirswitch/weir/integration/bench"
+)
+
+// page is the whole report.
+func (b *board) page() string {
+	var w strings.Builder
+	w.WriteString("# The data path, beside its peers and the limits of the machine\n\n" +
+		"Written by `make bench-lab`; do not edit. A host, a cable, the switch, a cable, a host: veth pairs between network namespaces.\n" +
+		"Every figure of a switch comes from a fresh process in a fresh namespace, turn by turn with the others. Median (least..most)\n" +
+		"of the rounds. Absolute figures hold for one machine; compare the ratios.\n\n")
+	w.WriteString(b.head)
+	fmt.Fprintf(&w, "%d rounds, %g s a figure.\n", max(1, *rounds), b.o.length.Seconds())
+	w.WriteString(explained)
+	w.WriteString("\n## Goals\n\n| | weir | beside | its figure | weir / it | goal |\n| --- | --- | --- | --- | --- | --- |\n")
+	for _, f := range b.families {
+		for _, row := range b.reports[f.name].Rows {
+			for _, g := range row.Goals {
+				w.WriteString(b.goal(f, row, g))
+			}
+		}
+	}
+	for _, f := range b.families {
+		w.WriteString(b.section(f))
+	}
+	if len(b.notes) > 0 {
+		w.WriteString("\n## Remarks\n\n")
+		for _, n := range b.notes {
+			fmt.Fprintf(&w, "- %s.\n", n)
+		}
+	}
+	return w.String()
+}
+
+const explained = `
+An ordinary sender is a program with a packet socket, 64 frames a call. Live frames are made by the kernel itself without socket
+buffers (BPF_F_TEST_XDP_LIVE_FRAMES) and load a switch harder. Delivered is what the receiving host has counted, offered what has
+arrived at the switch's port: an ordinary sender runs on the processor that also does the kernel's receiving, so it sends no more than
+that leaves it. The bare forwarders are small Go programs that look at no frame: "ring" with a TPACKET_V3 ring, best for small frames,
+"whole" with PACKET_VNET_HDR, which carries super-frames. The redirects are programs in the kernel. TCP is iperf3, whose two ends may
+use both processors; round trips are those of ping, a thousand a second. A table has nothing but its rules, one for each flow.
+`
+
+// goal is one line of the table of goals.
+func (b *board) goal(f family, row bench.Row, g bench.Goal) string {
+	r := b.reports[f.name]
+	weir, known := r.Median(row.Name, bench.Weir)
+	own, what, of, figure, ratio := "-", row.Name+", "+row.Unit, g.Of, "", ""
+	if known {
+		own = bench.Number(weir)
+	}
+	if g.When != "" {
+		what += " (when " + g.When + ")"
+	}
+	if g.Of != "" {
+		v, ok := r.Against(row, g)
+		if figure = "-"; ok {
+			figure = bench.Number(v)
+		}
+		if ok && known {
+			ratio = bench.Ratio(weir, v)
+		}
+	}
+	if g.Row != "" {
+		of += ": " + g.Row
+	}
+	return fmt.Sprintf("| %s: %s | %s | %s | %s | %s | %s |\n", f.name, what, own, of, figure, ratio, r.Verdict(row, g))
+}
+
+// section has a family's plot and all its figures.
+func (b *board) section(f family) string {
+	var w strings.Builder
+	r := b.reports[f.name]
+	fmt.Fprintf(&w, "\n## %s\n\n![%s](%s)\n\n| |", f.title, f.title, plotName("benchmarks-lab.md", f))
+	names := b.names(f)
+	for _, n := range names {
+		fmt.Fprintf(&w, " %s |", n)
+	}
+	w.WriteString("\n|" + strings.Repeat(" --- |", len(names)+1) + "\n")
+	for _, row := range r.Rows {
+		fmt.Fprintf(&w, "| %s, %s |", row.Name, row.Unit)
+		for _, n := range names {
+			fmt.Fprintf(&w, " %s |", r.Cell(row.Name, n))
+		}
+		w.WriteString("\n")
+	}
+	return w.String()
+}
+
+// names are the switches of a family that are measured.
+func (b *board) names(f family) []string {
+	var list []string
+	for _, n := range f.switches {
+		if slices.ContainsFunc(b.kinds, func(k kind) bool { return k.name == n }) {
+			list = append(list, n)
+		}
+	}
+	return list
+}
+
+// plotName is the file of a family's plot, which lies beside the page.
+func plotName(page string, f family) string {
+	return strings.TrimSuffix(page, ".md") + "-" + f.name + ".svg"
+}
+
+// write writes the page and its plots.
+func (b *board) write(file string) {
+	b.ok(os.WriteFile(file, []byte(b.page()), 0o644))
+	for _, f := range b.families {
+		plot := bench.Plot(f.title, b.reports[f.name], b.names(f))
+		b.ok(os.WriteFile(filepath.Join(filepath.Dir(file), plotName(filepath.Base(file), f)), plot, 0o644))
+	}
+}

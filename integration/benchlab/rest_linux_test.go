@@ -1,0 +1,127 @@
+package benchlab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/weirswitch/weir/integration/bench"
+)
+
+// rest starts a switch that learns addresses while a host already sends to it, and then leaves it alone.
+func (c *run) rest() error {
+	s, err := newSUT(c.s.kind, c.s.bin)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	first, err := s.timeStart(c.ctx)
+	if err != nil {
+		return fmt.Errorf("%w%s", err, s.said())
+	}
+	c.add(bench.Row{Name: "start of the process to the first forwarded frame", Unit: "ms", Less: true,
+		Goals: []bench.Goal{{Factor: 100}}}, float64(first.Microseconds())/1000)
+
+	if err := c.wait(min(time.Second, 2*c.o.length)); err != nil { // what a start leaves to do
+		return err
+	}
+	before, start := s.Used(), time.Now()
+	if err := c.wait(2 * c.o.length); err != nil {
+		return err
+	}
+	c.add(bench.Row{Name: "processor time at rest", Unit: "% of a core", Less: true,
+		Goals: []bench.Goal{{Factor: 1}}}, float64(s.Used()-before)/float64(time.Since(start))*100)
+	rss, err := s.RSS()
+	if err != nil {
+		return err
+	}
+	c.add(bench.Row{Name: "resident memory at rest", Unit: "MiB", Less: true,
+		Goals: []bench.Goal{{Factor: 40}}}, rss/(1<<20))
+	return nil
+}
+
+// timeStart measures from the start of the process until a frame of the first host arrives at the second.
+func (s *sut) timeStart(ctx context.Context) (time.Duration, error) {
+	start, err := s.prepare(ctx)
+	if err != nil {
+		return 0, err
+	}
+	in, err := packetSocket(s.to().Space, "eth0")
+	if err != nil {
+		return 0, err
+	}
+	defer unix.Close(in)
+	const kind = 0x88b5 // an ethertype for experiments, which nothing else here sends
+	if err := listenFor(in, kind); err != nil {
+		return 0, err
+	}
+	out, err := packetSocket(s.from().Space, "eth0")
+	if err != nil {
+		return 0, err
+	}
+	frame := make([]byte, frameSize)
+	copy(frame, s.to().MAC)
+	copy(frame[6:], s.from().MAC)
+	frame[12], frame[13] = kind>>8, kind&0xff
+	var quit atomic.Bool
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for !quit.Load() {
+			_, _ = unix.Write(out, frame) // ENETDOWN and the like, while the link is being taken
+			time.Sleep(100 * time.Microsecond)
+		}
+	}()
+	defer func() { quit.Store(true); <-done; unix.Close(out) }()
+
+	began := time.Now()
+	if err := start(); err != nil {
+		return 0, err
+	}
+	for time.Since(began) < bench.Patience && ctx.Err() == nil {
+		if n, _, err := unix.Recvfrom(in, frame[:0:0], unix.MSG_TRUNC); err == nil && n > 0 {
+			return time.Since(began), nil
+		}
+	}
+	return 0, errors.Join(errors.New("no frame was forwarded"), ctx.Err())
+}
+
+// listenFor makes a packet socket receive frames of one ethertype, and look up from waiting each tenth of a second.
+func listenFor(fd int, ethertype uint16) error {
+	addr, err := unix.Getsockname(fd)
+	if err != nil {
+		return err
+	}
+	tv := unix.NsecToTimeval((100 * time.Millisecond).Nanoseconds())
+	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &tv); err != nil {
+		return err
+	}
+	return unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: ethertype<<8 | ethertype>>8, Ifindex: addr.(*unix.SockaddrLinklayer).Ifindex})
+}
+
+// prepare does what a start needs only once, such as Open vSwitch's database, and says how to start the process.
+func (s *sut) prepare(ctx context.Context) (start func() error, err error) {
+	if s.name == bench.Weir || s.name == nameXSK {
+		s.Switch = bench.NewWeir(s.lab, s.bin, s.ports)
+		return func() error { return s.Switch.Start(true) }, nil
+	}
+	o, err := bench.NewOVS(ctx, s.lab, s.name, s.name == nameAFXDP)
+	if err != nil {
+		return nil, err
+	}
+	s.Switch = o.Switch
+	if err = o.StartDaemon(); err == nil {
+		err = o.AddBridge(ctx, true)
+	}
+	if err == nil {
+		err = s.pass(ctx)
+	}
+	if err == nil {
+		_ = o.Proc.Stop() // "terminated" is how it ends
+	}
+	return o.StartDaemon, err
+}

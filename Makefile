@@ -13,6 +13,7 @@ RACE = $$(command -v gcc >/dev/null 2>&1 && echo -race || { echo 'no gcc: tests 
 
 FUZZTIME  ?= 20s
 BENCHTIME ?= 1s
+COUNT     ?= 1
 SOAKTIME  ?= 5m
 PKGS       = $$($(GO) list ./... | grep -v -e /integration$$ -e /integration/oracle$$ -e /integration/benchcontrol$$ -e /integration/benchlab$$)
 
@@ -29,7 +30,7 @@ help:
 	@echo 'make lint         gofmt, go vet, staticcheck'
 	@echo 'make soak         traffic and changes for SOAKTIME=$(SOAKTIME): nothing may grow'
 	@echo 'make fuzz         each fuzz target for FUZZTIME=$(FUZZTIME)'
-	@echo 'make bench        benchmarks in process, BENCHTIME=$(BENCHTIME); what it prints is for benchstat'
+	@echo 'make bench        benchmarks in process, BENCHTIME=$(BENCHTIME); with COUNT=10 what it prints is for benchstat'
 	@echo 'make bench-control  the control plane beside Open vSwitch, into docs/benchmarks-control.md (ROUNDS=5); as root'
 	@echo 'make bench-lab    the data path beside its peers, into docs/benchmarks-lab.md and plots (ROUNDS=3, SECONDS=2); as root.'
 	@echo '                  ONLY="pps|tcp" measures some rows and prints them: pps, tables, churn, tcp, rtt, rest'
@@ -86,7 +87,7 @@ fuzz:
 	done
 
 bench:
-	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) $(PKGS)
+	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) -count $(COUNT) $(PKGS)
 
 # Minutes on a machine that does nothing else meanwhile; never in CI, which only looks that it works.
 bench-control: deps

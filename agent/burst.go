@@ -61,11 +61,14 @@ func (c *Channel) nextMessage() ([]byte, error) {
 func (c *Channel) pending() bool { return c.burst.changes > 0 || len(c.burst.gone) > 0 }
 
 // publish shows all frames what was done so far, and sends the FLOW_REMOVED of the entries that went:
-// an entry said to be gone serves no frame.
+// an entry said to be gone serves no frame. Whoever has changed nothing does not wait here for another
+// connection's change, which may be one of a million entries.
 func (c *Channel) publish() {
 	c.sendPacketOuts()
-	c.burst.changes = 0
-	c.sw.pipe.Publish()
+	if c.burst.changes > 0 {
+		c.burst.changes = 0
+		c.sw.pipe.Publish()
+	}
 	if len(c.burst.gone) == 0 {
 		return
 	}
@@ -91,15 +94,23 @@ func (c *Channel) settle(m openflow.Message) {
 	if !c.pending() {
 		c.burst.began = time.Duration(c.heard.Load())
 	}
-	switch m.(type) {
-	case *openflow.PacketOut:
-	case *openflow.FlowMod:
-		c.burst.changes++
-		c.sendPacketOuts()
-	default:
-		c.burst.changes++
-		if c.sendPacketOuts(); len(c.burst.gone) > 0 {
+	if _, ok := m.(*openflow.PacketOut); ok {
+		return
+	}
+	c.sendPacketOuts()
+	if !changesNothing(m) {
+		if _, ok := m.(*openflow.FlowMod); !ok && len(c.burst.gone) > 0 {
 			c.publish()
 		}
+		c.burst.changes++
 	}
+}
+
+// changesNothing marks messages that leave the tables and who hears of them alone.
+func changesNothing(m openflow.Message) bool {
+	switch m.(type) {
+	case *openflow.PacketOut, *openflow.EchoRequest, *openflow.EchoReply, *openflow.BarrierRequest, *openflow.Hello, *openflow.Error:
+		return true
+	}
+	return false
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/weirswitch/weir/openflow"
+	"github.com/weirswitch/weir/openflow/oftest"
 )
 
 // write sends several messages at once, so that they are one burst.
@@ -225,4 +226,49 @@ func TestEchoAnswersAfterPublication(t *testing.T) {
 			t.FailNow()
 		}
 	}
+}
+
+// TestEchoAndPacketOutWaitForNobodysChange: while a change holds the tables, as one of a million entries does for
+// seconds, other connections are answered and their frames leave.
+func TestEchoAndPacketOutWaitForNobodysChange(t *testing.T) {
+	b := newBench(t, 2)
+	c := b.controller()
+	mustApply(t, c, add(5, inPort(1), openflow.Output(2)))
+	_, _, err := b.sw.pipe.Bundle(0, nil, func() (int, error) { // the lock is held
+		if _, err := oftest.Ask[*openflow.EchoReply](c, &openflow.EchoRequest{}); err != nil {
+			return 0, err
+		}
+		for _, a := range []openflow.Action{openflow.Output(2), openflow.Output(openflow.PortTable), openflow.Output(2)} {
+			if _, err := c.Send(outOf(1, frame(2, 1, "meanwhile"), a)); err != nil {
+				return 0, err
+			}
+			b.expect(frame(2, 1, "meanwhile"), 2)
+		}
+		return 0, c.Barrier()
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// TestChangeBehindRemovedEntryIsPublished: FLOW_REMOVEDs that are due go out before a GROUP_MOD, which is no reason to
+// forget that it changes something.
+func TestChangeBehindRemovedEntryIsPublished(t *testing.T) {
+	b := newBench(t, 3)
+	p := b.connect()
+	p.features()
+	gone := add(9, inPort(2), openflow.Output(1))
+	gone.Flags = openflow.FlowSendRemoved
+	p.write(gone, &openflow.GroupMod{Group: 1, Buckets: []openflow.Bucket{bucket(0, openflow.PortAny, openflow.Output(2))}}, add(5, inPort(1), openflow.Group(1)))
+	p.barrier()
+	deletes := add(9, inPort(2))
+	deletes.Command, deletes.OutPort, deletes.OutGroup, deletes.Instructions = openflow.FlowDeleteStrict, openflow.PortAny, openflow.GroupAny, openflow.Instructions{}
+	p.write(deletes, &openflow.GroupMod{Command: openflow.GroupModify, Group: 1, Buckets: []openflow.Bucket{bucket(0, openflow.PortAny, openflow.Output(3))}})
+	expect[*openflow.FlowRemoved](p)
+	waitFor(t, "the changed group", func() bool {
+		b.send(1, frame(2, 1, "x"))
+		b.settle()
+		_, ok := b.ends[3].TryReceive()
+		return ok
+	})
 }

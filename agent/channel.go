@@ -88,6 +88,7 @@ type Channel struct {
 	parts   gatherer // of multipart requests
 	decoder openflow.Decoder
 	burst   burst
+	refused map[mistake]bool // what the log has told
 
 	why     error // why it ended; guarded by endOnce
 	endOnce sync.Once
@@ -252,7 +253,9 @@ func (c *Channel) handle(raw []byte) error {
 	if err == nil && m != nil {
 		c.settle(m)
 		err = c.dispatch(m, xid, raw)
-		c.sw.tellMonitors(c, xid)
+		if !changesNothing(m) {
+			c.sw.tellMonitors(c, xid)
+		}
 	}
 	if err == nil {
 		return nil
@@ -264,12 +267,33 @@ func (c *Channel) handle(raw []byte) error {
 	if openflow.ReadHeader(raw).Type == openflow.TypeError {
 		return nil // never answer an error with an error
 	}
-	c.log.Debugf("refused %s: %v", openflow.ReadHeader(raw).Type, refused)
+	c.logRefusal(openflow.ReadHeader(raw).Type, refused)
 	c.remark(xid, refused)
 	if err := c.parts.refuse(raw); err != nil {
 		return err
 	}
 	return c.reply(xid, refused.For(raw))
+}
+
+// mistake is what requests that are refused alike have in common.
+type mistake struct {
+	request openflow.Type
+	kind    openflow.ErrorType
+	code    uint16
+}
+
+// logRefusal says why a request is refused: the ERROR has only a number for it. A controller may send the
+// same mistake a thousand times a second, so the first of a kind on a connection is for everybody's eyes.
+func (c *Channel) logRefusal(request openflow.Type, why *openflow.Error) {
+	if k := (mistake{request, why.Type, why.Code}); !c.refused[k] {
+		if c.refused == nil {
+			c.refused = map[mistake]bool{}
+		}
+		c.refused[k] = true
+		c.log.Warnf("refused %s: %v (the next ones alike at log level debug)", request, why)
+		return
+	}
+	c.log.Debugf("refused %s: %v", request, why)
 }
 
 // reply sends an answer after publishing what it may speak of. It waits while the peer does not read.

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"regexp"
 	"strconv"
 	"strings"
 
@@ -58,7 +57,7 @@ func (r *reader) document(text []byte) (*yaml.Node, bool) {
 		r.fail("", "is empty: expected at least one bridge, like \"bridges: [{name: br0}]\"")
 		return nil, false
 	case err != nil:
-		r.syntax(err)
+		r.syntax(text, err)
 		return nil, false
 	}
 	switch err := dec.Decode(&more); {
@@ -67,7 +66,7 @@ func (r *reader) document(text []byte) (*yaml.Node, bool) {
 		r.fail("---", "a second YAML document begins here: put everything into one and delete this line")
 		return nil, false
 	case err != io.EOF:
-		r.syntax(err)
+		r.syntax(text, err)
 		return nil, false
 	}
 	root := doc.Content[0]
@@ -78,40 +77,6 @@ func (r *reader) document(text []byte) (*yaml.Node, bool) {
 		return nil, false
 	}
 	return root, true
-}
-
-var yamlLine = regexp.MustCompile(`^(?:yaml: )?(?:line (\d+): )?(.*)$`)
-
-// syntax reports what the YAML parser itself did not like.
-func (r *reader) syntax(err error) {
-	m := yamlLine.FindStringSubmatch(strings.SplitN(err.Error(), "\n", 2)[0])
-	line, _ := strconv.Atoi(m[1])
-	cure := "look at the indentation (spaces, as many as above) and at the quotes"
-	for _, c := range yamlCures() {
-		if strings.Contains(m[2], c.says) {
-			cure = c.cure
-			break
-		}
-	}
-	r.errs = append(r.errs, ConfigError{File: r.file, Line: line, Problem: fmt.Sprintf("is not YAML, near this line: %s (%s)", cure, m[2])})
-}
-
-// yamlCures says how to mend what the YAML parser complains of in its own words.
-func yamlCures() []struct{ says, cure string } {
-	return []struct{ says, cure string }{
-		{"cannot start any token", "indent with spaces, not with tabs, and put quotes around a text that begins with @, ` or %"},
-		{"expected node content", "a value is missing, or a [ or { is not closed"},
-		{"mapping values are not allowed", "a second \": \" in one line: put quotes around the text, or begin the second key in a line of its own, indented as the others"},
-		{"did not find expected key", "the line is not indented as its neighbours: keys that belong together begin in the same column"},
-		{"did not find expected '-'", "the line is not indented as its neighbours: each \"- \" of a list begins in the same column"},
-		{"could not find expected ':'", "a key needs \": \" and a value behind it, as in \"name: br0\""},
-		{"expected ',' or", "a [ or { is not closed, or a comma is missing in it"},
-		{"unexpected end of stream", "a quote is not closed"},
-		{"unknown escape character", "a backslash within \"...\" begins an escape: write the text within '...'"},
-		{"control characters", "a byte that is no text: write the file anew as plain UTF-8"},
-		{"invalid UTF-8", "a byte that is no text: write the file anew as plain UTF-8"},
-		{"unknown anchor", "a text that begins with * needs quotes"},
-	}
 }
 
 // readBlock reads a mapping into t by its settings.
@@ -266,7 +231,11 @@ func (r *reader) isKind(n *yaml.Node, kind yaml.Kind, at, expected string) bool 
 		return false
 	}
 	if n.Kind != kind {
-		r.failAt(n.Line, at, fmt.Sprintf("expected %s, found %s", expected, nodeWords(n)))
+		problem := fmt.Sprintf("expected %s, found %s", expected, nodeWords(n))
+		if key := gluedKey(n.Value); n.Kind == yaml.ScalarNode && kind == yaml.MappingNode && key != "" {
+			problem += fmt.Sprintf(": put a space behind the colon, as in \"%s: %s\"", key, clip(strings.TrimPrefix(n.Value, key+":"), 40))
+		}
+		r.failAt(n.Line, at, problem)
 		return false
 	}
 	return true

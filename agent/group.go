@@ -46,9 +46,12 @@ func groupStats(g *flowtable.GroupStats) openflow.GroupStats {
 
 // answerGroupDescs gives every group back as it was sent. Those that ovs-ofctl cannot read come
 // last, each in a message of its own, as with entries.
-func (s *Switch) answerGroupDescs(w *openflow.ReplyWriter) error {
+func (s *Switch) answerGroupDescs(m *openflow.MultipartRequest, w *openflow.ReplyWriter) error {
 	var odd []*openflow.GroupDesc
 	for _, g := range s.pipe.Groups() {
+		if len(m.Records) > 0 && m.Records[0].(*openflow.GroupStatsRequest).Group != g.ID {
+			continue // OpenFlow 1.0 can ask for one, by Nicira's message
+		}
 		d := &openflow.GroupDesc{Type: g.Type, Group: g.ID, Buckets: g.Buckets}
 		if !plainBuckets(d.Buckets) {
 			odd = append(odd, d)

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/weirswitch/weir/openflow"
 )
 
 func newTestLogger(c LogConfig) (*Logger, *bytes.Buffer, *time.Time) {
@@ -89,4 +91,34 @@ func TestNilLoggerIsSilent(t *testing.T) {
 	if l.debugEnabled() {
 		t.Error("a nil Logger wants debug lines")
 	}
+}
+
+// TestRefusalIsLoggedOnce: the reason that the ERROR cannot say is in the log, the first time for each kind of mistake.
+func TestRefusalIsLoggedOnce(t *testing.T) {
+	log := new(syncBuffer)
+	b := newBench(t, 0, func(_ *BridgeConfig, e *Env) { e.Log = NewLogger(log, LogConfig{Level: "info"}) })
+	refuse := func(p *peer, m openflow.Message) {
+		t.Helper()
+		p.send(m)
+		expect[*openflow.Error](p)
+	}
+	count := func(text string, want int) {
+		t.Helper()
+		if n := strings.Count(log.String(), text); n != want {
+			t.Errorf("%q is there %d times, want %d, in\n%s", text, n, want, log)
+		}
+	}
+	p := b.connect()
+	for i := range 3 {
+		refuse(p, inTable(200+uint8(i)))
+	}
+	count("refused FLOW_MOD", 1)
+	count("200", 1)
+	refuse(p, &openflow.PortMod{Port: 9})
+	count("there is no port 9", 1)
+	refuse(p, add(1, openflow.Match{}, openflow.Group(5))) // another mistake in the same message
+	count("refused FLOW_MOD", 2)
+	refuse(b.connect(), inTable(203))
+	count("refused FLOW_MOD", 3)
+	count("level=warning", 4)
 }

@@ -49,7 +49,7 @@ func (s *Switch) answer(m *openflow.MultipartRequest, w *openflow.ReplyWriter) e
 	case openflow.MultipartGroup:
 		return s.answerGroups(m.Records[0].(*openflow.GroupStatsRequest), w)
 	case openflow.MultipartGroupDesc:
-		return s.answerGroupDescs(w)
+		return s.answerGroupDescs(m, w)
 	case openflow.MultipartGroupFeatures:
 		return w.Add(s.groupFeatures())
 	case openflow.MultipartMeter, openflow.MultipartMeterConfig:

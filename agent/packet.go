@@ -184,7 +184,9 @@ func (c *Channel) sendPacketOuts() {
 	if len(o.data) == 0 {
 		return
 	}
-	c.sw.pipe.Publish()
+	if c.burst.changes > 0 {
+		c.sw.pipe.Publish()
+	}
 	w := <-c.sw.workers
 	frames := w.frames[:len(o.data)]
 	for i, f := range frames {

@@ -93,6 +93,7 @@ func (s *Switch) reshape(records []openflow.Record) error {
 			return err
 		}
 	}
+	// No FLOW_REMOVED goes out for the entries that go with it (section 7.3.5.5).
 	if err := s.pipe.Reshape(s.clock.Now(), shapes); err != nil {
 		return err
 	}

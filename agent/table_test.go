@@ -107,6 +107,44 @@ func TestReshapeTables(t *testing.T) {
 	none[*openflow.Error](p)
 }
 
+// TestReshapeTellsMonitors: no FLOW_REMOVED is sent for the entries that go with their tables (section 7.3.5.5), but
+// flow monitors, which the specification of 1.3 does not know, hear of each.
+func TestReshapeTellsMonitors(t *testing.T) {
+	b := newBench(t, 0, func(c *BridgeConfig, _ *Env) { c.Tables = 6 })
+	p, w := b.connect(), b.connect()
+	p.features()
+	p.send(inTable(1))
+	p.send(inTable(2, openflow.GotoTable(5)))
+	m := inTable(5)
+	m.Flags = openflow.FlowSendRemoved
+	p.send(m)
+	p.barrier()
+	w.ask(openflow.MultipartFlowMonitor, &openflow.FlowMonitorRequest{
+		Flags: openflow.MonitorDelete | openflow.MonitorAdd, OutPort: openflow.PortAny, TableID: openflow.TableAll})
+	f := b.sw.pipe.Features()
+	request := shapeRequest("0::0", "1::0", "2::0")
+	for i, r := range request.Records {
+		r.(*openflow.TableFeatures).MaxEntries = uint32(f.Shapes[i].MaxEntries)
+	}
+	p.send(request)
+	expect[*openflow.MultipartReply](p)
+	var gone []uint8
+	for len(gone) < 2 {
+		for _, r := range expect[*openflow.MultipartReply](w).m.Records {
+			u := r.(*openflow.FlowUpdate)
+			if u.Event != openflow.FlowEventDeleted || u.Reason != openflow.RemovedDelete {
+				t.Errorf("%v", u)
+			}
+			gone = append(gone, u.TableID)
+		}
+	}
+	if slices.Sort(gone); !slices.Equal(gone, []uint8{2, 5}) {
+		t.Errorf("entries told to be gone: of tables %v, want 2 and 5", gone)
+	}
+	none[*openflow.FlowRemoved](p)
+	none[*openflow.MultipartReply](w)
+}
+
 // TestMultipartInParts: a request in three parts, another one in between, and those that are refused
 // as a whole.
 func TestMultipartInParts(t *testing.T) {

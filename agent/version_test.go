@@ -76,7 +76,7 @@ func TestControllerOfOpenFlow10(t *testing.T) {
 	if f := next[*openflow.FeaturesReply](c); f.DatapathID != 1 || len(f.Ports) != 2 || f.Ports[1].Name != "p2" {
 		t.Errorf("%+v", f)
 	}
-	all := &openflow.FlowMod{Command: openflow.FlowDelete, TableID: openflow.TableAll, OutPort: openflow.PortAny, BufferID: openflow.NoBuffer}
+	all := &openflow.FlowMod{Command: openflow.FlowDelete, TableID: openflow.TableAll, OutPort: openflow.PortAny, OutGroup: openflow.GroupAny, BufferID: openflow.NoBuffer}
 	c.send(all)
 	toMe := openflow.Action{Type: openflow.ActionOutput, Port: openflow.PortController, MaxLen: 0xffff}
 	c.send(&openflow.FlowMod{Priority: 1, BufferID: openflow.NoBuffer, OutPort: openflow.PortAny,

@@ -231,32 +231,30 @@ func (p *Pipeline) compileInstructions(table uint8, judge judge, list openflow.I
 }
 
 // CompileActions makes the program of a PACKET_OUT's action list. The program may be used by any
-// number of processors.
+// number of processors. Unless the list names a group it does not wait for what others do to the tables.
 func (p *Pipeline) CompileActions(list openflow.Actions) (*Program, error) {
+	prog, ready, err := p.outs.compile(list)
+	if ready || err != nil {
+		return prog, err
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.compileActions(list)
+	return p.bindOut(prog, list)
 }
 
 // compileActions is CompileActions for those who hold p.mu.
 func (p *Pipeline) compileActions(list openflow.Actions) (*Program, error) {
-	slot := p.memo.out(list)
-	if slot.prog != nil && slot.list.Equal(list) {
-		return slot.prog, nil
+	prog, ready, err := p.outs.compile(list)
+	if ready || err != nil {
+		return prog, err
 	}
-	if err := list.Check(); err != nil {
-		return nil, err
-	}
-	prog := &Program{next: noTable}
-	var err error
-	if prog.apply, err = compileList(list, nil); err != nil {
-		return nil, err
-	}
+	return p.bindOut(prog, list)
+}
+
+// bindOut completes a program that names groups. Requires p.mu.
+func (p *Pipeline) bindOut(prog *Program, list openflow.Actions) (_ *Program, err error) {
 	if prog.groups, err = p.bindGroups(prog.apply, list, nil); err != nil {
 		return nil, err
-	}
-	if len(prog.groups) == 0 { // groups come and go
-		*slot = rememberedList{list.Clone(), prog}
 	}
 	return prog, nil
 }

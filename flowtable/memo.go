@@ -5,6 +5,7 @@ package flowtable
 import (
 	"hash/maphash"
 	"iter"
+	"sync"
 
 	"github.com/weirswitch/weir/openflow"
 )
@@ -15,18 +16,42 @@ import (
 type memo struct {
 	seed  maphash.Seed
 	slots [256]remembered
-	outs  [16]rememberedList
 }
 
-// rememberedList is the program of a PACKET_OUT.
+// outMemo remembers the programs of PACKET_OUTs. It has a lock of its own, so that they are sent while entries change.
+type outMemo struct {
+	mu    sync.Mutex
+	seed  maphash.Seed
+	slots [16]rememberedList
+}
+
 type rememberedList struct {
 	list openflow.Actions // own memory
 	prog *Program         // without groups; nil: free
 }
 
-// out is the slot of a PACKET_OUT's actions.
-func (m *memo) out(list openflow.Actions) *rememberedList {
-	return &m.outs[maphash.Bytes(m.seed, list.Bytes())%uint64(len(m.outs))]
+// compile finds or makes a program. One that names groups, which come and go, is not ready: they are still to be bound.
+func (m *outMemo) compile(list openflow.Actions) (prog *Program, ready bool, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	slot := &m.slots[maphash.Bytes(m.seed, list.Bytes())%uint64(len(m.slots))]
+	if slot.prog != nil && slot.list.Equal(list) {
+		return slot.prog, true, nil
+	}
+	if err := list.Check(); err != nil {
+		return nil, false, err
+	}
+	prog = &Program{next: noTable}
+	if prog.apply, err = compileList(list, nil); err != nil {
+		return nil, false, err
+	}
+	for a := range list.All() {
+		if a.Type == openflow.ActionGroup {
+			return prog, false, nil
+		}
+	}
+	*slot = rememberedList{list.Clone(), prog}
+	return prog, true, nil
 }
 
 type remembered struct {

@@ -165,6 +165,15 @@ func (m *model) expire() (removed []string) {
 	return removed
 }
 
+func findPort(ports []Port, no uint32) *Port {
+	for i := range ports {
+		if ports[i].No == no {
+			return &ports[i]
+		}
+	}
+	return nil
+}
+
 func (m *model) setPorts(ports []Port) {
 	for _, old := range m.ports {
 		now := findPort(ports, old.No)

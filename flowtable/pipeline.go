@@ -3,7 +3,9 @@
 package flowtable
 
 import (
+	"cmp"
 	"hash/maphash"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -73,6 +75,7 @@ type Pipeline struct {
 	drops dropCounters
 	stats []tableCounters // one a table
 
+	outs     outMemo
 	spreader spreader
 	bulk     chan *packet.Frame // frames of bulkRoom bytes that nobody uses
 	frags    *reassembler
@@ -136,6 +139,7 @@ func New(c Config) *Pipeline {
 		set:    newPortSet(nil),
 		dirty:  true,
 		memo:   memo{seed: maphash.MakeSeed()},
+		outs:   outMemo{seed: maphash.MakeSeed()},
 		groups: groups{byID: map[uint32]*groupNode{}, watched: map[uint32]int{}},
 	}
 	p.spreader.init(c.HashSeed)
@@ -185,14 +189,16 @@ func (p *Pipeline) SetPorts(ports []Port) (left []uint32) {
 
 // setPorts is SetPorts for the draft alone. Requires p.mu.
 func (p *Pipeline) setPorts(ports []Port) (left []uint32) {
+	ports = slices.Clone(ports)
+	slices.SortFunc(ports, func(a, b Port) int { return cmp.Compare(a.No, b.No) })
 	for i := range p.ports {
 		old := &p.ports[i]
-		now := findPort(ports, old.No)
-		if now == nil || portDown(now) && !portDown(old) || !now.VLAN.equal(&old.VLAN) {
+		at, there := slices.BinarySearchFunc(ports, old.No, func(p Port, no uint32) int { return cmp.Compare(p.No, no) })
+		if !there || portDown(&ports[at]) && !portDown(old) || !ports[at].VLAN.equal(&old.VLAN) {
 			left = append(left, old.No)
 		}
 	}
-	p.ports = append([]Port(nil), ports...)
+	p.ports = ports
 	p.set = newPortSet(p.ports)
 	p.dirty = true
 	return left

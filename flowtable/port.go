@@ -121,12 +121,12 @@ type portSet struct {
 	local int32   // the same for PortLocal
 }
 
+// newPortSet takes ports in the order of their numbers.
 func newPortSet(ports []Port) *portSet {
 	s := &portSet{list: make([]port, 0, len(ports))}
 	for i := range ports {
 		s.list = append(s.list, newPort(&ports[i]))
 	}
-	slices.SortFunc(s.list, func(a, b port) int { return int(int64(a.no) - int64(b.no)) })
 	for i := range s.list {
 		no := s.list[i].no
 		switch {
@@ -157,15 +157,6 @@ func (s *portSet) get(no uint32) *port {
 		return nil
 	}
 	return &s.list[at-1]
-}
-
-func findPort(ports []Port, no uint32) *Port {
-	for i := range ports {
-		if ports[i].No == no {
-			return &ports[i]
-		}
-	}
-	return nil
 }
 
 func portDown(p *Port) bool { return !p.LinkUp || p.Config&openflow.PortDown != 0 }

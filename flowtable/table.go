@@ -237,8 +237,9 @@ func (p *Pipeline) checkTable(id uint8) error {
 
 // Reshape makes the pipeline consist of the tables of want, in place of those it has, all of them
 // or none: the error is an *openflow.Error, and then nothing has changed. Tables that are new,
-// changed or gone lose their entries, and so does an entry that goes on to a table that is gone;
-// nobody is told (section 7.3.5.5). MaxEntries 0 leaves the number to the switch. Publish makes it
+// changed or gone lose their entries, and so does an entry that goes on to a table that is gone. Flow
+// monitors hear of them, but no FLOW_REMOVED is due, whatever the entries ask for: section 7.3.5.5
+// says that none is sent. MaxEntries 0 leaves the number to the switch. Publish makes it
 // visible.
 func (p *Pipeline) Reshape(now time.Duration, want []TableShape) error {
 	p.mu.Lock()

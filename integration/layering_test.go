@@ -20,10 +20,10 @@ const module = "github.com/weirswitch/weir"
 func arrows() map[string][]string {
 	return map[string][]string{
 		"openflow":                 {},
-		"openflow/ofctl":           {"openflow"},
+		"openflow/ofctl":           {"openflow", "openflow/of10"},
 		"openflow/oftest":          {"openflow"},
 		"openflow/of10":            {"openflow"},
-		"openflow/client":          {"openflow", "openflow/ofctl"},
+		"openflow/client":          {"openflow", "openflow/of10", "openflow/ofctl"},
 		"flowtable/packet":         {},
 		"flowtable/classifier":     {"flowtable/packet"},
 		"flowtable":                {"flowtable/classifier", "flowtable/packet", "openflow"},

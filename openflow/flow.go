@@ -236,8 +236,9 @@ type FlowStats struct {
 	Match        Match
 	Instructions Instructions
 
-	// IdleAge is the seconds since the last frame, plus one; 0: not known. 1.3 does not send it.
-	IdleAge uint16
+	// IdleAge and HardAge are the seconds since the last frame and since the last change, plus one; 0: not
+	// known. 1.3 does not send them.
+	IdleAge, HardAge uint16
 }
 
 func (s *FlowStats) appendRecord(b []byte) []byte {

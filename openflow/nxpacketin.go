@@ -12,8 +12,15 @@ const (
 	PacketInNXM2     PacketInFormat = 2 // NXT_PACKET_IN2, a list of properties
 )
 
-// Subtypes of the two messages.
+// Set is the message that asks for the form.
+func (f PacketInFormat) Set() *Experimenter {
+	return &Experimenter{Experimenter: ExperimenterNicira, ExpType: nxtSetPacketInFormat, Data: append32(nil, uint32(f))}
+}
+
+// Subtypes of the messages.
 const (
+	nxtSetPacketInFormat = 16
+
 	nxtPacketIn  = 17
 	nxtPacketIn2 = 30
 )
@@ -70,6 +77,73 @@ func (m *NiciraPacketIn) appendBody(b []byte) []byte {
 	}
 	b = appendProperty(b, packetInReason, []byte{uint8(m.Reason)})
 	return appendProperty(b, packetInMetadata, m.Metadata)
+}
+
+// NiciraPacketIn reads the message if it is one: Metadata has the fields, Match is left to the reader of names. nil is
+// another message.
+func (m *Experimenter) NiciraPacketIn() (*NiciraPacketIn, error) {
+	b := m.Data
+	switch {
+	case m.Experimenter != ExperimenterNicira:
+		return nil, nil
+	case m.ExpType == nxtPacketIn2:
+		return readPacketIn2(b)
+	case m.ExpType != nxtPacketIn:
+		return nil, nil
+	case len(b) < 24 || 24+int(u16(b, 16))+pad8(int(u16(b, 16)))+2 > len(b):
+		return nil, badPacketIn("%d bytes, too few for its fields", len(b))
+	}
+	p := &NiciraPacketIn{Format: PacketInNXM, PacketIn: PacketIn{BufferID: u32(b, 0), TotalLen: u16(b, 4), Reason: PacketInReason(b[6]), TableID: b[7], Cookie: u64(b, 8)}}
+	n := int(u16(b, 16))
+	p.Metadata, p.Data = b[24:24+n], b[24+n+pad8(n)+2:]
+	return p, nil
+}
+
+func badPacketIn(format string, args ...any) *Error {
+	return Errorf(ErrBadRequest, BRCBadLen, "Nicira's packet-in: "+format, args...)
+}
+
+// readPacketIn2 reads the list of properties. Unknown ones are passed over.
+func readPacketIn2(b []byte) (*NiciraPacketIn, error) {
+	p := &NiciraPacketIn{Format: PacketInNXM2, PacketIn: PacketIn{BufferID: NoBuffer, Cookie: ^uint64(0)}}
+	full := -1
+	for len(b) > 0 {
+		n := 0
+		if len(b) >= 4 {
+			n = int(u16(b, 2))
+		}
+		if n < 4 || n > len(b) {
+			return nil, badPacketIn("a property of %d bytes, %d are left", n, len(b))
+		}
+		v := b[4:n]
+		kind := u16(b, 0)
+		least := map[uint16]int{packetInFullLen: 4, packetInBufferID: 4, packetInTableID: 1, packetInCookie: 12, packetInReason: 1}[kind]
+		if len(v) < least {
+			return nil, badPacketIn("property %d of %d bytes, expected %d", kind, n, 4+least)
+		}
+		switch kind {
+		case packetInFrame:
+			p.Data = v
+		case packetInFullLen:
+			full = int(u32(v, 0))
+		case packetInBufferID:
+			p.BufferID = u32(v, 0)
+		case packetInTableID:
+			p.TableID = v[0]
+		case packetInCookie:
+			p.Cookie = u64(v, 4)
+		case packetInReason:
+			p.Reason = PacketInReason(v[0])
+		case packetInMetadata:
+			p.Metadata = v
+		}
+		b = b[min(n+pad8(n), len(b)):]
+	}
+	p.TotalLen = uint16(len(p.Data))
+	if full >= 0 {
+		p.TotalLen = uint16(min(full, 0xffff))
+	}
+	return p, nil
 }
 
 // appendProperty writes a property: type, length without the padding, value, padding to eight.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -326,11 +327,18 @@ func TestPatchUnderFire(t *testing.T) {
 			}
 		}
 	})
+	written := func() uint64 {
+		v := ca.Snapshot()
+		return v.TxPackets + v.TxDropped
+	}
 	frames := []*packet.Frame{{}, {}, {}}
-	for range 200 {
+	for round := range 200 {
 		b, err := Open(specB, Options{Patches: reg, Counters: &cb})
 		if err != nil {
 			t.Fatal(err)
+		}
+		for was := written(); round%50 == 0 && written() == was; { // the writer may not have run yet
+			runtime.Gosched()
 		}
 		for range 20 {
 			if _, err := b.Read(frames); err != nil {

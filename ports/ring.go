@@ -7,11 +7,14 @@ import (
 	"github.com/weirswitch/weir/flowtable/packet"
 )
 
-// Sizes of a ring. Memory that no frame ever lay in costs nothing: a ring that
-// runs empty starts again at its beginning.
+// Sizes of a ring: what it may hold, and what it begins with. Nothing is taken
+// before the first frame comes, and more only when the frames waiting need it,
+// for a simulation has hundreds of ports whose queues stay short.
 const (
-	ringSlots = 2048
-	ringBytes = 4 << 20 // about sixty super-frames
+	ringSlots  = 2048
+	ringBytes  = 4 << 20 // about sixty super-frames
+	firstSlots = 32
+	firstBytes = 16 << 10
 )
 
 // ring is a bounded queue of frames in one piece of memory, each with its
@@ -20,13 +23,16 @@ const (
 //
 // The bytes form a circle: [rd, wr) is in use, either in one piece or around
 // the end. A frame is never split, so some bytes before the end may lie idle.
+// A ring that runs empty starts again at its beginning.
 type ring struct {
+	maxSlots, maxBytes int
+
 	mu     sync.Mutex
 	buf    []byte
-	slots  []slot
-	free   uint // first slot that is still lent or waiting; counts up for ever
-	head   uint // next slot to lend
-	tail   uint // next slot to fill
+	slots  []slot // a power of two
+	free   uint   // first slot that is still lent or waiting; counts up for ever
+	head   uint   // next slot to lend
+	tail   uint   // next slot to fill
 	rd, wr int
 	closed bool
 
@@ -39,14 +45,9 @@ type slot struct {
 	offload packet.Offload
 }
 
-// newRing makes a ring for slots frames (a power of two) in size bytes.
+// newRing makes a ring for up to slots frames (a power of two) in up to size bytes.
 func newRing(slots, size int) *ring {
-	return &ring{
-		buf:   make([]byte, size),
-		slots: make([]slot, slots),
-		wake:  make(chan struct{}, 1),
-		room:  make(chan struct{}, 1),
-	}
+	return &ring{maxSlots: slots, maxBytes: size, wake: make(chan struct{}, 1), room: make(chan struct{}, 1)}
 }
 
 // span is what a frame of n bytes takes of the circle: whole cache lines.
@@ -54,10 +55,19 @@ func span(n int) int { return (packet.Headroom + n + 63) &^ 63 }
 
 // place finds room for n bytes, or says that there is none. r.mu is held.
 func (r *ring) place(n int) (off int, ok bool) {
-	size := span(n)
-	if r.tail-r.free == uint(len(r.slots)) {
+	if r.tail-r.free == uint(len(r.slots)) && !r.growSlots() {
 		return 0, false
 	}
+	for size := span(n); !r.fits(size); {
+		if !r.growBytes(size) {
+			return 0, false
+		}
+	}
+	return r.wr, true
+}
+
+// fits moves wr to where size bytes are free, or says that there are none.
+func (r *ring) fits(size int) bool {
 	if r.tail == r.free {
 		r.rd, r.wr = 0, 0
 	}
@@ -67,9 +77,52 @@ func (r *ring) place(n int) (off int, ok bool) {
 		r.wr = 0
 	case r.wr < r.rd && r.rd-r.wr > size:
 	default:
-		return 0, false
+		return false
 	}
-	return r.wr, true
+	return true
+}
+
+// growSlots doubles the slots.
+func (r *ring) growSlots() bool {
+	n := min(max(2*len(r.slots), firstSlots), r.maxSlots)
+	if n == len(r.slots) {
+		return false
+	}
+	more := make([]slot, n)
+	for i := r.free; i != r.tail; i++ {
+		more[i%uint(n)] = r.slots[i%uint(len(r.slots))]
+	}
+	r.slots = more
+	return true
+}
+
+// growBytes takes other memory, at least twice as much, for what waits and size
+// bytes more. What is lent stays where it is, in the old memory, and the ring
+// is rid of it.
+func (r *ring) growBytes(size int) bool {
+	if len(r.buf) == r.maxBytes {
+		return false
+	}
+	r.free = r.head
+	need := size
+	for i := r.free; i != r.tail; i++ {
+		need += span(r.slots[i%uint(len(r.slots))].n)
+	}
+	n := max(2*len(r.buf), firstBytes)
+	for n < need {
+		n *= 2
+	}
+	more := make([]byte, min(n, r.maxBytes))
+	r.rd, r.wr = 0, 0
+	for i := r.free; i != r.tail; i++ {
+		s := &r.slots[i%uint(len(r.slots))]
+		k := span(s.n)
+		copy(more[r.wr:], r.buf[s.off:s.off+k])
+		s.off = r.wr
+		r.wr += k
+	}
+	r.buf = more
+	return true
 }
 
 // push copies one frame in and says whether it found room.
@@ -99,7 +152,7 @@ func (r *ring) pushLocked(b []byte, o packet.Offload) bool {
 // pushWait copies one frame in, waiting for room. It is false after close, and
 // for a frame that would not even fit an empty ring.
 func (r *ring) pushWait(b []byte) bool {
-	if span(len(b)) >= len(r.buf) {
+	if span(len(b)) >= r.maxBytes {
 		return false
 	}
 	for !r.push(b, packet.Offload{}) {

@@ -17,9 +17,12 @@ import (
 // frames are scribbled over (headroom too) only after they were compared, so
 // any overlap between two frames shows as a wrong byte.
 func TestRingAgainstQueue(t *testing.T) {
-	for seed := range uint64(40) {
+	for seed := range uint64(60) {
 		rnd := rand.New(rand.NewPCG(seed, 1))
-		r := newRing(8, 4096)
+		r, reads := newRing(8, 4096), 3
+		if seed%3 == 0 { // one that grows: more comes than is read
+			r, reads = newRing(256, 1<<17), 5
+		}
 		type held struct {
 			b []byte
 			o packet.Offload
@@ -36,7 +39,7 @@ func TestRingAgainstQueue(t *testing.T) {
 			}
 		}
 		for range 400 {
-			if rnd.IntN(3) > 0 {
+			if rnd.IntN(reads) > 0 {
 				b := make([]byte, rnd.IntN(900))
 				for i := range b {
 					b[i] = byte(rnd.Uint32())
@@ -59,6 +62,38 @@ func TestRingAgainstQueue(t *testing.T) {
 			lent, model = model[:n], model[n:]
 			check()
 		}
+		if r.maxSlots == 256 && (len(r.slots) <= firstSlots || len(r.buf) <= firstBytes) {
+			t.Errorf("seed %d: the ring has not grown: %d slots, %d bytes", seed, len(r.slots), len(r.buf))
+		}
+	}
+}
+
+// TestRingIsSmallUntilUsed: hundreds of pipes took gigabytes.
+func TestRingIsSmallUntilUsed(t *testing.T) {
+	size := func(f func()) uint64 {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		f()
+		runtime.ReadMemStats(&after)
+		return after.TotalAlloc - before.TotalAlloc
+	}
+	const pipes = 100
+	ends := make([]*Pipe, pipes)
+	if n := size(func() {
+		for i := range ends {
+			ends[i], _ = NewPipe("p", Options{}, Options{})
+		}
+	}) / pipes; n > 4<<10 {
+		t.Errorf("a pipe takes %d bytes before the first frame", n)
+	}
+	if n := size(func() {
+		for _, p := range ends {
+			if err := p.Inject(make([]byte, 60)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}) / pipes; n > 32<<10 {
+		t.Errorf("a pipe with one frame in it takes %d bytes", n)
 	}
 }
 

@@ -101,10 +101,14 @@ func kernel() string {
 	return unix.ByteSliceToString(u.Release[:])
 }
 
-// BuildWeir compiles the program of the module in folder root into folder dir.
+// BuildWeir compiles the program of the module in folder root into folder dir. It knows the commit it was made from.
 func BuildWeir(root, dir string) (string, error) {
 	bin := filepath.Join(dir, "weir")
-	cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-o", bin, "./agent/cmd/weir")
+	version, err := firstLine("git", "-C", root, "describe", "--tags", "--always", "--dirty")
+	if err != nil {
+		version = "unknown" // no repository
+	}
+	cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w -X main.version="+version, "-o", bin, "./agent/cmd/weir")
 	cmd.Dir = root
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {

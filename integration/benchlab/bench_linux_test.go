@@ -26,6 +26,7 @@ var (
 	only     = flag.String("bench.only", "", "measure only the families whose name matches this `REGEXP`")
 	switches = flag.String("bench.switches", "", "measure only the switches whose name matches this `REGEXP`")
 	sizes    = flag.String("bench.tables", "1000,10000,100000", "rules of the tables of a full run")
+	program  = flag.String("bench.weir", "", "measure this `FILE` instead of a weir built from here")
 	report   = flag.String("bench.report", "", "`FILE` to write the page to; its plots go beside it")
 )
 
@@ -126,8 +127,6 @@ type board struct {
 	reports  map[string]*bench.Report // of each family
 	notes    []string
 	began    time.Time
-	turn     int
-	turns    int
 }
 
 func newBoard(t *testing.T, ctx context.Context) *board {
@@ -135,7 +134,7 @@ func newBoard(t *testing.T, ctx context.Context) *board {
 	b := &board{T: t, ctx: ctx, reports: map[string]*bench.Report{}, began: time.Now(),
 		o: options{length: 50 * time.Millisecond, tables: []int{16, 64}, churned: 32}}
 	if *rounds > 0 {
-		b.o = options{length: time.Duration(*seconds * float64(time.Second)), perFlow: 50 * time.Microsecond, churned: 10000}
+		b.o = options{length: time.Duration(*seconds * float64(time.Second)), perFlow: 60 * time.Microsecond, churned: 10000}
 		for word := range strings.SplitSeq(*sizes, ",") {
 			n, err := strconv.Atoi(word)
 			if err != nil {
@@ -156,8 +155,10 @@ func newBoard(t *testing.T, ctx context.Context) *board {
 	for _, f := range b.families {
 		b.reports[f.name] = &bench.Report{}
 	}
-	b.bin, err = bench.BuildWeir("../..", t.TempDir())
-	b.ok(err)
+	if b.bin = *program; b.bin == "" {
+		b.bin, err = bench.BuildWeir("../..", t.TempDir())
+		b.ok(err)
+	}
 	b.head, err = bench.Describe(b.bin)
 	b.ok(err)
 	b.ok(bench.Pin()) // not before: the compiler may use all processors
@@ -171,37 +172,54 @@ func (b *board) ok(err error) {
 	}
 }
 
-// measure takes the turns. In a full run all switches are measured on one family of rows before the next family has its
+// turn is that of one switch in one round, with the families that are measured on it.
+type turn struct {
+	round    int
+	k        kind
+	families []family
+}
+
+// plan lists the turns. In a full run all switches are measured on one family of rows before the next family has its
 // turn, each in a fresh lab, and each round begins with another switch. The smoke test starts each switch only once.
-func (b *board) measure() {
+func (b *board) plan() (all []turn) {
 	groups := [][]family{b.families}
 	if *rounds > 0 {
 		groups = slices.Collect(slices.Chunk(b.families, 1))
 	}
-	n := max(1, *rounds)
-	b.turns = n * len(groups) * len(b.kinds)
-	for round := range n {
+	for round := range max(1, *rounds) {
 		for _, group := range groups {
 			for i := range b.kinds {
-				b.turn++
-				if b.ctx.Err() == nil {
-					b.one(round, b.kinds[(i+round)%len(b.kinds)], group)
+				k := b.kinds[(i+round)%len(b.kinds)]
+				fit := slices.DeleteFunc(slices.Clone(group), func(f family) bool { return !slices.Contains(f.switches, k.name) })
+				if len(fit) > 0 {
+					all = append(all, turn{round + 1, k, fit})
 				}
 			}
 		}
 	}
+	return all
 }
 
-// one measures a switch on some families.
-func (b *board) one(round int, k kind, group []family) {
-	group = slices.DeleteFunc(slices.Clone(group), func(f family) bool { return !slices.Contains(f.switches, k.name) })
+// measure takes the turns until it is interrupted.
+func (b *board) measure() {
+	all := b.plan()
+	for i, t := range all {
+		if b.ctx.Err() == nil {
+			b.take(t, fmt.Sprintf("turn %d of %d, round %d", i+1, len(all), t.round))
+		}
+	}
+}
+
+// take measures a switch on its turn.
+func (b *board) take(t turn, what string) {
+	k := t.k
 	c := &run{board: b, s: &sut{kind: k, bin: b.bin}}
 	defer func() {
 		if c.s.lab != nil {
 			c.s.close()
 		}
 	}()
-	for _, f := range group {
+	for _, f := range t.families {
 		if c.s.lab == nil && !f.unopened {
 			s, err := startSUT(b.ctx, k, b.bin)
 			if err != nil {
@@ -215,7 +233,7 @@ func (b *board) one(round int, k kind, group []family) {
 			c.s = &sut{kind: k, bin: b.bin}
 		}
 		c.f = f
-		fmt.Fprintf(os.Stderr, "%4.0fs  turn %d of %d, round %d  %-7s %-15s", time.Since(b.began).Seconds(), b.turn, b.turns, round+1, f.name, k.name)
+		fmt.Fprintf(os.Stderr, "%4.0fs  %s  %-7s %-15s", time.Since(b.began).Seconds(), what, f.name, k.name)
 		err := f.measure(c)
 		fmt.Fprintln(os.Stderr)
 		if err != nil {

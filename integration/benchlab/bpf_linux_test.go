@@ -14,7 +14,6 @@ import (
 // What programs return (linux/bpf.h, linux/pkt_cls.h).
 const (
 	xdpDrop  = 1
-	xdpPass  = 2
 	tcDrop   = 2 // TC_ACT_SHOT
 	stackTop = -8
 )
@@ -22,7 +21,7 @@ const (
 // license allows the helpers that only GPL-compatible programs may call.
 const license = "GPL"
 
-func program(t ebpf.ProgramType, text asm.Instructions) (*ebpf.Program, error) {
+func load(t ebpf.ProgramType, text asm.Instructions) (*ebpf.Program, error) {
 	return ebpf.NewProgram(&ebpf.ProgramSpec{Type: t, Instructions: text, License: license})
 }
 
@@ -73,7 +72,7 @@ func liveProgram(frames []byte, device int) (*ebpf.Program, error) {
 	}
 	text = append(text, redirect(device)...)
 	text = append(text, asm.Mov.Imm(asm.R0, xdpDrop).WithSymbol("drop"), asm.Return())
-	return program(ebpf.XDP, text)
+	return load(ebpf.XDP, text)
 }
 
 // redirect ends a program of either kind.
@@ -97,7 +96,7 @@ func (a *attachment) attach(s *lab.Space, device string, t ebpf.ProgramType, tex
 	if err != nil {
 		return err
 	}
-	prog, err := program(t, text)
+	prog, err := load(t, text)
 	if err != nil {
 		return err
 	}

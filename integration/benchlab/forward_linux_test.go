@@ -56,27 +56,16 @@ const (
 	sockBytes = 16 << 20
 )
 
+// openBare opens a device; what it leaves open when it fails goes with the process.
 func openBare(device, mode string) (int, error) {
 	const all = unix.ETH_P_ALL>>8 | unix.ETH_P_ALL&0xff<<8 // in network order
 	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return 0, err
 	}
-	type option struct{ name, value int }
-	options := []option{{unix.PACKET_QDISC_BYPASS, 1}, {unix.PACKET_IGNORE_OUTGOING, 1}}
-	if mode == wholeMode {
-		options = append(options, option{unix.PACKET_VNET_HDR, 1})
-	} else {
-		options = append(options, option{unix.PACKET_VERSION, unix.TPACKET_V3})
+	if err := prepareBare(fd, mode); err != nil {
+		return 0, err
 	}
-	for _, o := range options {
-		if err := unix.SetsockoptInt(fd, unix.SOL_PACKET, o.name, o.value); err != nil {
-			return 0, fmt.Errorf("packet option %d: %w", o.name, err)
-		}
-	}
-	// Without the right to more, the kernel's limit has to do.
-	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, sockBytes)
-	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, sockBytes)
 	ifr, err := unix.NewIfreq(device)
 	if err != nil {
 		return 0, err
@@ -85,17 +74,36 @@ func openBare(device, mode string) (int, error) {
 		return 0, err
 	}
 	index := int(ifr.Uint32())
-	if mode == ringMode {
-		req := &unix.TpacketReq3{Block_size: blockSize, Block_nr: blocks, Frame_size: 2048, Frame_nr: blocks * blockSize / 2048, Retire_blk_tov: 1}
-		if err := unix.SetsockoptTpacketReq3(fd, unix.SOL_PACKET, unix.PACKET_RX_RING, req); err != nil {
-			return 0, fmt.Errorf("ring: %w", err)
-		}
-	}
 	if err := unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: all, Ifindex: index}); err != nil {
 		return 0, err
 	}
 	return fd, unix.SetsockoptPacketMreq(fd, unix.SOL_PACKET, unix.PACKET_ADD_MEMBERSHIP,
 		&unix.PacketMreq{Ifindex: int32(index), Type: unix.PACKET_MR_PROMISC})
+}
+
+// prepareBare sets the options of a socket that receives nothing yet.
+func prepareBare(fd int, mode string) error {
+	type option struct{ name, value int }
+	last := option{unix.PACKET_VNET_HDR, 1}
+	if mode == ringMode {
+		last = option{unix.PACKET_VERSION, unix.TPACKET_V3}
+	}
+	for _, o := range []option{{unix.PACKET_QDISC_BYPASS, 1}, {unix.PACKET_IGNORE_OUTGOING, 1}, last} {
+		if err := unix.SetsockoptInt(fd, unix.SOL_PACKET, o.name, o.value); err != nil {
+			return fmt.Errorf("packet option %d: %w", o.name, err)
+		}
+	}
+	// Without the right to more, the kernel's limit has to do.
+	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, sockBytes)
+	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, sockBytes)
+	if mode != ringMode {
+		return nil
+	}
+	req := &unix.TpacketReq3{Block_size: blockSize, Block_nr: blocks, Frame_size: 2048, Frame_nr: blocks * blockSize / 2048, Retire_blk_tov: 1}
+	if err := unix.SetsockoptTpacketReq3(fd, unix.SOL_PACKET, unix.PACKET_RX_RING, req); err != nil {
+		return fmt.Errorf("ring: %w", err)
+	}
+	return nil
 }
 
 // sleep waits until there is something to receive.

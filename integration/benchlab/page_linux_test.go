@@ -15,7 +15,7 @@ func (b *board) page() string {
 	var w strings.Builder
 	w.WriteString("# The data path, beside its peers and the limits of the machine\n\n" +
 		"Written by `make bench-lab`; do not edit. A host, a cable, the switch, a cable, a host: veth pairs between network namespaces.\n" +
-		"Every figure of a switch comes from a fresh process in a fresh namespace, turn by turn with the others. Median (least..most)\n" +
+		"Each table is measured switch by switch in turn, on fresh processes in fresh namespaces. Median (least..most)\n" +
 		"of the rounds. Absolute figures hold for one machine; compare the ratios.\n\n")
 	w.WriteString(b.head)
 	fmt.Fprintf(&w, "%d rounds, %g s a figure.\n", max(1, *rounds), b.o.length.Seconds())

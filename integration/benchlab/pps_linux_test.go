@@ -32,11 +32,7 @@ func (c *run) flood(how starter, n int, meanwhile func(stop <-chan struct{}) err
 	if err != nil {
 		return v, err
 	}
-	defer func() {
-		if failed := src.stop(); err == nil {
-			err = failed
-		}
-	}()
+	defer func() { err = errors.Join(err, src.stop()) }()
 	before, err := received(c.s.to().Space, "eth0")
 	if err != nil {
 		return v, err

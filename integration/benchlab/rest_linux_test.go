@@ -44,6 +44,9 @@ func (c *run) rest() error {
 	return nil
 }
 
+// experimental is an ethertype for experiments, which nothing else here sends.
+const experimental = 0x88b5
+
 // timeStart measures from the start of the process until a frame of the first host arrives at the second.
 func (s *sut) timeStart(ctx context.Context) (time.Duration, error) {
 	start, err := s.prepare(ctx)
@@ -55,39 +58,51 @@ func (s *sut) timeStart(ctx context.Context) (time.Duration, error) {
 		return 0, err
 	}
 	defer unix.Close(in)
-	const kind = 0x88b5 // an ethertype for experiments, which nothing else here sends
-	if err := listenFor(in, kind); err != nil {
+	if err := listenFor(in, experimental); err != nil {
 		return 0, err
 	}
-	out, err := packetSocket(s.from().Space, "eth0")
+	silence, err := s.knock()
 	if err != nil {
 		return 0, err
 	}
-	frame := make([]byte, frameSize)
-	copy(frame, s.to().MAC)
-	copy(frame[6:], s.from().MAC)
-	frame[12], frame[13] = kind>>8, kind&0xff
-	var quit atomic.Bool
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for !quit.Load() {
-			_, _ = unix.Write(out, frame) // ENETDOWN and the like, while the link is being taken
-			time.Sleep(100 * time.Microsecond)
-		}
-	}()
-	defer func() { quit.Store(true); <-done; unix.Close(out) }()
+	defer silence()
 
 	began := time.Now()
 	if err := start(); err != nil {
 		return 0, err
 	}
-	for time.Since(began) < bench.Patience && ctx.Err() == nil {
-		if n, _, err := unix.Recvfrom(in, frame[:0:0], unix.MSG_TRUNC); err == nil && n > 0 {
+	for time.Since(began) < bench.Patience && ctx.Err() == nil && s.Proc.Running() {
+		if n, _, err := unix.Recvfrom(in, nil, unix.MSG_TRUNC); err == nil && n > 0 {
 			return time.Since(began), nil
 		}
 	}
+	if s.lacksKind() {
+		return 0, errNoKind
+	}
 	return 0, errors.Join(errors.New("no frame was forwarded"), ctx.Err())
+}
+
+// knock sends a frame from the first host to the second every tenth of a millisecond.
+func (s *sut) knock() (silence func(), err error) {
+	fd, err := packetSocket(s.from().Space, "eth0")
+	if err != nil {
+		return nil, err
+	}
+	frame := make([]byte, frameSize)
+	copy(frame, s.to().MAC)
+	copy(frame[6:], s.from().MAC)
+	frame[12], frame[13] = experimental>>8, experimental&0xff
+	var quit atomic.Bool
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		defer unix.Close(fd)
+		for !quit.Load() {
+			_, _ = unix.Write(fd, frame) // ENETDOWN and the like, while the link is being taken
+			time.Sleep(100 * time.Microsecond)
+		}
+	}()
+	return func() { quit.Store(true); <-done }, nil
 }
 
 // listenFor makes a packet socket receive frames of one ethertype, and look up from waiting each tenth of a second.

@@ -128,13 +128,15 @@ func (s *sut) pass(ctx context.Context) error {
 // errNoKind is returned when weir was built without a kind of ports.
 var errNoKind = errors.New("this weir has no such ports")
 
+func (s *sut) lacksKind() bool { return strings.Contains(s.Proc.Output(), "no such kind of port") }
+
 func (s *sut) startWeir(context.Context) error {
 	s.Switch = bench.NewWeir(s.lab, s.bin, s.ports)
 	if err := s.Switch.Start(false); err != nil {
 		return err
 	}
 	err := s.connect()
-	if err != nil && strings.Contains(s.Proc.Output(), "no such kind of port") {
+	if err != nil && s.lacksKind() {
 		err = errNoKind
 	}
 	return err

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/weirswitch/weir/openflow"
+	"github.com/weirswitch/weir/openflow/of10"
 	"github.com/weirswitch/weir/openflow/ofctl"
 )
 
@@ -135,9 +136,17 @@ var portWords = map[string]struct {
 	"receive": {openflow.PortNoRecv, false}, "no-receive": {openflow.PortNoRecv, true},
 	"forward": {openflow.PortNoFwd, false}, "no-forward": {openflow.PortNoFwd, true},
 	"packet-in": {openflow.PortNoPacketIn, false}, "no-packet-in": {openflow.PortNoPacketIn, true},
-	// OpenFlow 1.0's, which 1.3 has no bits for: they change nothing.
-	"stp": {}, "no-stp": {}, "receive-stp": {}, "no-receive-stp": {}, "flood": {}, "no-flood": {},
+	"stp": {oldNoSTP, false}, "no-stp": {oldNoSTP, true}, "receive-stp": {oldNoRecvSTP, false}, "no-receive-stp": {oldNoRecvSTP, true},
+	"flood": {openflow.PortNoFlood, false}, "no-flood": {openflow.PortNoFlood, true},
 }
+
+// The bits of OpenFlow 1.0 that 1.3 does not have: there they are not sent, and the verb changes nothing.
+const (
+	oldNoSTP     openflow.PortConfig = 1 << 1
+	oldNoRecvSTP openflow.PortConfig = 1 << 3
+
+	oldPortBits = oldNoSTP | oldNoRecvSTP | openflow.PortNoFlood
+)
 
 func (c *Client) modPort(args []string) error {
 	p, err := c.findPort(args[0], args[1])
@@ -156,15 +165,18 @@ func (c *Client) modPort(args []string) error {
 		}
 		return fmt.Errorf("there is no verb %q: expected one of %s", args[2], strings.Join(known, ", "))
 	}
-	m := &openflow.PortMod{Port: p.No, HWAddr: p.HWAddr, Mask: w.bit}
-	if w.set {
-		m.Config = w.bit
-	}
 	s, err := c.open(args[0])
 	if err != nil {
 		return err
 	}
 	defer s.close()
+	m := &openflow.PortMod{Port: p.No, HWAddr: p.HWAddr, Mask: w.bit}
+	if s.old == nil {
+		m.Mask &^= oldPortBits
+	}
+	if w.set {
+		m.Config = m.Mask
+	}
 	return s.apply(m)
 }
 
@@ -228,16 +240,24 @@ type flowKey struct {
 }
 
 // flowSet is the flows of a file or a switch.
-type flowSet map[flowKey]*openflow.FlowStats
+type flowSet map[flowKey]*ofctl.FlowRecord
 
-func (set flowSet) add(f *openflow.FlowStats) {
-	set[flowKey{f.TableID, f.Priority, ofctl.Match(f.Match)}] = f
+func (set flowSet) add(r *ofctl.FlowRecord) {
+	set[flowKey{r.Flow.TableID, r.Flow.Priority, ofctl.Match(r.Flow.Match)}] = r
 }
 
-// sameFlow compares what an add can set.
-func sameFlow(a, b *openflow.FlowStats) bool {
-	return a.Cookie == b.Cookie && a.IdleTimeout == b.IdleTimeout && a.HardTimeout == b.HardTimeout &&
-		ofctl.Instructions(a.Instructions) == ofctl.Instructions(b.Instructions)
+// sameFlow compares what an add can set. Of several words of OpenFlow 1.0 for one thing each is as good.
+func sameFlow(r, s *ofctl.FlowRecord) bool {
+	a, b := r.Flow, s.Flow
+	return a.Cookie == b.Cookie && a.IdleTimeout == b.IdleTimeout && a.HardTimeout == b.HardTimeout && asTold(r) == asTold(s)
+}
+
+// asTold is what a flow does in the words in which a switch of that version would tell it.
+func asTold(r *ofctl.FlowRecord) string {
+	if r.Old {
+		return ofctl.OldActions(of10.AppendActions(nil, r.Flow.Instructions))
+	}
+	return ofctl.Instructions(r.Flow.Instructions)
 }
 
 // keys gives those of both sets: by table, priority from high to low, match.
@@ -273,19 +293,19 @@ func (c *Client) fileFlows(file string, names *ofctl.Names) (flowSet, error) {
 		if err != nil {
 			return fmt.Errorf("%s: %w", where, err)
 		}
-		set.add(&openflow.FlowStats{TableID: m.TableID, Priority: m.Priority, IdleTimeout: m.IdleTimeout, HardTimeout: m.HardTimeout,
-			Flags: m.Flags, Cookie: m.Cookie, Match: m.Match, Instructions: m.Instructions})
+		r := &ofctl.FlowRecord{Old: names.IsForOpenFlow10(), Flow: &openflow.FlowStats{TableID: m.TableID, Priority: m.Priority, IdleTimeout: m.IdleTimeout,
+			HardTimeout: m.HardTimeout, Flags: m.Flags, Cookie: m.Cookie, Match: m.Match, Instructions: m.Instructions}}
+		if r.Old {
+			r.Said = of10.AppendRequested(nil, m.Instructions)
+		}
+		set.add(r)
 		return nil
 	})
 }
 
-func (s *session) flows() (flowSet, error) {
+func (s *session) flowSet() (flowSet, error) {
 	set := flowSet{}
-	return set, s.records(&openflow.MultipartRequest{Type: openflow.MultipartFlow, Records: []openflow.Record{openflow.AllFlows()}}, func(r openflow.Record) {
-		if f, ok := r.(*openflow.FlowStats); ok {
-			set.add(cloneFlow(f))
-		}
-	})
+	return set, s.flows(openflow.AllFlows(), func(r *ofctl.FlowRecord) { set.add(cloneFlow(r)) })
 }
 
 func (c *Client) switchFlows(target string) (flowSet, error) {
@@ -294,7 +314,7 @@ func (c *Client) switchFlows(target string) (flowSet, error) {
 		return nil, err
 	}
 	defer s.close()
-	return s.flows()
+	return s.flowSet()
 }
 
 // replaceFlows deletes what is not in the file, then adds what the switch does not have so.
@@ -312,7 +332,7 @@ func (c *Client) replaceFlows(args []string) error {
 		return err
 	}
 	defer s.close()
-	have, err := s.flows()
+	have, err := s.flowSet()
 	if err != nil {
 		return err
 	}
@@ -321,9 +341,9 @@ func (c *Client) replaceFlows(args []string) error {
 		w, h := want[k], have[k]
 		switch {
 		case w == nil:
-			deletes = append(deletes, change(h, openflow.FlowDeleteStrict))
+			deletes = append(deletes, change(h.Flow, openflow.FlowDeleteStrict))
 		case h == nil || c.Readd || !sameFlow(h, w):
-			adds = append(adds, change(w, openflow.FlowAdd))
+			adds = append(adds, change(w.Flow, openflow.FlowAdd))
 		}
 	}
 	if c.Bundle {
@@ -343,7 +363,7 @@ func change(f *openflow.FlowStats, command openflow.FlowModCommand) openflow.Mes
 
 // diffFlows prints - and + lines and ends with status 2 when there are any.
 func (c *Client) diffFlows(args []string) error {
-	var names *ofctl.Names
+	names := c.typedNames()
 	for _, source := range args {
 		if !isFile(source) {
 			var err error
@@ -384,7 +404,13 @@ func (c *Client) diffFlows(args []string) error {
 	return nil
 }
 
-func diffLine(f *openflow.FlowStats) string {
+func diffLine(r *ofctl.FlowRecord) string {
+	f, actions := r.Flow, ""
+	if r.Old {
+		actions = ofctl.OldActions(r.Said)
+	} else {
+		actions = ofctl.Instructions(f.Instructions)
+	}
 	var parts []string
 	if f.TableID != 0 {
 		parts = append(parts, fmt.Sprintf("table=%d", f.TableID))
@@ -401,5 +427,5 @@ func diffLine(f *openflow.FlowStats) string {
 	if f.HardTimeout != 0 {
 		parts = append(parts, fmt.Sprintf("hard_timeout=%d", f.HardTimeout))
 	}
-	return strings.Join(append(parts, "actions="+ofctl.Instructions(f.Instructions)), " ")
+	return strings.Join(append(parts, "actions="+actions), " ")
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/weirswitch/weir/openflow"
+	"github.com/weirswitch/weir/openflow/of10"
 	"github.com/weirswitch/weir/openflow/ofctl"
 )
 
@@ -38,6 +39,9 @@ type Options struct {
 	Sort      []SortKey
 	JSON      bool
 	Timeout   time.Duration // 0: none
+	Versions  []uint8       // that may be spoken; none: all that are known
+	Plain     bool          // OpenFlow 1.0 without Nicira's extensions
+	PacketIns PacketIns
 }
 
 // SortKey is one criterion of --sort (ascending) or --rsort; no Field is the priority.
@@ -45,6 +49,17 @@ type SortKey struct {
 	Field      string
 	Descending bool
 }
+
+// PacketIns is the form in which monitor asks for frames.
+type PacketIns uint8
+
+// The forms: NXT_PACKET_IN2 where the switch has it, or one that it must have.
+const (
+	PacketInsBest PacketIns = iota
+	PacketInsStandard
+	PacketInsNicira
+	PacketInsNicira2
+)
 
 // Client runs commands. It belongs to one goroutine.
 type Client struct {
@@ -59,6 +74,7 @@ type Client struct {
 	ctx   context.Context
 	xid   uint32 // counts over all connections, as ovs-ofctl's
 	names map[string]*ofctl.Names
+	spoke map[string]uint8 // the version that a switch has agreed on
 }
 
 // Purpose is what a connection is for.
@@ -104,7 +120,7 @@ func (c *Client) Run(ctx context.Context, words []string) error {
 		ctx, cancel = context.WithTimeout(ctx, c.Timeout)
 		defer cancel()
 	}
-	c.ctx, c.names = ctx, map[string]*ofctl.Names{}
+	c.ctx, c.names, c.spoke = ctx, map[string]*ofctl.Names{}, map[string]uint8{}
 	err = cmd.run(c, args)
 	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return ErrTimeout
@@ -145,34 +161,104 @@ func (c *Client) namesOf(target string) (*ofctl.Names, error) {
 	if n, ok := c.names[target]; ok {
 		return n, nil
 	}
-	tables := map[uint8]string{}
-	err := c.ask(target, &openflow.MultipartRequest{Type: openflow.MultipartTableFeatures}, func(r openflow.Record) {
-		if t, ok := r.(*openflow.TableFeatures); ok && t.Name != "" {
-			tables[t.TableID] = t.Name
-		}
-	})
-	if err != nil {
+	tables, ports := map[uint8]string{}, map[openflow.PortNo]string{}
+	if err := c.tables(target, func(id uint8, name string) { tables[id] = name }); err != nil {
 		return nil, err
 	}
-	ports := map[openflow.PortNo]string{}
-	err = c.ask(target, &openflow.MultipartRequest{Type: openflow.MultipartPortDesc}, func(r openflow.Record) {
-		if p, ok := r.(*openflow.Port); ok {
-			ports[p.No] = p.Name
-		}
-	})
-	if err != nil {
+	if err := c.ports(target, func(p *openflow.Port) { ports[p.No] = p.Name }); err != nil {
 		return nil, err
 	}
 	c.names[target] = ofctl.NewNames(ports, tables)
 	return c.names[target], nil
 }
 
-// namesToAccept are those that may be typed.
-func (c *Client) namesToAccept(target string) (*ofctl.Names, error) {
-	if c.Options.Names == NamesHidden {
-		return nil, nil
+// tables asks what the tables are called.
+func (c *Client) tables(target string, use func(id uint8, name string)) error {
+	s, err := c.open(target)
+	if err != nil {
+		return err
 	}
-	return c.namesOf(target)
+	defer s.close()
+	t := openflow.MultipartTableFeatures
+	if s.old != nil {
+		t = openflow.MultipartTable
+	}
+	return s.records(&openflow.MultipartRequest{Type: t}, func(r openflow.Record) {
+		switch t := r.(type) {
+		case *openflow.TableFeatures:
+			if t.Name != "" {
+				use(t.TableID, t.Name)
+			}
+		case *openflow.TableStats:
+			if t.Name != "" {
+				use(t.TableID, t.Name)
+			}
+		}
+	})
+}
+
+// ports asks for the ports, which OpenFlow 1.0 tells among the features of the switch.
+func (c *Client) ports(target string, use func(*openflow.Port)) error {
+	s, err := c.open(target)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	if s.old == nil {
+		return s.records(&openflow.MultipartRequest{Type: openflow.MultipartPortDesc}, func(r openflow.Record) {
+			if p, ok := r.(*openflow.Port); ok {
+				use(p)
+			}
+		})
+	}
+	f, _, err := s.features()
+	if err != nil {
+		return err
+	}
+	for i := range f.Ports {
+		use(&f.Ports[i])
+	}
+	return nil
+}
+
+// namesToAccept are those that may be typed, and the version that what is typed is for.
+func (c *Client) namesToAccept(target string) (names *ofctl.Names, err error) {
+	if c.Options.Names != NamesHidden {
+		if names, err = c.namesOf(target); err != nil {
+			return nil, err
+		}
+	}
+	old, err := c.speaksOld(target)
+	if old {
+		names = names.ForOpenFlow10()
+	}
+	return names, err
+}
+
+// speaksOld reports a switch that is spoken to in OpenFlow 1.0. No target is a text that goes nowhere.
+func (c *Client) speaksOld(target string) (bool, error) {
+	if v := c.versions(); len(v) == 1 || target == "" {
+		return v[0] == of10.Version, nil
+	}
+	if c.spoke[target] == 0 {
+		s, err := c.open(target)
+		if err != nil {
+			return false, err
+		}
+		s.close()
+	}
+	return c.spoke[target] == of10.Version, nil
+}
+
+// versions are those that may be spoken, the preferred one first. Bundles came with later versions than 1.0.
+func (c *Client) versions() []uint8 {
+	switch {
+	case c.Bundle:
+		return []uint8{openflow.Version}
+	case len(c.Versions) > 0:
+		return c.Versions
+	}
+	return []uint8{openflow.Version, of10.Version}
 }
 
 // showNames reports whether names are shown.
@@ -199,7 +285,7 @@ func (c *Client) ask(target string, m *openflow.MultipartRequest, use func(openf
 	return s.records(m, use)
 }
 
-// portOf reads a port. A name is looked up in a PORT_DESC of a connection of its own.
+// portOf reads a port. A name is looked up over a connection of its own.
 func (c *Client) portOf(target, word string) (openflow.PortNo, error) {
 	if no, err := ofctl.ParsePort(word, nil); err == nil {
 		return no, nil
@@ -216,12 +302,10 @@ func (c *Client) findPort(target, word string) (*openflow.Port, error) {
 	no, notNumber := ofctl.ParsePort(word, nil)
 	var found *openflow.Port
 	var known []string
-	err := c.ask(target, &openflow.MultipartRequest{Type: openflow.MultipartPortDesc}, func(r openflow.Record) {
-		if p, ok := r.(*openflow.Port); ok {
-			known = append(known, p.Name)
-			if p.Name == word || notNumber == nil && p.No == no {
-				found = p
-			}
+	err := c.ports(target, func(p *openflow.Port) {
+		known = append(known, p.Name)
+		if p.Name == word || notNumber == nil && p.No == no {
+			found = p
 		}
 	})
 	if err != nil || found != nil {

@@ -174,7 +174,7 @@ func TestStrangePeers(t *testing.T) {
 	}
 	for want, say := range map[string]func(*openflow.Conn){
 		"the connection ended":       func(c *openflow.Conn) { c.Close() },
-		"version negotiation failed": func(c *openflow.Conn) { hello(c, openflow.NewHello(1)); _, _ = c.ReadMessage() },
+		"version negotiation failed": func(c *openflow.Conn) { hello(c, openflow.NewHello(5)); _, _ = c.ReadMessage() },
 		"expected a HELLO":           func(c *openflow.Conn) { _, _ = c.ReadMessage(); _ = c.Send(1, &openflow.BarrierReply{}) },
 		"not an OpenFlow stream": func(c *openflow.Conn) {
 			_, _ = c.ReadMessage()

@@ -36,7 +36,7 @@ func reads() []Command {
 		{Name: "dump-ports-desc", Args: "SWITCH [PORT]", Least: 1, Most: 2, Summary: "ports with their addresses, states and speeds",
 			More: "OpenFlow 1.3 cannot ask for one port: all are shown.", Example: "dump-ports-desc br0", run: (*Client).dumpPortsDesc},
 		{Name: "dump-groups", Args: "SWITCH [GROUP]", Least: 1, Most: 2, Summary: "groups with their buckets",
-			More: "OpenFlow 1.3 cannot ask for one group: all are shown.", Example: "dump-groups br0", run: (*Client).dumpGroups},
+			More: "OpenFlow 1.3 cannot ask for one group: all are shown. 1.0 can, by Nicira's message.", Example: "dump-groups br0", run: (*Client).dumpGroups},
 		{Name: "dump-group-stats", Args: "SWITCH [group_id=N]", Least: 1, Most: 2, Summary: "counters of groups and buckets", Example: "dump-group-stats br0 group_id=1", run: (*Client).dumpGroupStats},
 		{Name: "dump-group-features", Args: "SWITCH", Least: 1, Most: 1, Summary: "what groups can do", Example: "dump-group-features br0", run: multipart(openflow.MultipartGroupFeatures)},
 		{Name: "dump-meters", Args: "SWITCH [meter=N]", Least: 1, Most: 2, Summary: "meters with their bands", Example: "dump-meters br0", aliases: []string{"dump-meter"}, run: meters(openflow.MultipartMeterConfig)},
@@ -100,12 +100,13 @@ func otherCommands() []Command {
 			More:    "A line is flow, group or packet-out, then what add-flows, add-groups and packet-out take.\nEach packet-out meets what the lines before it have changed. - is standard input.",
 			Example: "bundle br0 changes.txt", run: (*Client).bundleFile},
 		{Name: "mod-port", Args: "SWITCH PORT VERB", Least: 3, Most: 3, Writes: true, Summary: "change what a port does",
-			More: "VERB: up, down, receive, no-receive, forward, no-forward, packet-in, no-packet-in.", Example: "mod-port br0 eth1 no-forward", run: (*Client).modPort},
+			More: "VERB: up, down, receive, no-receive, forward, no-forward, packet-in, no-packet-in; on OpenFlow 1.0 also\nflood, no-flood, stp, no-stp, receive-stp, no-receive-stp.", Example: "mod-port br0 eth1 no-forward", run: (*Client).modPort},
 		{Name: "mod-table", Args: "SWITCH TABLE SETTING", Least: 3, Most: 3, Writes: true, Summary: "nothing: OpenFlow 1.3 has no settings of tables",
 			Example: "mod-table br0 0 drop", run: (*Client).modTable},
 		{Name: "set-frags", Args: "SWITCH normal|drop|reassemble", Least: 2, Most: 2, Writes: true, Summary: "say what happens to IP fragments", Example: "set-frags br0 drop", run: (*Client).setFrags},
-		{Name: "monitor", Args: "SWITCH [LENGTH] [watch:FLOW...]", Least: 1, Most: 16, Summary: "print what the switch sends unasked",
-			More: "LENGTH: how many bytes of a frame to send; without it no frames come. watch: tells of flows that come, change and go:\n" +
+		{Name: "monitor", Args: "SWITCH [LENGTH] [invalid_ttl] [watch:FLOW...]", Least: 1, Most: 16, Summary: "print what the switch sends unasked",
+			More: "LENGTH: how many bytes of a frame to send; without it no frames come. invalid_ttl: on OpenFlow 1.0 also those whose\n" +
+				"TTL is over. -P chooses the form in which they come. watch: tells of flows that come, change and go:\n" +
 				"watch:!initial,!own,table=0,tcp leaves out those there and what this connection does, and chooses by table and match.\n" +
 				"Prints on standard error, as ovs-ofctl does.",
 			Example: "monitor br0 65534", run: (*Client).monitor},

@@ -11,7 +11,8 @@
 //	json.go      the answers for programs
 //
 // A caller says how a switch's name becomes a connection (Client.Dial); the package knows nothing of
-// run directories, certificates and switching. Version 1.3 is the one it speaks.
+// run directories, certificates and switching. It speaks OpenFlow 1.3, and 1.0 through
+// package of10 where that is asked for or is all that the switch has.
 //
 // # Concurrency
 //

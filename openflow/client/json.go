@@ -28,14 +28,21 @@ func (c *Client) printJSON(s *session, m openflow.Message) error {
 		if err != nil {
 			return err
 		}
-		reply, _, err := openflow.Decode(raw)
+		reply, err := s.decode(raw)
 		if r, ok := reply.(*openflow.QueueGetConfigReply); ok && err == nil {
 			return c.writeJSON(queuesJSON(r))
 		}
-		return fmt.Errorf("%s refused:\n%s", s.target, strings.TrimRight(ofctl.Message(raw, nil), "\n"))
+		return s.refused(raw)
 	}
 	list := []object{}
-	if err := s.records(m, func(r openflow.Record) { list = append(list, recordJSON(r)) }); err != nil {
+	add := func(r openflow.Record) { list = append(list, recordJSON(r)) }
+	var err error
+	if f, ok := firstRecord(q).(*openflow.FlowStatsRequest); ok && q.Type == openflow.MultipartFlow {
+		err = s.flows(f, func(r *ofctl.FlowRecord) { add(r.Flow) })
+	} else {
+		err = s.records(m, add)
+	}
+	if err != nil {
 		return err
 	}
 	switch q.Type {
@@ -48,17 +55,18 @@ func (c *Client) printJSON(s *session, m openflow.Message) error {
 }
 
 func (c *Client) showJSON(s *session) error {
-	raw, err := s.transact(&openflow.FeaturesRequest{})
+	f, _, err := s.features()
 	if err != nil {
 		return err
 	}
-	m, _, err := openflow.Decode(raw)
-	f, ok := m.(*openflow.FeaturesReply)
-	if err != nil || !ok {
-		return fmt.Errorf("%s refused:\n%s", s.target, strings.TrimRight(ofctl.Message(raw, nil), "\n"))
-	}
 	ports := []object{}
-	if err := s.records(&openflow.MultipartRequest{Type: openflow.MultipartPortDesc}, func(r openflow.Record) { ports = append(ports, recordJSON(r)) }); err != nil {
+	for i := range f.Ports { // OpenFlow 1.0 tells them here
+		ports = append(ports, recordJSON(&f.Ports[i]))
+	}
+	if s.old == nil {
+		err = s.records(&openflow.MultipartRequest{Type: openflow.MultipartPortDesc}, func(r openflow.Record) { ports = append(ports, recordJSON(r)) })
+	}
+	if err != nil {
 		return err
 	}
 	cfg, err := s.config()
@@ -92,10 +100,17 @@ func seconds(sec, nsec uint32) any {
 	return float64(sec) + float64(nsec)/1e9
 }
 
-func flowsJSON(flows []*openflow.FlowStats) []object {
+func firstRecord(q *openflow.MultipartRequest) openflow.Record {
+	if len(q.Records) == 0 {
+		return nil
+	}
+	return q.Records[0]
+}
+
+func flowsJSON(flows []*ofctl.FlowRecord) []object {
 	list := []object{}
 	for _, f := range flows {
-		list = append(list, recordJSON(f))
+		list = append(list, recordJSON(f.Flow))
 	}
 	return list
 }

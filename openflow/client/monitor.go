@@ -8,12 +8,13 @@ import (
 	"strings"
 
 	"github.com/weirswitch/weir/openflow"
+	"github.com/weirswitch/weir/openflow/of10"
 	"github.com/weirswitch/weir/openflow/ofctl"
 )
 
 // monitor prints what the switch sends unasked, until it is stopped. A length makes frames come.
 func (c *Client) monitor(args []string) error {
-	length := -1
+	length, ttl := -1, false
 	var watch []string
 	for _, a := range args[1:] {
 		n, err := strconv.ParseUint(a, 10, 16)
@@ -21,11 +22,11 @@ func (c *Client) monitor(args []string) error {
 		case err == nil:
 			length = int(n)
 		case a == "invalid_ttl":
-			return fmt.Errorf("invalid_ttl is OpenFlow 1.2's: in 1.3 such frames come without asking")
+			ttl = true
 		case strings.HasPrefix(a, "watch:"):
 			watch = append(watch, a[len("watch:"):])
 		default:
-			return fmt.Errorf("%q: expected how many bytes of a frame to send, like 65534, or watch:FLOW", a)
+			return fmt.Errorf("%q: expected how many bytes of a frame to send, like 65534, invalid_ttl or watch:FLOW", a)
 		}
 	}
 	s, err := c.open(args[0])
@@ -33,21 +34,71 @@ func (c *Client) monitor(args []string) error {
 		return err
 	}
 	defer s.close()
+	if ttl && s.old == nil {
+		return fmt.Errorf("invalid_ttl is a setting of OpenFlow 1.0 to 1.2: in 1.3 such frames come without asking")
+	}
 	if length >= 0 {
-		cfg, err := s.config()
-		if err != nil {
+		if err := s.setLength(uint16(length)); err != nil {
 			return err
 		}
-		set := &openflow.SetConfig{SwitchConfig: *cfg}
-		set.MissSendLen = uint16(length)
-		if err := s.apply(set); err != nil {
+	}
+	if ttl {
+		if err := s.wantInvalidTTL(); err != nil {
 			return err
 		}
 	}
 	if err := s.watch(watch); err != nil {
 		return err
 	}
+	if err := s.packetIns(c.PacketIns); err != nil {
+		return err
+	}
 	return c.follow(s, s.receive)
+}
+
+// setLength makes frames come, of which a miss sends so many bytes.
+func (s *session) setLength(length uint16) error {
+	cfg, err := s.config()
+	if err != nil {
+		return err
+	}
+	cfg.MissSendLen = length
+	return s.apply(&openflow.SetConfig{SwitchConfig: *cfg})
+}
+
+// wantInvalidTTL makes frames come whose TTL is over. A switch without the flag says so by not keeping it.
+func (s *session) wantInvalidTTL() error {
+	cfg, err := s.config()
+	if err != nil || s.old.InvalidTTL.Load() {
+		return err
+	}
+	s.old.InvalidTTL.Store(true)
+	if err := s.apply(&openflow.SetConfig{SwitchConfig: *cfg}); err != nil {
+		return err
+	}
+	if _, err = s.config(); err == nil && !s.old.InvalidTTL.Load() {
+		err = fmt.Errorf("%s does not keep invalid_ttl: it probably cannot send frames whose TTL is over", s.target)
+	}
+	return err
+}
+
+// packetIns asks for a form of packet-in, or for the one that tells most of those the switch has.
+func (s *session) packetIns(want PacketIns) error {
+	forms := map[PacketIns][]openflow.PacketInFormat{PacketInsStandard: {openflow.PacketInStandard}, PacketInsNicira: {openflow.PacketInNXM},
+		PacketInsNicira2: {openflow.PacketInNXM2}, PacketInsBest: {openflow.PacketInNXM2}}[want]
+	if want == PacketInsBest && s.old != nil {
+		forms = append(forms, openflow.PacketInNXM)
+	}
+	for _, f := range forms {
+		refused, err := s.settle(f.Set())
+		if err != nil || refused == nil {
+			return err
+		}
+		if want != PacketInsBest {
+			return fmt.Errorf("%s does not send packet-ins in this form:\n%s", s.target, strings.TrimRight(ofctl.Message(refused, nil), "\n"))
+		}
+	}
+	return nil // its own form then
 }
 
 // watch asks for flow monitors; what they tell of the flows that are there is printed.
@@ -113,28 +164,54 @@ func (c *Client) follow(s *session, next func() ([]byte, error)) error {
 
 // parseFlowText prints the FLOW_MOD that a flow becomes; nothing is sent.
 func (c *Client) parseFlowText(args []string) error {
-	m, err := ofctl.ParseFlow(args[0], openflow.FlowAdd, nil)
+	m, err := ofctl.ParseFlow(args[0], openflow.FlowAdd, c.typedNames())
 	if err == nil {
-		fmt.Fprint(c.Out, ofctl.Message(openflow.Append(nil, c.nextXID(), m), nil))
+		err = c.tell(m)
 	}
+	return err
+}
+
+// typedNames go with what is typed for no switch.
+func (c *Client) typedNames() (names *ofctl.Names) {
+	if old, _ := c.speaksOld(""); old {
+		return names.ForOpenFlow10()
+	}
+	return nil
+}
+
+// tell prints the message that would be sent.
+func (c *Client) tell(m openflow.Message) error {
+	raw := openflow.Append(nil, c.nextXID(), m)
+	if old, _ := c.speaksOld(""); old {
+		s := of10.Session{Plain: c.Plain}
+		for s.Prepare(m) != nil { // as if that had been said
+		}
+		var err error
+		if raw, err = s.AppendRequest(nil, c.xid, m); err != nil {
+			return err
+		}
+	}
+	_, err := fmt.Fprint(c.Out, ofctl.Message(raw, nil))
 	return err
 }
 
 func (c *Client) parseFlowFile(args []string) error {
 	return c.lines(args[0], func(where, text string) error {
-		m, err := ofctl.ParseFlowLine(text, nil)
+		m, err := ofctl.ParseFlowLine(text, c.typedNames())
+		if err == nil {
+			err = c.tell(m)
+		}
 		if err != nil {
 			return fmt.Errorf("%s: %w", where, err)
 		}
-		fmt.Fprint(c.Out, ofctl.Message(openflow.Append(nil, c.nextXID(), m), nil))
 		return nil
 	})
 }
 
 func (c *Client) parseGroupText(args []string) error {
-	m, err := ofctl.ParseGroup(args[0], openflow.GroupAdd, nil)
+	m, err := ofctl.ParseGroup(args[0], openflow.GroupAdd, c.typedNames())
 	if err == nil {
-		fmt.Fprint(c.Out, ofctl.Message(openflow.Append(nil, c.nextXID(), m), nil))
+		err = c.tell(m)
 	}
 	return err
 }
@@ -142,7 +219,7 @@ func (c *Client) parseGroupText(args []string) error {
 func (c *Client) parseMeterText(args []string) error {
 	m, err := ofctl.ParseMeter(args[0], openflow.MeterAdd)
 	if err == nil {
-		fmt.Fprint(c.Out, ofctl.Message(openflow.Append(nil, c.nextXID(), m), nil))
+		err = c.tell(m)
 	}
 	return err
 }

@@ -2,7 +2,6 @@ package client
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -19,6 +18,9 @@ func (c *Client) dump(target string, m openflow.Message) error {
 		return err
 	}
 	defer s.close()
+	if q, ok := m.(*openflow.MultipartRequest); ok && q.Type == openflow.MultipartGroupDesc && s.old == nil {
+		q.Records = nil // 1.3 cannot ask for one
+	}
 	if c.JSON {
 		return c.printJSON(s, m)
 	}
@@ -51,11 +53,11 @@ func (c *Client) show(args []string) error {
 		defer s.close()
 		return c.showJSON(s)
 	}
-	raw, err := s.transact(&openflow.FeaturesRequest{})
+	_, raw, err := s.features()
 	if err == nil {
 		_, err = fmt.Fprint(c.Out, ofctl.Message(raw, nil))
 	}
-	if err == nil {
+	if err == nil && s.old == nil {
 		err = s.parts(&openflow.MultipartRequest{Type: openflow.MultipartPortDesc}, func(raw []byte) error { return c.print(args[0], raw) })
 	}
 	s.close()
@@ -99,16 +101,21 @@ func (c *Client) dumpFlows(args []string) error {
 	if err != nil {
 		return err
 	}
-	var flows []*openflow.FlowStats
-	if err := c.ask(args[0], m, func(r openflow.Record) {
-		if f, ok := r.(*openflow.FlowStats); ok {
-			flows = append(flows, cloneFlow(f))
-		}
+	s, err := c.open(args[0])
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	var flows []*ofctl.FlowRecord
+	if err := s.flows(f, func(r *ofctl.FlowRecord) {
+		k := cloneFlow(r)
+		k.Flow.IdleAge, k.Flow.HardAge = 0, 0 // which ovs-ofctl leaves out here
+		flows = append(flows, k)
 	}); err != nil {
 		return err
 	}
 	if len(c.Sort) > 0 {
-		slices.SortStableFunc(flows, order)
+		slices.SortStableFunc(flows, func(a, b *ofctl.FlowRecord) int { return order(a.Flow, b.Flow) })
 	}
 	if c.JSON {
 		return c.writeJSON(flowsJSON(flows))
@@ -118,21 +125,16 @@ func (c *Client) dumpFlows(args []string) error {
 		return err
 	}
 	for _, f := range flows {
-		line := []byte{' '}
-		if c.NoStats {
-			line = names.AppendFlowPlain(line, f)
-		} else {
-			line = names.AppendFlow(line, f)
-		}
-		fmt.Fprintf(c.Out, "%s\n", line)
+		fmt.Fprintf(c.Out, "%s\n", names.AppendFlowRecord([]byte{' '}, f, c.NoStats))
 	}
 	return nil
 }
 
 // cloneFlow keeps a flow beyond the message it came in.
-func cloneFlow(f *openflow.FlowStats) *openflow.FlowStats {
-	k := *f
-	k.Match, k.Instructions = f.Match.Clone(), f.Instructions.Clone()
+func cloneFlow(r *ofctl.FlowRecord) *ofctl.FlowRecord {
+	k, f := *r, *r.Flow
+	f.Match, f.Instructions = f.Match.Clone(), f.Instructions.Clone()
+	k.Flow, k.Said = &f, slices.Clone(r.Said)
 	return &k
 }
 
@@ -262,12 +264,18 @@ func (c *Client) dumpTableFeatures(args []string) error {
 }
 
 func (c *Client) dumpGroups(args []string) error {
+	m := &openflow.MultipartRequest{Type: openflow.MultipartGroupDesc}
 	if len(args) > 1 {
-		if _, err := ofctl.ParseGroupID(args[1]); err != nil && !isNumber(args[1]) {
+		id, err := ofctl.ParseGroupID(args[1])
+		if isNumber(args[1]) {
+			id, err = ofctl.ParseGroupID("group_id=" + args[1])
+		}
+		if err != nil {
 			return err
 		}
+		m.Records = append(m.Records, &openflow.GroupStatsRequest{Group: id})
 	}
-	return c.dump(args[0], &openflow.MultipartRequest{Type: openflow.MultipartGroupDesc})
+	return c.dump(args[0], m)
 }
 
 func isNumber(s string) bool { return s != "" && strings.Trim(s, "0123456789") == "" }
@@ -306,10 +314,10 @@ func (s *session) config() (*openflow.SwitchConfig, error) {
 	if err != nil {
 		return nil, err
 	}
-	m, _, err := openflow.Decode(raw)
+	m, err := s.decode(raw)
 	r, ok := m.(*openflow.GetConfigReply)
 	if err != nil || !ok {
-		return nil, errors.New(s.target + " refused:\n" + strings.TrimRight(ofctl.Message(raw, nil), "\n"))
+		return nil, s.refused(raw)
 	}
 	return &r.SwitchConfig, nil
 }
@@ -400,8 +408,8 @@ func (c *Client) probe(args []string) error {
 		return err
 	}
 	defer s.close()
-	if err := s.conn.Send(0, &openflow.EchoRequest{}); err != nil {
-		return s.lost(err)
+	if err := s.queue(0, &openflow.EchoRequest{}); err != nil {
+		return err
 	}
 	raw, err := s.answer(0)
 	if err != nil {

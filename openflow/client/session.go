@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/weirswitch/weir/openflow"
+	"github.com/weirswitch/weir/openflow/of10"
 	"github.com/weirswitch/weir/openflow/ofctl"
 )
 
@@ -16,7 +17,8 @@ type session struct {
 	c      *Client
 	target string
 	conn   *openflow.Conn
-	stop   func() bool // leaves the connection alone when the time is over
+	old    *of10.Session // OpenFlow 1.0 was agreed on; nil: 1.3
+	stop   func() bool   // leaves the connection alone when the time is over
 }
 
 // open connects and exchanges HELLOs.
@@ -47,9 +49,10 @@ func (c *Client) nextXID() uint32 {
 	return c.xid
 }
 
-// greet sends a HELLO of version 1.3 and judges the other's. A snooped connection may have every version.
+// greet sends a HELLO and agrees on a version. A snooped connection may have every one.
 func (s *session) greet(purpose Purpose) error {
-	ours := openflow.NewHello(openflow.Version)
+	ours := openflow.NewHello(s.c.versions()...)
+	ours.HasBitmap = ours.Version > of10.Version // which knows of none
 	if err := s.conn.Send(s.c.nextXID(), ours); err != nil {
 		return s.lost(err)
 	}
@@ -65,12 +68,32 @@ func (s *session) greet(purpose Purpose) error {
 	if purpose == ForSnooping {
 		return nil
 	}
-	if _, err := openflow.Negotiate(ours, theirs); err != nil {
+	v, err := openflow.Negotiate(ours, theirs)
+	if err != nil {
 		refusal := err.(*openflow.Error)
 		_ = s.conn.Send(s.c.nextXID(), refusal)
 		return fmt.Errorf("%s: version negotiation failed: %s", s.target, refusal.Detail)
 	}
+	if v == of10.Version {
+		s.old = &of10.Session{Plain: s.c.Plain}
+	}
+	s.c.spoke[s.target] = v
 	return nil
+}
+
+// decode reads an answer.
+func (s *session) decode(raw []byte) (openflow.Message, error) {
+	if s.old != nil {
+		m, _, err := s.old.DecodeReply(raw)
+		return m, err
+	}
+	m, _, err := openflow.Decode(raw)
+	return m, err
+}
+
+// refused is the error of an answer that is not what was asked for.
+func (s *session) refused(raw []byte) error {
+	return errors.New(s.target + " refused:\n" + strings.TrimRight(ofctl.Message(raw, nil), "\n"))
 }
 
 // lost names the connection that ended.
@@ -78,13 +101,47 @@ func (s *session) lost(err error) error {
 	return fmt.Errorf("%s: the connection ended: %w", s.target, err)
 }
 
-// send queues m under a new transaction id.
+// send queues m under a new transaction id. On OpenFlow 1.0 it asks first for the extensions that m needs.
 func (s *session) send(m openflow.Message) (uint32, error) {
-	xid := s.c.nextXID()
-	if err := s.conn.Queue(xid, m); err != nil {
-		return xid, s.lost(err)
+	if s.old != nil {
+		for first := s.old.Prepare(m); first != nil; first = s.old.Prepare(m) {
+			if err := s.prepare(first); err != nil {
+				return 0, err
+			}
+		}
 	}
-	return xid, nil
+	xid := s.c.nextXID()
+	return xid, s.queue(xid, m)
+}
+
+func (s *session) queue(xid uint32, m openflow.Message) error {
+	if s.old == nil {
+		if err := s.conn.Queue(xid, m); err != nil {
+			return s.lost(err)
+		}
+		return nil
+	}
+	raw, err := s.old.AppendRequest(nil, xid, m)
+	if err != nil {
+		return fmt.Errorf("%s: %w", s.target, err)
+	}
+	if err := s.conn.QueueRaw(raw); err != nil {
+		return s.lost(err)
+	}
+	return nil
+}
+
+// prepare asks for an extension and waits until it is there. A switch without NXM is spoken to without.
+func (s *session) prepare(m *openflow.Experimenter) error {
+	refused, err := s.settle(m)
+	switch {
+	case err != nil || refused == nil:
+		return err
+	case of10.AsksForNXM(m):
+		s.old.Plain = true
+		return nil
+	}
+	return fmt.Errorf("%s has one table for OpenFlow 1.0, and a flow cannot name another: %s", s.target, strings.SplitN(ofctl.Message(refused, nil), "\n", 2)[0])
 }
 
 // receive gives the next message. Echo requests are answered and passed over.
@@ -98,10 +155,14 @@ func (s *session) receive() ([]byte, error) {
 			return nil, s.lost(err)
 		}
 		h := openflow.ReadHeader(raw)
-		if h.Type != openflow.TypeEchoRequest || h.Version != openflow.Version {
+		if h.Type != openflow.TypeEchoRequest {
 			return raw, nil
 		}
-		if err := s.conn.Send(h.XID, &openflow.EchoReply{Data: raw[openflow.HeaderSize:]}); err != nil {
+		err = s.queue(h.XID, &openflow.EchoReply{Data: raw[openflow.HeaderSize:]})
+		if err == nil {
+			err = s.conn.Flush()
+		}
+		if err != nil {
 			return nil, s.lost(err)
 		}
 	}
@@ -140,16 +201,47 @@ func (s *session) parts(m openflow.Message, use func(raw []byte) error) error {
 		if err := use(raw); err != nil {
 			return err
 		}
-		if openflow.ReadHeader(raw).Type != openflow.TypeMultipartReply || len(raw) < 12 || raw[11]&1 == 0 {
+		if !s.isPart(raw) || raw[11]&1 == 0 {
 			return nil
 		}
 	}
 }
 
+// isPart reports a part of a multipart reply.
+func (s *session) isPart(raw []byte) bool {
+	t := openflow.TypeMultipartReply
+	if s.old != nil {
+		t = of10.StatsReply
+	}
+	return openflow.ReadHeader(raw).Type == t && len(raw) >= 12
+}
+
+// flows is parts for a request for flows: each with its own words. A flow that cannot be read is an error.
+func (s *session) flows(f *openflow.FlowStatsRequest, use func(*ofctl.FlowRecord)) error {
+	m := &openflow.MultipartRequest{Type: openflow.MultipartFlow, Records: []openflow.Record{f}}
+	return s.parts(m, func(raw []byte) error {
+		if !s.isPart(raw) {
+			return s.refused(raw)
+		}
+		list, err := ofctl.Flows(raw)
+		if err != nil {
+			return fmt.Errorf("%s: %w:\n%s", s.target, err, strings.TrimRight(ofctl.Message(raw, nil), "\n"))
+		}
+		for i := range list {
+			r := &list[i]
+			if r.Flow == nil {
+				return fmt.Errorf("%s: a flow of table %d cannot be read: %w", s.target, r.Table, r.Err)
+			}
+			use(r)
+		}
+		return nil
+	})
+}
+
 // records is parts with what is in them. An ERROR is returned as the text of the message.
 func (s *session) records(m openflow.Message, use func(openflow.Record)) error {
 	return s.parts(m, func(raw []byte) error {
-		reply, _, err := openflow.Decode(raw)
+		reply, _ := s.decode(raw)
 		switch reply := reply.(type) {
 		case *openflow.MultipartReply:
 			for _, r := range reply.Records {
@@ -157,16 +249,7 @@ func (s *session) records(m openflow.Message, use func(openflow.Record)) error {
 			}
 			return nil
 		case *openflow.Error:
-			return errors.New(s.target + " refused:\n" + strings.TrimRight(ofctl.Message(raw, nil), "\n"))
-		}
-		if flows := ofctl.SplitFlows(raw); err != nil && flows != nil {
-			for _, f := range flows {
-				if f.Flow == nil {
-					return fmt.Errorf("%s: a flow of table %d cannot be read: %w", s.target, f.Table, f.Err)
-				}
-				use(f.Flow)
-			}
-			return nil
+			return s.refused(raw)
 		}
 		return fmt.Errorf("%s: expected a multipart reply, got:\n%s", s.target, strings.TrimRight(ofctl.Message(raw, nil), "\n"))
 	})
@@ -175,28 +258,36 @@ func (s *session) records(m openflow.Message, use func(openflow.Record)) error {
 // apply sends messages that have no answer of their own, each with a barrier, and prints what is refused.
 func (s *session) apply(list ...openflow.Message) error {
 	for _, m := range list {
-		xid, err := s.send(m)
+		refused, err := s.settle(m)
 		if err != nil {
 			return err
 		}
-		barrier, err := s.send(&openflow.BarrierRequest{})
-		if err != nil {
-			return err
-		}
-		if err := s.await(xid, barrier); err != nil {
-			return err
+		if refused != nil {
+			names, err := s.c.namesToShow(s.target)
+			if err != nil {
+				return err
+			}
+			fmt.Fprint(s.c.Err, ofctl.Message(refused, names))
+			return errTold
 		}
 	}
 	return nil
 }
 
-// await waits for the barrier's reply; an ERROR for xid before it ends the command.
-func (s *session) await(xid, barrier uint32) error {
-	var refused []byte
+// settle sends m and a barrier, and waits for the barrier's reply. refused is an ERROR that came before it.
+func (s *session) settle(m openflow.Message) (refused []byte, err error) {
+	xid, err := s.send(m)
+	if err != nil {
+		return nil, err
+	}
+	barrier, err := s.send(&openflow.BarrierRequest{})
+	if err != nil {
+		return nil, err
+	}
 	for {
 		raw, err := s.receive()
 		if err != nil {
-			return err
+			return nil, err
 		}
 		switch h := openflow.ReadHeader(raw); {
 		case h.Type == openflow.TypeError && (h.XID == xid || h.XID == barrier):
@@ -207,14 +298,20 @@ func (s *session) await(xid, barrier uint32) error {
 		case h.XID != barrier:
 			continue
 		}
-		if refused == nil {
-			return nil
-		}
-		names, err := s.c.namesToShow(s.target)
-		if err != nil {
-			return err
-		}
-		fmt.Fprint(s.c.Err, ofctl.Message(refused, names))
-		return errTold
+		return refused, nil
 	}
+}
+
+// features asks what the switch is.
+func (s *session) features() (*openflow.FeaturesReply, []byte, error) {
+	raw, err := s.transact(&openflow.FeaturesRequest{})
+	if err != nil {
+		return nil, nil, err
+	}
+	m, err := s.decode(raw)
+	f, ok := m.(*openflow.FeaturesReply)
+	if err != nil || !ok {
+		return nil, nil, s.refused(raw)
+	}
+	return f, raw, nil
 }

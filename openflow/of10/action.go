@@ -70,7 +70,10 @@ type actionReader struct {
 
 // decodeActions reads a list. The match says which fields tp_src and tp_dst are, and whether a frame has
 // a tag already.
-func decodeActions(b []byte, m openflow.Match) (*actionReader, error) {
+func (s *Session) decodeActions(b []byte, m openflow.Match) (*actionReader, error) {
+	if s.keep {
+		s.said = append(s.said, b)
+	}
 	r := &actionReader{}
 	for f := range m.All() {
 		switch f.ID {

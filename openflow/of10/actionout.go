@@ -11,8 +11,13 @@ func appendEntryActions(b []byte, note string, list openflow.Instructions) []byt
 	if note += unsaidActions(list); note != "" {
 		b = append(b, openflow.NewActions(openflow.Action{Type: openflow.NXNote, Data: []byte(note)}).Bytes()...)
 	}
+	return appendEntry(b, list, appendActions)
+}
+
+// appendEntry is appendEntryActions without the note; apply writes the applied actions.
+func appendEntry(b []byte, list openflow.Instructions, apply func([]byte, openflow.Actions) []byte) []byte {
 	if in, ok := list.Get(openflow.InstructionApplyActions); ok {
-		b = appendActions(b, in.Actions)
+		b = apply(b, in.Actions)
 	}
 	if in, ok := list.Get(openflow.InstructionWriteMetadata); ok {
 		for ofs, n := range runs(in.MetadataMask) {

@@ -2,22 +2,59 @@ package of10
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/weirswitch/weir/openflow"
 )
 
-// AppendRequest writes a message that a controller sends. Entries are told in NXM, and a FLOW_MOD for
-// another table than the first is preceded, once in a session, by the message that asks for tables to be
-// read; with Plain everything is 1.0's own. The error names what 1.0 has no word for, and then nothing is
-// appended.
-func (s *Session) AppendRequest(dst []byte, xid uint32, m openflow.Message) ([]byte, error) {
-	start := len(dst)
+// Prepare gives a message that must have been obeyed before m is understood as it is meant, or nil when there is
+// none (any more). They are Nicira's, ask for NXM and for tables in FLOW_MODs, and each is given once in a session. A
+// peer that refuses the first has OpenFlow 1.0 alone: set Plain.
+func (s *Session) Prepare(m openflow.Message) *openflow.Experimenter {
+	f, isMod := m.(*openflow.FlowMod)
+	switch {
+	case s.Plain:
+	case !s.prepared && speaksNXM(m):
+		s.prepared = true
+		return &openflow.Experimenter{Experimenter: openflow.ExperimenterNicira, ExpType: nxtSetFlowFormat, Data: []byte{0, 0, 0, formatNXM}}
+	case isMod && s.needsTable(f):
+		s.tableInCommand = true
+		return &openflow.Experimenter{Experimenter: openflow.ExperimenterNicira, ExpType: nxtFlowModTableID, Data: []byte{1, 0, 0, 0, 0, 0, 0, 0}}
+	}
+	return nil
+}
+
+// AsksForNXM reports the first of the messages of Prepare.
+func AsksForNXM(m *openflow.Experimenter) bool { return m.ExpType == nxtSetFlowFormat }
+
+// speaksNXM reports what 1.0 itself has no words for.
+func speaksNXM(m openflow.Message) bool {
 	switch m := m.(type) {
 	case *openflow.FlowMod:
-		if m.TableID != 0 && m.TableID != openflow.TableAll && !s.tableInCommand {
-			if s.Plain {
-				return dst, fmt.Errorf("of10: table %d: OpenFlow 1.0 without Nicira's extensions has one table", m.TableID)
-			}
+		return !isPlain(m)
+	case *openflow.MultipartRequest:
+		return m.Type == openflow.MultipartFlow || m.Type == openflow.MultipartAggregate
+	}
+	return false
+}
+
+// needsTable: an add goes to the first table anyway, and anything else without a table means all of them.
+func (s *Session) needsTable(m *openflow.FlowMod) bool {
+	return !s.tableInCommand && m.TableID != openflow.TableAll && (m.TableID != 0 || m.Command != openflow.FlowAdd)
+}
+
+// AppendRequest writes a message that a controller sends. A FLOW_MOD that 1.0 has no words for is told in NXM,
+// and one for a table of several is preceded, once in a session, by the message that asks for tables to be
+// read, unless Prepare has given that; with Plain everything is 1.0's own. The error names what cannot be said, and
+// then nothing is appended.
+func (s *Session) AppendRequest(dst []byte, xid uint32, m openflow.Message) ([]byte, error) {
+	start := len(dst)
+	if err := s.sayable(m); err != nil {
+		return dst, err
+	}
+	switch m := m.(type) {
+	case *openflow.FlowMod:
+		if s.needsTable(m) && !s.Plain {
 			dst = endMessage(append64(appendNicira(dst, nxtFlowModTableID, xid), 1<<56), start)
 			s.tableInCommand, start = true, len(dst)
 		}
@@ -41,7 +78,7 @@ func (s *Session) AppendRequest(dst []byte, xid uint32, m openflow.Message) ([]b
 		dst = appendZeros(append16(appendHeader(dst, typeQueueGetRequest, xid), narrow(m.Port)), 2)
 	case *openflow.RoleRequest:
 		if m.Role == openflow.RoleNoChange {
-			return dst, fmt.Errorf("of10: a role can be changed in OpenFlow 1.0, not asked for")
+			return dst, fmt.Errorf("a role can be changed in OpenFlow 1.0, not asked for")
 		}
 		dst = append32(appendNicira(dst, nxtRoleRequest, xid), roleOut(m.Role))
 	case *openflow.SetAsync:
@@ -50,11 +87,15 @@ func (s *Session) AppendRequest(dst []byte, xid uint32, m openflow.Message) ([]b
 			dst = append32(dst, v)
 		}
 	case *openflow.Hello, *openflow.EchoRequest, *openflow.EchoReply, *openflow.FeaturesRequest, *openflow.GetConfigRequest,
-		*openflow.SetConfig, *openflow.Experimenter:
+		*openflow.Experimenter, *openflow.Error:
 		dst = openflow.Append(dst, xid, m)
 		dst[start] = Version
+	case *openflow.SetConfig:
+		dst = openflow.Append(dst, xid, m)
+		dst[start] = Version
+		s.addInvalidTTL(dst, start)
 	default:
-		return dst, fmt.Errorf("of10: OpenFlow 1.0 has no %s", m.MsgType())
+		return dst, fmt.Errorf("OpenFlow 1.0 has no %s", m.MsgType())
 	}
 	return endMessage(dst, start), nil
 }
@@ -77,9 +118,9 @@ func (s *Session) appendFlowMod(b []byte, xid uint32, m *openflow.FlowMod) []byt
 		b = append16(append16(append16(append16(b, command), m.IdleTimeout), m.HardTimeout), m.Priority)
 		return append16(append16(append32(b, m.BufferID), narrow(m.OutPort)), flags)
 	}
-	if s.Plain {
+	if s.Plain || isPlain(m) {
 		b = append64(appendMatch(appendHeader(b, typeFlowMod, xid), m.Match), cookie)
-		return appendEntryActions(head(b), "", m.Instructions)
+		return AppendRequested(head(b), m.Instructions)
 	}
 	b = head(append64(appendNicira(b, nxtFlowMod, xid), cookie))
 	at := len(b)
@@ -88,7 +129,73 @@ func (s *Session) appendFlowMod(b []byte, xid uint32, m *openflow.FlowMod) []byt
 		cookieMask = 0
 	}
 	b = endCookieMatch(b, at, m.Match, m.Cookie, cookieMask)
-	return appendEntryActions(b, "", m.Instructions)
+	return AppendRequested(b, m.Instructions)
+}
+
+// isPlain reports a FLOW_MOD that ofp_flow_mod can say: its match, and no cookie to choose by. A match without any
+// wildcard would lose its priority there.
+func isPlain(m *openflow.FlowMod) bool {
+	whole, ok := plainMatch(m.Match)
+	return ok && (!whole || m.Priority == 0xffff) && (m.CookieMask == 0 || m.Command == openflow.FlowAdd)
+}
+
+// plainMatch reports whether ofp_match can say all of m, and whether that leaves nothing open.
+func plainMatch(m openflow.Match) (whole, ok bool) {
+	back, whole := decodeMatch(appendMatch(nil, m))
+	n := 0
+	for f := range back.All() {
+		if g, there := m.Get(f.ID); !there || g != f {
+			return whole, false
+		}
+		n++
+	}
+	for range m.All() {
+		n--
+	}
+	return whole, n == 0
+}
+
+// AppendRequested writes what an entry is to do, as a controller says it.
+func AppendRequested(b []byte, list openflow.Instructions) []byte {
+	return appendEntry(b, list, appendAsked)
+}
+
+// appendAsked writes a list of actions as a controller says it. Other than in what a switch tells, the three actions that an
+// ENQUEUE is in 1.3 become one again: a switch without Nicira's actions has only that.
+func appendAsked(b []byte, list openflow.Actions) []byte {
+	all := slices.Collect(list.All())
+	for i := 0; i < len(all); i++ {
+		switch {
+		case isEnqueue(all[i:]):
+			b = appendZeros(append16(append(b, 0, actEnqueue, 0, 16), narrow(all[i+1].Port)), 6)
+			b = append32(b, all[i].Queue)
+			i += 2
+		case i == 0 || !samePort(&all[i-1], &all[i]):
+			b = appendAskedAction(b, &all[i])
+		}
+	}
+	return b
+}
+
+// appendAskedAction uses Nicira's own actions for fields that have one.
+func appendAskedAction(b []byte, a *openflow.Action) []byte {
+	v := a.Field.Value.Uint64()
+	switch {
+	case a.Type != openflow.ActionSetField:
+	case a.Field.ID == openflow.TunnelID && v>>32 == 0:
+		return append32(appendZeros(appendVendor(b, nxSetTunnel, 16), 2), uint32(v))
+	case a.Field.ID == openflow.TunnelID:
+		return append64(appendZeros(appendVendor(b, nxSetTunnel64, 24), 6), v)
+	case a.Field.ID == openflow.MPLSLabel:
+		return append32(appendZeros(appendVendor(b, nxSetMPLSLabel, 16), 2), uint32(v))
+	case a.Field.ID == openflow.MPLSTC:
+		return appendZeros(append(appendVendor(b, nxSetMPLSTC, 16), uint8(v)), 5)
+	}
+	return appendAction(b, a)
+}
+
+func isEnqueue(list []openflow.Action) bool {
+	return len(list) > 2 && list[0].Type == openflow.ActionSetQueue && list[1].Type == openflow.ActionOutput && list[2].Type == openflow.NXPopQueue
 }
 
 // endCookieMatch appends an nx_match that may ask for a cookie, and writes its length at at.
@@ -110,7 +217,7 @@ func endCookieMatch(b []byte, at int, m openflow.Match, cookie, mask uint64) []b
 func appendPacketOut(b []byte, m *openflow.PacketOut) []byte {
 	b = append16(append32(b, m.BufferID), narrow(m.InPort))
 	at := len(b)
-	b = appendActions(append16(b, 0), m.Actions)
+	b = appendAsked(append16(b, 0), m.Actions)
 	put16(b, at, uint16(len(b)-at-2))
 	return append(b, m.Data...)
 }
@@ -146,13 +253,13 @@ func (s *Session) appendStatsRequest(b []byte, xid uint32, m *openflow.Multipart
 		kind, subtype = statsVendor, nxstGroupFeatures
 	case openflow.MultipartDesc, openflow.MultipartTable, openflow.MultipartPortStats, openflow.MultipartQueue, openflow.MultipartPortDesc:
 	default:
-		return b, fmt.Errorf("of10: OpenFlow 1.0 has no %s statistics", m.Type)
+		return b, fmt.Errorf("OpenFlow 1.0 has no %s statistics", m.Type)
 	}
 	b = appendZeros(append16(appendHeader(b, typeStatsRequest, xid), kind), 2)
 	if kind == statsVendor {
 		b = appendZeros(append32(append32(b, openflow.ExperimenterNicira), subtype), 4)
 	}
-	if m.Type == openflow.MultipartGroupDesc {
+	if m.Type == openflow.MultipartGroupDesc && len(m.Records) == 0 {
 		return appendZeros(append32(b, openflow.GroupAll), 4), nil
 	}
 	for _, r := range m.Records {
@@ -196,7 +303,7 @@ func (s *Session) DecodeReply(b []byte) (m openflow.Message, xid uint32, err err
 	case Type(openflow.TypeFeaturesReply):
 		m, err = decodeFeatures(b)
 	case Type(openflow.TypeGetConfigReply):
-		m, err = sameBody(b)
+		m, err = s.decodeConfig(b)
 	case Type(openflow.TypePacketIn):
 		m, err = decodePacketIn(b)
 	case Type(openflow.TypeFlowRemoved):
@@ -207,7 +314,7 @@ func (s *Session) DecodeReply(b []byte) (m openflow.Message, xid uint32, err err
 		}
 		m = &openflow.PortStatus{Reason: openflow.PortReason(b[8]), Port: readPort(b[16:])}
 	case typeStatsReply:
-		m, err = decodeStatsReply(b)
+		m, err = s.decodeStatsReply(b)
 	case typeBarrierReply:
 		m, err = headerOnly(b, &openflow.BarrierReply{})
 	case typeQueueGetReply:

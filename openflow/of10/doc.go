@@ -8,6 +8,8 @@
 //	1.3 values   -> Session.AppendRequest -> bytes of 1.0  what a controller says  client.go
 //	bytes of 1.0 -> Session.DecodeReply   -> 1.3 values    what a switch says      reply.go
 //
+//	                Read                                   either, with its own words for actions  read.go
+//
 //	match.go     ofp_match of 1.0, and Nicira's nx_match
 //	action.go    actions of 1.0 and Nicira's, in and out
 //	flow.go      FLOW_MOD, FLOW_REMOVED, entries in replies
@@ -24,6 +26,9 @@
 // write_metadata is told as a load of the metadata, because the original makes ovs-ofctl reject the
 // whole reply. What no reader of 1.0 knows (in_phy_port, ipv6_exthdr, PBB, copy_ttl) is told in words, in
 // a note.
+//
+// A controller's request that 1.0 has no words for is an error instead (unsayable.go): an entry without half of
+// its match would be another entry.
 //
 // # Concurrency
 //

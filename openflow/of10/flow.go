@@ -32,7 +32,7 @@ func (s *Session) decodeFlowMod(b []byte) (openflow.Message, error) {
 	if whole {
 		m.Priority = 0xffff // a match without wildcards ranks above all others
 	}
-	return m, finishFlowMod(m, b[flowModSize:])
+	return m, s.finishFlowMod(m, b[flowModSize:])
 }
 
 // decodeFlowModNX reads NXT_FLOW_MOD.
@@ -58,7 +58,7 @@ func (s *Session) decodeFlowModNX(b []byte) (openflow.Message, error) {
 	} else if cookie.mask != 0 {
 		return nil, flowModError(openflow.FMFCUnknown, "an add with a cookie to compare")
 	}
-	return m, finishFlowMod(m, rest)
+	return m, s.finishFlowMod(m, rest)
 }
 
 // cutMatch cuts an nx_match of n bytes and its padding off b.
@@ -95,11 +95,11 @@ func (s *Session) flowModHead(m *openflow.FlowMod, b []byte, flags uint16) error
 }
 
 // finishFlowMod reads the actions.
-func finishFlowMod(m *openflow.FlowMod, actions []byte) error {
+func (s *Session) finishFlowMod(m *openflow.FlowMod, actions []byte) error {
 	if m.Command != openflow.FlowDelete && m.Command != openflow.FlowDeleteStrict {
 		m.OutPort = openflow.PortAny
 	}
-	r, err := decodeActions(actions, m.Match)
+	r, err := s.decodeActions(actions, m.Match)
 	if err != nil {
 		return err
 	}
@@ -162,7 +162,7 @@ func appendFlowStatsNX(b []byte, f *openflow.FlowStats) []byte {
 	b = append16(append32(append32(b, f.DurationSec), f.DurationNsec), f.Priority)
 	b = append16(append16(b, f.IdleTimeout), f.HardTimeout)
 	at := len(b)
-	b = append16(append16(append16(b, 0), f.IdleAge), 0)
+	b = append16(append16(append16(b, 0), f.IdleAge), f.HardAge)
 	b = append64(append64(append64(b, f.Cookie), f.PacketCount), f.ByteCount)
 	b = endNXM(b, at, f.Match)
 	return endRecord(appendEntryActions(b, unsaidMatch(f.Match), f.Instructions), start)

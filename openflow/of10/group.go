@@ -24,7 +24,7 @@ func groupError(code uint16, format string, args ...any) *openflow.Error {
 
 // decodeGroupMod reads NXT_GROUP_MOD: command, type, group, length of the buckets, a bucket's number,
 // buckets, properties.
-func decodeGroupMod(b []byte) (openflow.Message, error) {
+func (s *Session) decodeGroupMod(b []byte) (openflow.Message, error) {
 	if len(b) < niciraHeader+16 {
 		return nil, badLen("NXT_GROUP_MOD", len(b), niciraHeader+16)
 	}
@@ -41,12 +41,12 @@ func decodeGroupMod(b []byte) (openflow.Message, error) {
 		return nil, groupError(openflow.GMFCBadBucket, "buckets of %d bytes where %d are left", n, len(body)-16)
 	}
 	var err error
-	m.Buckets, err = decodeBuckets(body[16:16+n], m.Type)
+	m.Buckets, err = s.decodeBuckets(body[16:16+n], m.Type)
 	return m, err
 }
 
 // decodeBuckets reads the buckets of a group.
-func decodeBuckets(b []byte, t openflow.GroupType) (list []openflow.Bucket, err error) {
+func (s *Session) decodeBuckets(b []byte, t openflow.GroupType) (list []openflow.Bucket, err error) {
 	for len(b) > 0 {
 		size := 0
 		if len(b) >= 8 {
@@ -55,7 +55,7 @@ func decodeBuckets(b []byte, t openflow.GroupType) (list []openflow.Bucket, err 
 		if size < 8 || size%8 != 0 || size > len(b) {
 			return nil, groupError(openflow.GMFCBadBucket, "bucket says %d bytes: expected a multiple of 8 from 8 to the %d left", size, len(b))
 		}
-		k, err := decodeBucket(b[:size], t)
+		k, err := s.decodeBucket(b[:size], t)
 		if err != nil {
 			return nil, err
 		}
@@ -65,7 +65,7 @@ func decodeBuckets(b []byte, t openflow.GroupType) (list []openflow.Bucket, err 
 	return list, nil
 }
 
-func decodeBucket(b []byte, t openflow.GroupType) (k openflow.Bucket, err error) {
+func (s *Session) decodeBucket(b []byte, t openflow.GroupType) (k openflow.Bucket, err error) {
 	k = openflow.Bucket{WatchPort: openflow.PortAny, WatchGroup: openflow.GroupAny}
 	if t == openflow.GroupTypeSelect {
 		k.Weight = 1
@@ -74,7 +74,7 @@ func decodeBucket(b []byte, t openflow.GroupType) (k openflow.Bucket, err error)
 	if 8+n > len(b) {
 		return k, groupError(openflow.GMFCBadBucket, "actions of %d bytes in a bucket of %d", n, len(b))
 	}
-	r, err := decodeActions(b[8:8+n], openflow.Match{})
+	r, err := s.decodeActions(b[8:8+n], openflow.Match{})
 	if err != nil {
 		return k, err
 	}

@@ -57,7 +57,7 @@ func appendUpdate(b []byte, u *openflow.FlowUpdate) []byte {
 }
 
 // readUpdate reads an event.
-func readUpdate(b []byte) (openflow.Record, error) {
+func (s *Session) readUpdate(b []byte) (openflow.Record, error) {
 	u := &openflow.FlowUpdate{Event: openflow.FlowEvent(u16(b, 2))}
 	if u.Event == openflow.FlowEventAbbrev {
 		u.XID = u32(b, 4)
@@ -76,7 +76,7 @@ func readUpdate(b []byte) (openflow.Record, error) {
 		return nil, err
 	}
 	f := &openflow.FlowStats{Match: u.Match}
-	err = readEntryActions(f, rest)
+	err = s.readEntryActions(f, rest)
 	u.Instructions = f.Instructions
 	return u, err
 }

@@ -45,9 +45,9 @@ func (s *Session) decodeVendor(b []byte) (openflow.Message, error) {
 	case nxtRoleRequest:
 		return decodeRole(body)
 	case nxtSetAsync:
-		return decodeAsync(body)
+		return s.decodeAsync(body)
 	case nxtGroupMod:
-		return decodeGroupMod(b)
+		return s.decodeGroupMod(b)
 	case nxtSetFlowFormat:
 		return nil, s.setFlowFormat(body)
 	case nxtFlowModTableID:
@@ -88,7 +88,7 @@ func decodeRole(body []byte) (openflow.Message, error) {
 func roleOut(r openflow.Role) uint32 { return uint32(r) - 1 }
 
 // decodeAsync reads Nicira's SET_ASYNC_CONFIG, whose masks are those of 1.3.
-func decodeAsync(body []byte) (openflow.Message, error) {
+func (s *Session) decodeAsync(body []byte) (openflow.Message, error) {
 	if len(body) != 24 {
 		return nil, badLen("NXT_SET_ASYNC_CONFIG", niciraHeader+len(body), niciraHeader+24)
 	}
@@ -96,5 +96,6 @@ func decodeAsync(body []byte) (openflow.Message, error) {
 	for i, p := range [...]*uint32{&c.PacketIn[0], &c.PacketIn[1], &c.PortStatus[0], &c.PortStatus[1], &c.FlowRemoved[0], &c.FlowRemoved[1]} {
 		*p = u32(body, 4*i)
 	}
+	s.InvalidTTL.Store(c.PacketIn[0]&(1<<openflow.ReasonInvalidTTL) != 0)
 	return &openflow.SetAsync{AsyncConfig: c}, nil
 }

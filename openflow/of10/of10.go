@@ -27,12 +27,24 @@ const (
 	typeQueueGetReply   = Type(21)
 )
 
+// StatsReply is the type of the parts of a statistics reply in the header of a message of 1.0.
+const StatsReply = openflow.Type(typeStatsReply)
+
 // Session is what one connection has agreed on beyond the version. The zero value is a connection
 // after its HELLOs.
 type Session struct {
 	// Plain is for a controller whose switch knows nothing of Nicira: requests are 1.0's own. Before use.
 	Plain bool
 
+	// InvalidTTL is the flag of a switch's configuration that 1.3 does not have: packet-ins for frames whose TTL is
+	// over. A controller sends it with SET_CONFIG and learns it from GET_CONFIG_REPLY; a switch the other way round.
+	InvalidTTL atomic.Bool
+
+	// For Read: what the actions are called there.
+	keep bool
+	said [][]byte
+
+	prepared       bool        // Prepare has asked for NXM
 	tableInCommand bool        // NXT_FLOW_MOD_TABLE_ID: the high byte of a FLOW_MOD's command is the table; the reader's
 	nxm            atomic.Bool // NXT_SET_FLOW_FORMAT: FLOW_REMOVED speaks NXM
 }
@@ -46,10 +58,12 @@ func (s *Session) Decode(b []byte) (m openflow.Message, xid uint32, err error) {
 		return nil, h.XID, err
 	}
 	switch t := Type(h.Type); t {
-	case Type(openflow.TypeFeaturesRequest), Type(openflow.TypeGetConfigRequest), Type(openflow.TypeSetConfig):
+	case Type(openflow.TypeFeaturesRequest), Type(openflow.TypeGetConfigRequest):
 		m, err = sameBody(b)
+	case Type(openflow.TypeSetConfig):
+		m, err = s.decodeConfig(b)
 	case Type(openflow.TypePacketOut):
-		m, err = decodePacketOut(b)
+		m, err = s.decodePacketOut(b)
 	case typeFlowMod:
 		m, err = s.decodeFlowMod(b)
 	case typePortMod:
@@ -110,6 +124,26 @@ func sameBody(b []byte) (openflow.Message, error) {
 	return m, err
 }
 
+// configInvalidTTL is the flag beside those for fragments.
+const configInvalidTTL = 1 << 2
+
+// decodeConfig reads SET_CONFIG or GET_CONFIG_REPLY.
+func (s *Session) decodeConfig(b []byte) (openflow.Message, error) {
+	c := append([]byte(nil), b...)
+	if len(c) >= 10 {
+		s.InvalidTTL.Store(c[9]&configInvalidTTL != 0)
+		c[9] &^= configInvalidTTL
+	}
+	return sameBody(c)
+}
+
+// addInvalidTTL adds the flag to the configuration that begins at start.
+func (s *Session) addInvalidTTL(b []byte, start int) {
+	if s.InvalidTTL.Load() {
+		b[start+9] |= configInvalidTTL
+	}
+}
+
 func headerOnly(b []byte, m openflow.Message) (openflow.Message, error) {
 	if len(b) != openflow.HeaderSize {
 		return nil, badLen(m.MsgType().String(), len(b), openflow.HeaderSize)
@@ -125,8 +159,14 @@ func (s *Session) Append(dst []byte, xid uint32, m openflow.Message) []byte {
 	case *openflow.FeaturesReply:
 		dst = appendFeatures(appendHeader(dst, Type(openflow.TypeFeaturesReply), xid), m)
 	case *openflow.PacketIn:
+		if m.Reason == openflow.ReasonInvalidTTL && !s.InvalidTTL.Load() {
+			return dst
+		}
 		dst = appendPacketIn(appendHeader(dst, Type(openflow.TypePacketIn), xid), m)
 	case *openflow.NiciraPacketIn:
+		if m.Reason == openflow.ReasonInvalidTTL && !s.InvalidTTL.Load() {
+			return dst
+		}
 		c := *m
 		c.Metadata = appendNXM(nil, m.Match)
 		dst = openflow.Append(dst, xid, &c)
@@ -144,9 +184,13 @@ func (s *Session) Append(dst []byte, xid uint32, m openflow.Message) []byte {
 		dst = appendQueues(appendHeader(dst, typeQueueGetReply, xid), m)
 	case *openflow.RoleReply:
 		dst = append32(appendNicira(dst, nxtRoleReply, xid), roleOut(m.Role))
-	case *openflow.Hello, *openflow.EchoRequest, *openflow.EchoReply, *openflow.GetConfigReply, *openflow.Experimenter:
+	case *openflow.Hello, *openflow.EchoRequest, *openflow.EchoReply, *openflow.Experimenter:
 		dst = openflow.Append(dst, xid, m)
 		dst[start] = Version
+	case *openflow.GetConfigReply:
+		dst = openflow.Append(dst, xid, m)
+		dst[start] = Version
+		s.addInvalidTTL(dst, start)
 	default:
 		return dst
 	}

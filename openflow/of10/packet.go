@@ -17,8 +17,27 @@ func appendPacketIn(b []byte, m *openflow.PacketIn) []byte {
 	return append(b, m.Data[:min(len(m.Data), openflow.MaxMessage-(len(b)-start))]...)
 }
 
+// PacketIn reads NXT_PACKET_IN and NXT_PACKET_IN2, in any version. Fields that weir does not know are left out; nil
+// is another message.
+func PacketIn(m *openflow.Experimenter) (*openflow.NiciraPacketIn, error) {
+	p, err := m.NiciraPacketIn()
+	if p == nil || err != nil {
+		return nil, err
+	}
+	var s fieldSet
+	for b := p.Metadata; len(b) > 0; {
+		var f nxmField
+		if f, b, err = nextNXM(b); err != nil {
+			return nil, err
+		}
+		_ = addNXM(&s, &f)
+	}
+	p.Match = s.match()
+	return p, nil
+}
+
 // decodePacketOut reads PACKET_OUT.
-func decodePacketOut(b []byte) (openflow.Message, error) {
+func (s *Session) decodePacketOut(b []byte) (openflow.Message, error) {
 	if len(b) < 16 {
 		return nil, badLen("PACKET_OUT", len(b), 16)
 	}
@@ -30,7 +49,7 @@ func decodePacketOut(b []byte) (openflow.Message, error) {
 	if in == 0 || in >= portMax && in < 0xfffd {
 		return nil, openflow.Errorf(openflow.ErrBadRequest, openflow.BRCBadPort, "in_port 0x%04x: expected a port, LOCAL, CONTROLLER or NONE", in)
 	}
-	r, err := decodeActions(b[16:16+n], openflow.Match{})
+	r, err := s.decodeActions(b[16:16+n], openflow.Match{})
 	if err != nil {
 		return nil, err
 	}

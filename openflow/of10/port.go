@@ -7,7 +7,8 @@ import (
 // Bits of ofp_phy_port.state; those of its config have the places of 1.3.
 const (
 	stateLinkDown = 1 << 0
-	stateBlocked  = 1 << 9 // as STP_BLOCK, the highest of the two bits of the STP state
+	stateSTP      = 3 << 8 // two bits: LISTEN, LEARN, FORWARD, BLOCK
+	stateBlocked  = 3 << 8 // as STP_BLOCK
 
 	portSize = 48
 )
@@ -27,11 +28,21 @@ func featuresIn(v uint32) openflow.PortFeatures {
 	return openflow.PortFeatures(v&lowFeatures | v>>mediaShift10<<mediaShift13&0xffff)
 }
 
+// speed is that of the fastest medium in kbit/s, which 1.0 does not say otherwise.
+func speed(f openflow.PortFeatures) uint32 {
+	for bit, kbps := range [...]uint32{6: 10_000_000, 5: 1_000_000, 4: 1_000_000, 3: 100_000, 2: 100_000, 1: 10_000, 0: 10_000} {
+		if f>>bit&(lowFeatures>>bit) == 1 {
+			return kbps
+		}
+	}
+	return 0
+}
+
 // appendPort writes ofp_phy_port.
 func appendPort(b []byte, p *openflow.Port) []byte {
 	b = append(append16(b, narrow(p.No)), p.HWAddr[:]...)
 	b = appendString(b, p.Name, 16)
-	state := uint32(0)
+	state := uint32(p.State) & stateSTP
 	if p.State&openflow.PortLinkDown != 0 {
 		state |= stateLinkDown
 	}
@@ -56,6 +67,9 @@ func decodePortMod(b []byte) (openflow.Message, error) {
 	m.Advertise = featuresIn(u32(b, 24))
 	return m, nil
 }
+
+// configBits are those of 1.0, spanning tree's included.
+const configBits = 0x7f
 
 // portModBits are those that PORT_MOD may change.
 const portModBits = openflow.PortConfigAll | openflow.PortNoFlood

@@ -20,13 +20,15 @@ func readPort(b []byte) (p openflow.Port) {
 	p.No = widen(u16(b, 0))
 	copy(p.HWAddr[:], b[2:])
 	p.Name = cstring(b[8:24])
-	p.Config = openflow.PortConfig(u32(b, 24)) & portModBits
+	p.Config = openflow.PortConfig(u32(b, 24)) & configBits
 	p.State = openflow.PortLive
 	if u32(b, 28)&stateLinkDown != 0 {
 		p.State = openflow.PortLinkDown
 	}
+	p.State |= openflow.PortState(u32(b, 28) & stateSTP)
 	p.Curr, p.Advertised = featuresIn(u32(b, 32)), featuresIn(u32(b, 36))
 	p.Supported, p.Peer = featuresIn(u32(b, 40)), featuresIn(u32(b, 44))
+	p.CurrSpeed, p.MaxSpeed = speed(p.Curr), speed(p.Supported)
 	return p
 }
 
@@ -45,7 +47,7 @@ func decodeFlowRemoved(b []byte) (openflow.Message, error) {
 		return nil, badLen("FLOW_REMOVED", len(b), flowRemovedSize)
 	}
 	m := &openflow.FlowRemoved{
-		Cookie: u64(b, 48), Priority: u16(b, 56), Reason: openflow.FlowRemovedReason(b[58]), DurationSec: u32(b, 60), DurationNsec: u32(b, 64),
+		Cookie: u64(b, 48), Priority: u16(b, 56), Reason: openflow.FlowRemovedReason(b[58]), TableID: openflow.TableAll, DurationSec: u32(b, 60), DurationNsec: u32(b, 64),
 		IdleTimeout: u16(b, 68), PacketCount: u64(b, 72), ByteCount: u64(b, 80),
 	}
 	m.Match, _ = decodeMatch(b[8:])
@@ -105,7 +107,7 @@ func decodeQueues(b []byte) (openflow.Message, error) {
 }
 
 // decodeStatsReply reads a part of a statistics reply.
-func decodeStatsReply(b []byte) (openflow.Message, error) {
+func (s *Session) decodeStatsReply(b []byte) (openflow.Message, error) {
 	t, nicira, err := statsKind(b)
 	if err != nil {
 		return nil, err
@@ -120,7 +122,7 @@ func decodeStatsReply(b []byte) (openflow.Message, error) {
 		if err != nil {
 			return nil, err
 		}
-		r, err := readRecord(t, nicira, body[:n:n])
+		r, err := s.readRecord(t, nicira, body[:n:n])
 		if err != nil {
 			return nil, err
 		}
@@ -163,15 +165,15 @@ func recordSize(t openflow.MultipartType, nicira bool, b []byte) (int, error) {
 	return n, nil
 }
 
-func readRecord(t openflow.MultipartType, nicira bool, b []byte) (openflow.Record, error) {
+func (s *Session) readRecord(t openflow.MultipartType, nicira bool, b []byte) (openflow.Record, error) {
 	switch t {
 	case openflow.MultipartFlow:
 		if nicira {
-			return readFlowStatsNX(b)
+			return s.readFlowStatsNX(b)
 		}
-		return readFlowStats(b)
+		return s.readFlowStats(b)
 	case openflow.MultipartFlowMonitor:
-		return readUpdate(b)
+		return s.readUpdate(b)
 	case openflow.MultipartTable:
 		return &openflow.TableStats{TableID: b[0], Name: cstring(b[4:36]), MaxEntries: u32(b, 40), ActiveCount: u32(b, 44),
 			LookupCount: u64(b, 48), MatchedCount: u64(b, 56)}, nil
@@ -190,7 +192,7 @@ func readRecord(t openflow.MultipartType, nicira bool, b []byte) (openflow.Recor
 		p := readPort(b)
 		return &p, nil
 	case openflow.MultipartGroupDesc:
-		return readGroupDesc(b)
+		return s.readGroupDesc(b)
 	}
 	return readSameRecord(t, b)
 }
@@ -207,19 +209,19 @@ func readSameRecord(t openflow.MultipartType, b []byte) (openflow.Record, error)
 	return m.(*openflow.MultipartReply).Records[0], nil
 }
 
-func readFlowStats(b []byte) (openflow.Record, error) {
+func (s *Session) readFlowStats(b []byte) (openflow.Record, error) {
 	f := &openflow.FlowStats{
 		TableID: b[2], DurationSec: u32(b, 44), DurationNsec: u32(b, 48), Priority: u16(b, 52), IdleTimeout: u16(b, 54), HardTimeout: u16(b, 56),
 		Cookie: u64(b, 64), PacketCount: u64(b, 72), ByteCount: u64(b, 80),
 	}
 	f.Match, _ = decodeMatch(b[4:])
-	return f, readEntryActions(f, b[flowStatsSize:])
+	return f, s.readEntryActions(f, b[flowStatsSize:])
 }
 
-func readFlowStatsNX(b []byte) (openflow.Record, error) {
+func (s *Session) readFlowStatsNX(b []byte) (openflow.Record, error) {
 	f := &openflow.FlowStats{
 		TableID: b[2], DurationSec: u32(b, 4), DurationNsec: u32(b, 8), Priority: u16(b, 12), IdleTimeout: u16(b, 14), HardTimeout: u16(b, 16),
-		IdleAge: u16(b, 20), Cookie: u64(b, 24), PacketCount: u64(b, 32), ByteCount: u64(b, 40),
+		IdleAge: u16(b, 20), HardAge: u16(b, 22), Cookie: u64(b, 24), PacketCount: u64(b, 32), ByteCount: u64(b, 40),
 	}
 	match, rest, err := cutMatch(b[flowStatsNXSize:], int(u16(b, 18)))
 	if err != nil {
@@ -228,11 +230,11 @@ func readFlowStatsNX(b []byte) (openflow.Record, error) {
 	if f.Match, _, err = decodeNXM(match); err != nil {
 		return nil, err
 	}
-	return f, readEntryActions(f, rest)
+	return f, s.readEntryActions(f, rest)
 }
 
-func readEntryActions(f *openflow.FlowStats, b []byte) error {
-	r, err := decodeActions(b, f.Match)
+func (s *Session) readEntryActions(f *openflow.FlowStats, b []byte) error {
+	r, err := s.decodeActions(b, f.Match)
 	if err != nil {
 		return err
 	}
@@ -243,13 +245,13 @@ func readEntryActions(f *openflow.FlowStats, b []byte) error {
 	return err
 }
 
-func readGroupDesc(b []byte) (openflow.Record, error) {
+func (s *Session) readGroupDesc(b []byte) (openflow.Record, error) {
 	d := &openflow.GroupDesc{Type: openflow.GroupType(b[2]), Group: u32(b, 4)}
 	n := int(u16(b, 8))
 	if 16+n > len(b) {
 		return nil, groupError(openflow.GMFCBadBucket, "buckets of %d bytes where %d are left", n, len(b)-16)
 	}
 	var err error
-	d.Buckets, err = decodeBuckets(b[16:16+n], d.Type)
+	d.Buckets, err = s.decodeBuckets(b[16:16+n], d.Type)
 	return d, err
 }

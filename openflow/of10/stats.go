@@ -139,8 +139,11 @@ func readNXRequest(t openflow.MultipartType, b []byte) (openflow.Record, error) 
 			return nil, err
 		}
 		return &openflow.GroupStatsRequest{Group: u32(b, 0)}, nil
-	case openflow.MultipartGroupDesc: // of the group asked for, as in 1.5; all are sent
-		return nil, requestSize(b, 8)
+	case openflow.MultipartGroupDesc: // of the group asked for, as in 1.5
+		if err := requestSize(b, 8); err != nil || u32(b, 0) == openflow.GroupAll {
+			return nil, err
+		}
+		return &openflow.GroupStatsRequest{Group: u32(b, 0)}, nil
 	case openflow.MultipartGroupFeatures:
 		return nil, requestSize(b, 0)
 	}
@@ -215,7 +218,13 @@ func appendRecordNX(b []byte, r openflow.Record) []byte {
 		return appendUpdate(b, r)
 	case *openflow.GroupDesc:
 		return appendGroupDesc(b, r)
-	case *openflow.GroupStats, *openflow.GroupFeatures:
+	case *openflow.GroupFeatures:
+		c := *r
+		for t := range c.Actions {
+			c.Actions[t] = standardActions
+		}
+		return appendSameRecord(b, &c)
+	case *openflow.GroupStats:
 		return appendSameRecord(b, r)
 	}
 	panic(mustRecord(r))

@@ -13,6 +13,9 @@ func Actions(l openflow.Actions) string { return string(AppendActions(nil, l)) }
 func AppendActions(b []byte, l openflow.Actions) []byte { return noNames.appendActions(b, l) }
 
 func (n *Names) appendActions(b []byte, l openflow.Actions) []byte {
+	if n.speaksOld() {
+		return n.appendOldActions(b, n.old.next())
+	}
 	if l.IsEmpty() {
 		return append(b, "drop"...)
 	}
@@ -205,6 +208,9 @@ func AppendInstructions(b []byte, l openflow.Instructions) []byte {
 }
 
 func (n *Names) appendInstructions(b []byte, l openflow.Instructions) []byte {
+	if n.speaksOld() {
+		return n.appendOldActions(b, n.old.next())
+	}
 	start := len(b)
 	for _, t := range [...]openflow.InstructionType{
 		openflow.InstructionMeter, openflow.InstructionApplyActions, openflow.InstructionClearActions,

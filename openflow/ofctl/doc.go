@@ -13,6 +13,7 @@
 //	message.go  any message with its name: ofp-print, monitor, snoop, and the request in an error
 //	multipart.go, tablefeatures.go    requests and replies in parts
 //	monitor.go  flow monitors: what is asked and what they tell
+//	old.go, oldaction.go    messages of OpenFlow 1.0, with that version's words for actions
 //	packet.go   the header fields of a frame behind a PACKET_IN
 //	parse.go    the way back: words, numbers, names of ports, and errors that tell the place
 //	parse*.go   one topic each: flows, matches, values, actions, groups and meters
@@ -23,7 +24,8 @@
 // read (in_phy_port, ipv6_exthdr, pbb_isid, the PBB and copy-TTL actions) is printed in the
 // specification's words.
 //
-// What is printed is read again, and typed text becomes the bytes that ovs-ofctl sends for it on OpenFlow 1.3. Where that
+// What is printed is read again, and typed text becomes the bytes that ovs-ofctl sends for it on OpenFlow 1.3, or
+// with Names.ForOpenFlow10 what package of10 makes into those for 1.0. Where that
 // program goes on in silence the parser refuses: a field without its protocol (nw_src=10.0.0.1 alone would choose every
 // frame), a value too large for its field (dl_vlan=4096 would be 0), words of extensions that weir does not have.
 //

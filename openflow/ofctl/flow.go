@@ -48,6 +48,12 @@ func (n *Names) appendRule(b []byte, f *openflow.FlowStats) []byte {
 	for _, w := range FlowFlags(f.Flags) {
 		b = append(append(b, w...), ' ')
 	}
+	if n.speaksOld() && f.IdleAge != 0 {
+		b = fmt.Appendf(b, "idle_age=%d, ", f.IdleAge-1)
+	}
+	if n.speaksOld() && f.HardAge != 0 && uint32(f.HardAge-1) != f.DurationSec {
+		b = fmt.Appendf(b, "hard_age=%d, ", f.HardAge-1)
+	}
 	start := len(b)
 	b = n.appendMatch(b, f.Match, f.Priority)
 	if len(b) > start {

@@ -15,15 +15,18 @@ func AppendGroup(b []byte, d *openflow.GroupDesc) []byte { return noNames.append
 func (n *Names) appendGroup(b []byte, d *openflow.GroupDesc) []byte {
 	b = fmt.Appendf(b, "group_id=%d,type=%s", d.Group, d.Type)
 	for i := range d.Buckets {
-		b = n.appendBucket(b, d.Type, &d.Buckets[i])
+		b = n.appendBucket(b, d.Type, i, &d.Buckets[i])
 	}
 	return b
 }
 
 // appendBucket leaves out what is as usual: the weight 1 of a select group, the 0 of another, and what
 // is not watched.
-func (n *Names) appendBucket(b []byte, t openflow.GroupType, k *openflow.Bucket) []byte {
+func (n *Names) appendBucket(b []byte, t openflow.GroupType, id int, k *openflow.Bucket) []byte {
 	b = append(b, ",bucket="...)
+	if n.speaksOld() {
+		b = fmt.Appendf(b, "bucket_id:%d,", id)
+	}
 	usual := uint16(0)
 	if t == openflow.GroupTypeSelect {
 		usual = 1
@@ -61,10 +64,7 @@ func appendGroupCounts(b []byte, packets, bytes uint64) []byte {
 }
 
 // groupActionWords are the bits of ofp_group_features.actions that ovs-ofctl knows, in its order.
-var groupActionWords = []struct {
-	action openflow.ActionType
-	word   string
-}{
+var groupActionWords = []actionBit{
 	{openflow.ActionOutput, "output"}, {openflow.ActionGroup, "group"}, {openflow.ActionSetField, "set_field"},
 	{openflow.ActionPopVLAN, "strip_vlan"}, {openflow.ActionPushVLAN, "push_vlan"}, {openflow.ActionSetNwTTL, "mod_nw_ttl"},
 	{openflow.ActionDecNwTTL, "dec_ttl"}, {openflow.ActionSetMPLSTTL, "set_mpls_ttl"}, {openflow.ActionDecMPLSTTL, "dec_mpls_ttl"},
@@ -74,13 +74,21 @@ var groupActionWords = []struct {
 // AppendGroupFeatures writes the lines of dump-group-features behind its header. Actions that
 // ovs-ofctl has no word for are left out, as it does.
 func AppendGroupFeatures(b []byte, f *openflow.GroupFeatures) []byte {
+	return noNames.appendGroupFeatures(b, f)
+}
+
+func (n *Names) appendGroupFeatures(b []byte, f *openflow.GroupFeatures) []byte {
+	known := groupActionWords
+	if n.speaksOld() {
+		known = oldActionBits
+	}
 	b = fmt.Appendf(b, " Group table:\n    Types:  0x%x\n    Capabilities:  0x%x\n", f.Types, f.Capabilities)
 	for t, name := range [...]string{"all", "select", "indirect", "fast failover"} {
 		if f.Types&(1<<t) == 0 {
 			continue
 		}
 		b = fmt.Appendf(b, "    %s group:\n       max_groups=%#x\n       actions:", name, f.MaxGroups[t])
-		for _, w := range groupActionWords {
+		for _, w := range known {
 			if f.Actions[t]&(1<<w.action) != 0 {
 				b = append(append(b, ' '), w.word...)
 			}

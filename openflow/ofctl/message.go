@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/weirswitch/weir/openflow"
+	"github.com/weirswitch/weir/openflow/of10"
 )
 
 // Message is the text of a whole message as ofp-print, monitor and snoop show it: a line that names it,
@@ -22,6 +23,9 @@ func (n *Names) AppendMessage(b, raw []byte) []byte {
 		return appendHexDump(fmt.Appendf(b, "(***only uses %d bytes out of %d***)\n", n, len(raw)), raw)
 	}
 	b = appendTitle(b, raw)
+	if raw[0] == of10.Version && raw[1] != byte(openflow.TypeHello) {
+		return n.appendOldMessage(b, raw)
+	}
 	m, _, err := openflow.Decode(raw)
 	if err == nil {
 		before := len(b)
@@ -63,8 +67,12 @@ func codeName(err error) string {
 var bundleCodes = [...]string{"UNKNOWN", "EPERM", "BAD_ID", "BUNDLE_EXIST", "BUNDLE_CLOSED", "OUT_OF_BUNDLES", "BAD_TYPE", "BAD_FLAGS", "MSG_BAD_LEN",
 	"MSG_BAD_XID", "MSG_UNSUP", "MSG_CONFLICT", "MSG_TOO_MANY", "MSG_FAILED", "TIMEOUT", "BUNDLE_IN_PROGRESS"}
 
-// typeNames are those of the thirty types where they are not OFPT_ and the name weir has for it.
-var typeNames = map[openflow.Type]string{openflow.TypeMultipartRequest: "OFPST", openflow.TypeMultipartReply: "OFPST"}
+func isMultipart(h openflow.Header) bool {
+	if h.Version == of10.Version {
+		return h.Type == oldStatsRequest || h.Type == oldStatsReply
+	}
+	return h.Version == openflow.Version && (h.Type == openflow.TypeMultipartRequest || h.Type == openflow.TypeMultipartReply)
+}
 
 // appendTitle writes the name, version and transaction id, and for multipart the flags.
 func appendTitle(b, raw []byte) []byte {
@@ -74,7 +82,7 @@ func appendTitle(b, raw []byte) []byte {
 		b = append(b, versionText(h.Version)...)
 	}
 	b = fmt.Appendf(b, " (xid=0x%x):", h.XID)
-	if typeNames[h.Type] != "" && h.Version == openflow.Version && len(raw) >= 12 && raw[11]&1 != 0 {
+	if isMultipart(h) && len(raw) >= 12 && raw[11]&1 != 0 {
 		b = append(b, " flags=[more]"...)
 	}
 	return b
@@ -89,6 +97,8 @@ func versionText(v uint8) string {
 
 func titleName(h openflow.Header, raw []byte) string {
 	switch {
+	case h.Version == of10.Version:
+		return oldTitle(h, raw)
 	case h.Version != openflow.Version && h.Type > openflow.TypeExperimenter:
 		return "OFPT_" + strings.ReplaceAll(strings.ToUpper(h.Type.String()), " ", "_")
 	case h.Type == openflow.TypeMultipartRequest && len(raw) >= 10:
@@ -119,13 +129,16 @@ func experimenterName(id, kind uint32) string {
 		return "ONFT_BUNDLE_CONTROL"
 	case id == openflow.ExperimenterONF && kind == 2301:
 		return "ONFT_BUNDLE_ADD_MESSAGE"
-	case id == openflow.ExperimenterNicira && kind == 16:
-		return "NXT_SET_PACKET_IN_FORMAT"
-	case id == openflow.ExperimenterNicira && kind == 30:
-		return "NXT_PACKET_IN2"
+	case id == openflow.ExperimenterNicira && niciraNames[kind] != "":
+		return "NXT_" + niciraNames[kind]
 	}
 	return fmt.Sprintf("OFPT_EXPERIMENTER 0x%08x type %d", id, kind)
 }
+
+// niciraNames are those of Nicira's messages, the same in all versions.
+var niciraNames = map[uint32]string{10: "ROLE_REQUEST", 11: "ROLE_REPLY", 12: "SET_FLOW_FORMAT", 13: "FLOW_MOD", 14: "FLOW_REMOVED", 15: "FLOW_MOD_TABLE_ID",
+	16: "SET_PACKET_IN_FORMAT", 17: "PACKET_IN", 18: "FLOW_AGE", 19: "SET_ASYNC_CONFIG", 20: "SET_CONTROLLER_ID", 21: "FLOW_MONITOR_CANCEL",
+	22: "FLOW_MONITOR_PAUSED", 23: "FLOW_MONITOR_RESUMED", 28: "RESUME", 30: "PACKET_IN2", 31: "GROUP_MOD"}
 
 // appendContent writes what stands behind the title, with the blank or newline before it.
 func (n *Names) appendContent(b []byte, m openflow.Message) []byte {
@@ -149,7 +162,7 @@ func (n *Names) appendContent(b []byte, m openflow.Message) []byte {
 	case *openflow.FlowRemoved:
 		return n.appendFlowRemoved(b, m)
 	case *openflow.PortStatus:
-		return AppendPort(fmt.Appendf(b, " %s:", [...]string{"ADD", "DEL", "MOD"}[min(m.Reason, 2)]), &m.Port)
+		return n.appendPortDesc(fmt.Appendf(b, " %s:", [...]string{"ADD", "DEL", "MOD"}[min(m.Reason, 2)]), &m.Port)
 	case *openflow.PacketOut:
 		return n.appendPacketOut(b, m)
 	case *openflow.FlowMod:
@@ -174,11 +187,11 @@ func (n *Names) appendContent(b []byte, m openflow.Message) []byte {
 	case *openflow.MeterMod:
 		return appendMeterMod(b, m)
 	}
-	return appendRoles(b, m)
+	return n.appendRoles(b, m)
 }
 
 // appendRoles writes the messages about roles and what else there is.
-func appendRoles(b []byte, m openflow.Message) []byte {
+func (n *Names) appendRoles(b []byte, m openflow.Message) []byte {
 	switch m := m.(type) {
 	case *openflow.RoleRequest:
 		b = append(append(b, " role="...), roleWords[m.Role]...)
@@ -195,7 +208,7 @@ func appendRoles(b []byte, m openflow.Message) []byte {
 	case *openflow.SetAsync:
 		return appendAsync(b, &m.AsyncConfig)
 	case *openflow.Experimenter:
-		return appendExperimenter(b, m)
+		return n.appendExperimenter(b, m)
 	}
 	return b
 }
@@ -311,7 +324,10 @@ func (n *Names) appendFlowRemoved(b []byte, m *openflow.FlowRemoved) []byte {
 	if words := [...]string{"idle", "hard", "delete", "group_delete"}; int(m.Reason) < len(words) {
 		reason = words[m.Reason]
 	}
-	b = n.appendTable(fmt.Appendf(b, " reason=%s table_id=", reason), m.TableID)
+	b = fmt.Appendf(b, " reason=%s", reason)
+	if m.TableID != openflow.TableAll { // which OpenFlow 1.0 does not tell
+		b = n.appendTable(append(b, " table_id="...), m.TableID)
+	}
 	if m.Cookie != 0 {
 		b = fmt.Appendf(b, " cookie:0x%x", m.Cookie)
 	}
@@ -375,8 +391,12 @@ func (n *Names) appendGroupMod(b []byte, m *openflow.GroupMod) []byte {
 }
 
 func (n *Names) appendPortMod(b []byte, m *openflow.PortMod) []byte {
+	words := configWords
+	if n.speaksOld() {
+		words = oldConfigWords
+	}
 	b = n.appendPort(append(b, " port: "...), m.Port)
-	b = fmt.Appendf(b, ": addr:%s\n     config: %s\n     mask:   %s\n     advertise: ", m.HWAddr, bitWords(uint32(m.Config), configWords), bitWords(uint32(m.Mask), configWords))
+	b = fmt.Appendf(b, ": addr:%s\n     config: %s\n     mask:   %s\n     advertise: ", m.HWAddr, bitWords(uint32(m.Config), words), bitWords(uint32(m.Mask), words))
 	if m.Advertise == 0 {
 		return append(b, "UNCHANGED\n"...)
 	}
@@ -445,8 +465,13 @@ func appendAsync(b []byte, c *openflow.AsyncConfig) []byte {
 	return append(b, '\n')
 }
 
-func appendExperimenter(b []byte, m *openflow.Experimenter) []byte {
+func (n *Names) appendExperimenter(b []byte, m *openflow.Experimenter) []byte {
 	u16 := binary.BigEndian.Uint16
+	if p, err := of10.PacketIn(m); err != nil {
+		return appendHexDump(fmt.Appendf(b, " ***decode error: %s***\n", codeName(err)), m.Data)
+	} else if p != nil {
+		return n.appendPacketIn(b, &p.PacketIn)
+	}
 	switch name := experimenterName(m.Experimenter, m.ExpType); {
 	case name == "ONFT_BUNDLE_CONTROL" && len(m.Data) >= 8:
 		types := [...]string{"OPEN_REQUEST", "OPEN_REPLY", "CLOSE_REQUEST", "CLOSE_REPLY", "COMMIT_REQUEST", "COMMIT_REPLY", "DISCARD_REQUEST", "DISCARD_REPLY"}
@@ -460,13 +485,19 @@ func appendExperimenter(b []byte, m *openflow.Experimenter) []byte {
 	case name == "NXT_SET_PACKET_IN_FORMAT" && len(m.Data) == 4:
 		formats := [...]string{"standard", "nxt_packet_in", "nxt_packet_in2"}
 		return fmt.Appendf(b, " format=%s", formats[min(binary.BigEndian.Uint32(m.Data), 2)])
+	case name == "NXT_SET_FLOW_FORMAT" && len(m.Data) == 4:
+		return fmt.Appendf(b, " format=%s", map[uint32]string{0: "openflow10", 2: "nxm"}[binary.BigEndian.Uint32(m.Data)])
+	case name == "NXT_FLOW_MOD_TABLE_ID" && len(m.Data) > 0:
+		return append(append(b, ' '), map[bool]string{true: "enable", false: "disable"}[m.Data[0] != 0]...)
+	case name == "NXT_SET_CONTROLLER_ID" && len(m.Data) == 8:
+		return fmt.Appendf(b, " id=%d", u16(m.Data[6:]))
 	}
 	return appendHexDump(append(b, '\n'), m.Data)
 }
 
 // ErrorName is the name of the code of an ERROR message.
 func ErrorName(raw []byte) string {
-	m, _, err := openflow.Decode(raw)
+	m, _, err := read(raw)
 	if e, ok := m.(*openflow.Error); ok && err == nil {
 		return codeName(e)
 	}

@@ -7,13 +7,16 @@ import (
 	"slices"
 
 	"github.com/weirswitch/weir/openflow"
+	"github.com/weirswitch/weir/openflow/of10"
 )
 
 // appendRequest writes what a multipart request asks for.
 func (n *Names) appendRequest(b []byte, m *openflow.MultipartRequest) []byte {
 	switch m.Type {
 	case openflow.MultipartGroupDesc:
-		return append(b, " group_id=ALL"...)
+		if len(m.Records) == 0 {
+			return append(b, " group_id=ALL"...)
+		}
 	case openflow.MultipartPortDesc:
 		return append(b, " port=ANY"...)
 	}
@@ -127,7 +130,7 @@ func (n *Names) appendRecord(b []byte, r openflow.Record) []byte {
 	case *openflow.GroupDesc:
 		return append(n.appendGroup(append(b, ' '), r), '\n')
 	case *openflow.GroupFeatures:
-		return AppendGroupFeatures(b, r)
+		return n.appendGroupFeatures(b, r)
 	case *openflow.MeterStatistics:
 		return AppendMeterStats(b, r)
 	case *openflow.MeterConfig:
@@ -135,7 +138,7 @@ func (n *Names) appendRecord(b []byte, r openflow.Record) []byte {
 	case *openflow.MeterFeatures:
 		return AppendMeterFeatures(b, r)
 	case *openflow.Port:
-		return AppendPort(b, r)
+		return n.appendPortDesc(b, r)
 	}
 	return append(fmt.Append(b, r), '\n')
 }
@@ -159,7 +162,7 @@ func (n *Names) flowsApart(raw []byte) (text []byte, ok bool) {
 			text = fmt.Appendf(text, " (a flow of table %d that weir cannot read: %v)\n", r.Table, r.Err)
 			continue
 		}
-		text, ok = append(n.AppendFlow(append(text, ' '), r.Flow), '\n'), true
+		text, ok = append(n.AppendFlowRecord(append(text, ' '), &r, false), '\n'), true
 	}
 	return text, ok || len(text) > 0
 }
@@ -169,11 +172,16 @@ type FlowRecord struct {
 	Flow  *openflow.FlowStats
 	Table uint8
 	Err   error
+	Old   bool   // of OpenFlow 1.0
+	Said  []byte // its actions there
 }
 
 // SplitFlows reads each record of a FLOW reply by itself. Anything else has none.
 func SplitFlows(raw []byte) (list []FlowRecord) {
 	const head = 16
+	if len(raw) > openflow.HeaderSize && raw[0] == of10.Version {
+		return splitOldFlows(raw)
+	}
 	h := openflow.ReadHeader(raw)
 	if h.Version != openflow.Version || h.Type != openflow.TypeMultipartReply || len(raw) < head ||
 		openflow.MultipartType(binary.BigEndian.Uint16(raw[8:])) != openflow.MultipartFlow {

@@ -16,6 +16,18 @@ type Names struct {
 	tables    map[uint8]string
 	portByNo  map[string]openflow.PortNo
 	tableByNo map[string]uint8
+	old       *oldWords // a message of OpenFlow 1.0 is told
+	typedOld  bool      // what is typed is for OpenFlow 1.0
+}
+
+// ForOpenFlow10 makes what is typed mean what it means on OpenFlow 1.0.
+func (n *Names) ForOpenFlow10() *Names {
+	k := Names{}
+	if n != nil {
+		k = *n
+	}
+	k.typedOld = true
+	return &k
 }
 
 // NewNames takes the names as they are; one that two ports or two tables share means neither.
@@ -36,6 +48,9 @@ func inverse[N comparable](names map[N]string) map[string]N {
 	}
 	return byName
 }
+
+// IsForOpenFlow10 reports the names of ForOpenFlow10.
+func (n *Names) IsForOpenFlow10() bool { return n != nil && n.typedOld }
 
 // SyntaxError tells what in a text could not be understood, and where.
 type SyntaxError struct {
@@ -83,6 +98,9 @@ type parser struct {
 	text  string
 	names *Names
 }
+
+// old: the words are for OpenFlow 1.0.
+func (p *parser) old() bool { return p.names.IsForOpenFlow10() }
 
 func (p *parser) fail(at int, format string, args ...any) error {
 	return &SyntaxError{Text: p.text, At: at, Problem: fmt.Sprintf(format, args...)}

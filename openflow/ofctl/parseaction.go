@@ -277,6 +277,9 @@ func ethertype(t openflow.ActionType, allowed ...uint64) actionWord {
 		}
 		switch t {
 		case openflow.ActionPushVLAN:
+			if r.p.old() {
+				return r.p.fail(k.at, "OpenFlow 1.0 has no %s: mod_vlan_vid gives a tag to a frame without one", k.key)
+			}
 			r.h.vlan = true
 		case openflow.ActionPushMPLS, openflow.ActionPopMPLS, openflow.ActionPushPBB:
 			r.h.ethType, r.h.ipProto = n, 0
@@ -356,7 +359,14 @@ func modPort(ids ...openflow.FieldID) actionWord {
 				return r.setTo(k, id)
 			}
 		}
-		return r.p.fail(k.at, "%s needs %s in the match", k.key, wanted(ids))
+		if !r.p.old() {
+			return r.p.fail(k.at, "%s needs %s in the match", k.key, wanted(ids))
+		}
+		n, err := r.p.uint(k, 16) // of whatever the frame is
+		if err != nil {
+			return err
+		}
+		return r.add(openflow.SetField(ids[0], n), openflow.SetField(ids[1], n), openflow.SetField(ids[2], n))
 	}
 }
 
@@ -369,8 +379,8 @@ func modVLAN(id openflow.FieldID, push bool) actionWord {
 			return err
 		}
 		if push && !r.h.vlan {
-			r.h.vlan = true
-			if err := r.add(openflow.Action{Type: openflow.ActionPushVLAN, EtherType: 0x8100}); err != nil {
+			r.h.vlan = true // and in OpenFlow 1.0 only a frame without a tag gets one
+			if err := r.add(openflow.Action{Type: openflow.ActionPushVLAN, EtherType: 0x8100, IfUntagged: r.p.old()}); err != nil {
 				return err
 			}
 		}

@@ -107,7 +107,12 @@ func (r *actionReader) setField(k token) error {
 	if id == openflow.VLANVID && (f.Masked || f.Value.Uint64()&openflow.VIDPresent == 0) {
 		return r.p.fail(k.valAt, "set_field:%s->vlan_vid: the value is the VLAN plus 4096 and has no mask; mod_vlan_vid:%s takes the VLAN alone", text, text)
 	}
-	if !f.Masked {
+	switch {
+	case !f.Masked && r.p.old() && (id == openflow.TunnelID || id == openflow.MPLSLabel || id == openflow.MPLSTC):
+		// which have actions of their own there, under other words
+		n := uint16(id.Info().Bits)
+		return r.add(openflow.Action{Type: openflow.NXLoad, Dst: openflow.SubField{ID: id, Bits: n}, Load: f.Value.Uint64()})
+	case !f.Masked:
 		return r.setFieldTo(k, f)
 	}
 	for at := 0; at < id.Info().Bits; {

@@ -112,7 +112,10 @@ func (r *flowReader) read(at int) (*openflow.FlowMod, error) {
 // complete reads the actions and sets what a flow without the word has.
 func (r *flowReader) complete(actionsAt int) (err error) {
 	m := r.mod
-	if m.TableID == openflow.TableAll {
+	if r.p.old() && m.Command != openflow.FlowAdd && m.CookieMask == 0 && m.Loose == nil {
+		m.Loose = &openflow.Loose{} // with a cookie to give, a modify that finds nothing adds: 0, as ovs-ofctl
+	}
+	if m.TableID == openflow.TableAll && (m.Command == openflow.FlowAdd || !r.p.old()) {
 		m.TableID = 0 // all tables are for deletes only (section 7.3.4.1)
 	}
 	if m.Instructions, err = r.p.instructions(actionsAt, m.Match, m.TableID); err != nil {
@@ -140,6 +143,9 @@ func (p *parser) splitActions(at int) (end, actions int, err error) {
 
 func (r *flowReader) flowWord(k token) error {
 	if f, ok := flowFlags[k.key]; ok && r.changes {
+		if r.p.old() && f&^(openflow.FlowSendRemoved|openflow.FlowCheckOverlap) != 0 {
+			return r.p.fail(k.at, "OpenFlow 1.0 has no flag %s", k.key)
+		}
 		r.mod.Flags |= f
 		return nil
 	}
@@ -205,8 +211,11 @@ func (r *flowReader) cookie(k token) error {
 		return r.p.fail(k.valAt, "cookie=%s sets a cookie: to choose flows by it, write cookie=%s/-1", k.value, k.value)
 	}
 	if !masked {
-		if r.mod.Command == openflow.FlowAdd { // OpenFlow 1.3 cannot change the cookie of a flow
+		switch { // OpenFlow 1.3 cannot change the cookie of a flow
+		case r.mod.Command == openflow.FlowAdd:
 			r.mod.Cookie = v
+		case r.p.old():
+			r.mod.Loose = &openflow.Loose{NewCookie: v}
 		}
 		return nil
 	}

@@ -8,10 +8,16 @@ import (
 )
 
 // AppendPort writes a port as show does, several lines with a newline each.
-func AppendPort(b []byte, p *openflow.Port) []byte {
+func AppendPort(b []byte, p *openflow.Port) []byte { return noNames.appendPortDesc(b, p) }
+
+func (n *Names) appendPortDesc(b []byte, p *openflow.Port) []byte {
+	config, state := bitWords(uint32(p.Config), configWords), bitWords(uint32(p.State), stateWords)
+	if n.speaksOld() {
+		config, state = bitWords(uint32(p.Config), oldConfigWords), oldState(p.State)
+	}
 	b = fmt.Appendf(b, " %s(%s): addr:%s\n", Port(p.No), p.Name, p.HWAddr)
-	b = fmt.Appendf(b, "     config:     %s\n", bitWords(uint32(p.Config), configWords))
-	b = fmt.Appendf(b, "     state:      %s\n", bitWords(uint32(p.State), stateWords))
+	b = fmt.Appendf(b, "     config:     %s\n", config)
+	b = fmt.Appendf(b, "     state:      %s\n", state)
 	for _, f := range []struct {
 		name string
 		bits openflow.PortFeatures
@@ -69,6 +75,9 @@ func (n *Names) appendPortStats(b []byte, s *openflow.PortStats) []byte {
 		"frame", s.RxFrameErr, "over", s.RxOverErr, "crc", s.RxCRCErr)
 	b = append(b, "\n           tx "...)
 	b = appendCounts(b, "pkts", s.TxPackets, "bytes", s.TxBytes, "drop", s.TxDropped, "errs", s.TxErrors, "coll", s.Collides)
+	if s.DurationSec == 0xffffffff {
+		return append(b, '\n') // not known, as on OpenFlow 1.0
+	}
 	b = append(b, "\n           duration="...)
 	return append(appendDuration(b, s.DurationSec, s.DurationNsec), "s\n"...)
 }

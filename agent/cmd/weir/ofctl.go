@@ -11,12 +11,15 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
 
 	"github.com/weirswitch/weir/agent"
+	"github.com/weirswitch/weir/openflow"
 	"github.com/weirswitch/weir/openflow/client"
+	"github.com/weirswitch/weir/openflow/of10"
 	"github.com/weirswitch/weir/openflow/ofctl"
 )
 
@@ -42,7 +45,7 @@ type ofctlOptions struct {
 
 func (o *ofctlOptions) define(fs *flag.FlagSet) {
 	for _, name := range []string{"O", "protocols"} {
-		fs.StringVar(&o.protocols, name, "OpenFlow13", "`VERSIONS` the versions to speak: OpenFlow13 must be among them")
+		fs.StringVar(&o.protocols, name, "", "`VERSIONS` to speak, like OpenFlow10 or OpenFlow10,OpenFlow13 (default both, the later one if the switch has it)")
 	}
 	set := func(name, usage string, f func()) {
 		fs.Var(optionalValue(func(string) { f() }), name, usage)
@@ -62,6 +65,12 @@ func (o *ofctlOptions) define(fs *flag.FlagSet) {
 	for _, name := range []string{"m", "more"} {
 		set(name, "monitor, snoop: the bytes of messages, too", func() { o.More++ })
 	}
+	for _, name := range []string{"P", "packet-in-format"} {
+		fs.Func(name, "`FORM` monitor: standard, nxt_packet_in or nxt_packet_in2 (default the last that the switch has)", o.setPacketIns)
+	}
+	for _, name := range []string{"F", "flow-format"} {
+		fs.Func(name, "`FORMS` of flows on OpenFlow 1.0: OpenFlow10 without Nicira's extensions, or NXM", o.setFlowFormat)
+	}
 	for _, name := range []string{"t", "timeout"} {
 		fs.Func(name, "`SECONDS` give up after this time, with exit status 142", o.setTimeout)
 	}
@@ -73,13 +82,42 @@ func (o *ofctlOptions) define(fs *flag.FlagSet) {
 		fs.StringVar(f.to, f.short, "", f.usage)
 		fs.StringVar(f.to, f.long, "", f.usage)
 	}
-	for _, ignored := range []string{"color", "flow-format", "F", "packet-in-format", "P"} { // of ovs-ofctl, without a meaning here
-		if len(ignored) == 1 {
-			fs.String(ignored, "", "")
-			continue
-		}
-		fs.Var(optionalValue(func(string) {}), ignored, "")
+	fs.Var(optionalValue(func(string) {}), "color", "") // of ovs-ofctl, without a meaning here
+}
+
+func (o *ofctlOptions) setPacketIns(text string) error {
+	forms := map[string]client.PacketIns{"standard": client.PacketInsStandard, "openflow10": client.PacketInsStandard,
+		"nxt_packet_in": client.PacketInsNicira, "nxm": client.PacketInsNicira, "nxt_packet_in2": client.PacketInsNicira2}
+	form, ok := forms[text]
+	if !ok {
+		return nearest("form of packet-ins", text, []string{"standard", "nxt_packet_in", "nxt_packet_in2"})
 	}
+	o.PacketIns = form
+	return nil
+}
+
+// setFlowFormat takes ovs-ofctl's lists. OpenFlow 1.3 has one form, and NXM is chosen where the switch has it.
+func (o *ofctlOptions) setFlowFormat(text string) error {
+	o.Plain = true
+	for _, word := range strings.Split(text, ",") {
+		word, _, _ = strings.Cut(strings.ToLower(word), "+")
+		word, _, _ = strings.Cut(word, "-")
+		switch word {
+		case "openflow10":
+		case "any", "nxm", "oxm", "openflow11", "openflow12", "openflow13":
+			o.Plain = false
+		default:
+			return nearest("form of flows", word, []string{"openflow10", "nxm", "oxm", "any"})
+		}
+	}
+	return nil
+}
+
+func nearest(what, word string, known []string) error {
+	if near := ofctl.Nearest(word, known); near != "" {
+		return fmt.Errorf("there is no %s %q, did you mean %q?", what, word, near)
+	}
+	return fmt.Errorf("there is no %s %q: expected one of %s", what, word, strings.Join(known, ", "))
 }
 
 func (o *ofctlOptions) setTimeout(text string) error {
@@ -95,7 +133,8 @@ func (t *tool) ofctl(fs *flag.FlagSet) func([]string) error {
 	var o ofctlOptions
 	o.define(fs)
 	return func(words []string) error {
-		if err := checkVersions(o.protocols); err != nil {
+		var err error
+		if o.Versions, err = versionsOf(o.protocols); err != nil {
 			return err
 		}
 		c := &client.Client{Options: o.Options, Out: t.out, Err: t.err, In: os.Stdin, Terminal: isTerminal(t.out), Now: time.Now,
@@ -106,27 +145,26 @@ func (t *tool) ofctl(fs *flag.FlagSet) func([]string) error {
 	}
 }
 
-// checkVersions wants OpenFlow13 among the versions.
-func checkVersions(list string) error {
+// versionsOf are the versions of a list that can be spoken; none: no list.
+func versionsOf(list string) (spoken []uint8, err error) {
+	if list == "" {
+		return nil, nil
+	}
 	known := []string{"OpenFlow10", "OpenFlow11", "OpenFlow12", "OpenFlow13", "OpenFlow14", "OpenFlow15"}
-	ok := false
 	for _, v := range strings.Split(list, ",") {
-		found := false
-		for _, k := range known {
-			found = found || strings.EqualFold(v, k)
+		switch i := slices.IndexFunc(known, func(k string) bool { return strings.EqualFold(v, k) }); {
+		case i < 0:
+			return nil, nearest("version", v, known)
+		case i == 0:
+			spoken = append(spoken, of10.Version)
+		case i == 3:
+			spoken = append(spoken, openflow.Version)
 		}
-		if !found {
-			if near := ofctl.Nearest(v, known); near != "" {
-				return fmt.Errorf("there is no version %q, did you mean %q?", v, near)
-			}
-			return fmt.Errorf("there is no version %q: write -O OpenFlow13", v)
-		}
-		ok = ok || strings.EqualFold(v, "OpenFlow13")
 	}
-	if !ok {
-		return fmt.Errorf("-O %s: this program speaks OpenFlow13 only", list)
+	if spoken == nil {
+		return nil, fmt.Errorf("-O %s: this program speaks OpenFlow10 and OpenFlow13", list)
 	}
-	return nil
+	return spoken, nil
 }
 
 // dialSwitch turns what ovs-ofctl would take for a switch into a connection: tcp:, ssl: or unix:, a socket of that
@@ -200,7 +238,7 @@ func printOfctlHelp(w io.Writer, c *client.Command) {
 }
 
 func (t *tool) printOfctlOverview(w io.Writer) {
-	fmt.Fprint(w, "weir ofctl [OPTIONS] COMMAND [ARG...]\n  what ovs-ofctl does, for weir and any other OpenFlow 1.3 switch\n\n"+
+	fmt.Fprint(w, "weir ofctl [OPTIONS] COMMAND [ARG...]\n  what ovs-ofctl does, for weir and any other switch of OpenFlow 1.3 or 1.0\n\n"+
 		"SWITCH is a bridge of the run directory, the path of a socket, unix:PATH, tcp:HOST[:PORT] or ssl:HOST[:PORT].\n\nCommands:\n")
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, c := range client.Commands() {

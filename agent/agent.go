@@ -202,14 +202,14 @@ func (a *Agent) addPort(sw *Switch, p PortConfig) (uint32, error) {
 	if p.Kind == ports.KindInternal {
 		return 0, fmt.Errorf("port %s: an internal device comes from the configuration: set internal there and reload", p.Name)
 	}
-	if p.Kind != ports.KindAFPacket && p.Kind != ports.KindTAP {
+	if !p.Kind.Interface() {
 		return sw.AddPort(p)
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, b := range a.bridges {
 		for _, q := range b.sw.Config().Ports {
-			if q.Target == p.Target && (q.Kind == ports.KindAFPacket || q.Kind == ports.KindTAP) {
+			if q.Target == p.Target && q.Kind.Interface() {
 				return 0, fmt.Errorf("port %s: the device %s is port %s of bridge %s: it can be in one place only", p.Name, p.Target, q.Name, b.name)
 			}
 		}

@@ -268,10 +268,10 @@ func (r *reader) checkPorts(b *bridgeDraft, seen *clashes) {
 			own.once("number", fmt.Sprint(p.Number), at, "the port number %s is that of the port in %s: choose another")
 		}
 		own.once("name", p.Name, at, "the port name %s is that of the port in %s: choose another with name=")
-		switch p.Kind {
-		case ports.KindAFPacket, ports.KindTAP:
+		switch {
+		case p.Kind.Interface():
 			seen.once("device", p.Target, at, "the device %s is used by the port in %s: it can be in one place only")
-		case ports.KindPatch:
+		case p.Kind == ports.KindPatch:
 			seen.once("patch", p.Target, at, "the patch %s exists already, see %s: choose another name")
 		}
 	}

@@ -151,7 +151,7 @@ func bridgeSettings() []setting[bridgeDraft] {
 			help: "controller to call: tcp:HOST[:PORT], ssl:HOST[:PORT], unix:PATH; own settings follow as ,max-backoff=8s",
 			set:  func(b *bridgeDraft, s string) error { return b.addController(s) }},
 		{key: "ports", flag: "port", arg: "[NUM:]SPEC", shape: shapeItems, item: readPort,
-			help: "port: eth1, tap:vm1, patch:p1,peer=p2, pcap:in.pcapng, wire:udp,..; then options such as ,tag=10",
+			help: "port: eth1, xdp:eth1, tap:vm1, patch:p1,peer=p2, pcap:in.pcapng, wire:udp,..; then options such as ,tag=10",
 			set:  func(b *bridgeDraft, s string) error { return b.addPort(s) }},
 	}, controllerDefaults()...)
 }

@@ -197,7 +197,7 @@ func (s *Switch) join(p *port) {
 	log := s.log.Part("port").With("port", p.name)
 	log.Infof("added as port %s", openflow.PortNo(p.number))
 	switch i := p.dev.Info(); {
-	case i.Kind == ports.KindAFPacket && !i.Present:
+	case (i.Kind == ports.KindAFPacket || i.Kind == ports.KindXDP) && !i.Present:
 		log.Warnf("%s does not exist yet: the port works when it appears", p.cfg.Target)
 	case i.Kind == ports.KindPcap:
 		s.warnAbsent(p)

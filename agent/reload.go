@@ -219,10 +219,10 @@ func onDevice(b *BridgeConfig, p *PortConfig) string {
 // device names what one port alone can have: an interface, by whatever kind of port, the own address
 // of a wire, a patch, a pipe, a file.
 func device(p *PortConfig) string {
-	switch p.Kind {
-	case ports.KindAFPacket, ports.KindTAP:
+	switch {
+	case p.Kind.Interface():
 		return "interface " + p.Target
-	case ports.KindWire:
+	case p.Kind == ports.KindWire:
 		if own := p.Arg("local") + p.Arg("listen"); own != "" {
 			return "wire " + p.Target + " " + own
 		}

@@ -166,7 +166,8 @@ func (pr *Processor) begin(now time.Duration, s Sink) {
 //  1. parse and hash all;
 //  2. touch the hints of all;
 //  3. follow the hints to paths, and touch these;
-//  4. look whether the path is right, and run it; otherwise search for another, or walk.
+//  4. touch the counters of the entries where these end;
+//  5. look whether the path is right, and run it; otherwise search for another, or walk.
 func (pr *Processor) process(frames []*packet.Frame) {
 	if pr.p.cfg.NoCache {
 		for _, f := range frames {
@@ -190,6 +191,11 @@ func (pr *Processor) process(frames []*packet.Frame) {
 		p := c.guess(pr.hashes[i])
 		if pr.guesses[i] = p; p != nil {
 			warm ^= p.seen ^ p.bytes
+		}
+	}
+	for i := range frames {
+		if p := pr.guesses[i]; p != nil && len(p.steps) > 0 {
+			warm ^= uint64(p.steps[len(p.steps)-1].e.stats.used.Load())
 		}
 	}
 	pr.warm = warm
@@ -322,7 +328,12 @@ func (pr *Processor) flush(p *path) {
 	}
 	packets := uint64(p.packets)
 	for i := range p.steps {
-		pr.count(p.steps[i].e, packets, p.bytes)
+		e, table := p.steps[i].e, 0 // the first table; the entry's own number may be far from its counters
+		if i > 0 {
+			table = int(e.Table)
+		}
+		e.stats.add(packets, p.bytes, pr.now)
+		pr.countTable(table, packets, packets)
 	}
 	if p.miss != noPathTable {
 		pr.countTable(int(p.miss), packets, 0)
@@ -341,11 +352,7 @@ func (pr *Processor) count(e *Entry, packets, bytes uint64) {
 	if pr.tracer != nil {
 		return
 	}
-	e.stats.packets.Add(packets)
-	e.stats.bytes.Add(bytes)
-	if e.stats.used.Load() < int64(pr.now) {
-		e.stats.used.Store(int64(pr.now))
-	}
+	e.stats.add(packets, bytes, pr.now)
 	pr.countTable(int(e.Table), packets, packets)
 }
 

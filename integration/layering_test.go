@@ -53,7 +53,7 @@ func outside() map[string][]string {
 		"github.com/google/gopacket/pcapgo": {"ports"},
 		"github.com/google/gopacket/pcap":   {"ports"},
 		"github.com/contiv/libOpenflow":     {"examples/controller"}, // not for one byte that comes from the network
-		"github.com/cilium/ebpf":            {},
+		"github.com/cilium/ebpf":            {"ports"},
 		"pgregory.net/rapid":                {},
 		"golang.org/x/sys/unix":             {"ports", "agent", "agent/cmd/weir", "integration/lab", "integration/bench"},
 		"net":                               {"openflow", "openflow/oftest", "openflow/client", "ports", "agent", "agent/cmd/weir", "integration/lab", "integration/bench", "examples/*"},

@@ -39,6 +39,8 @@ type device struct {
 	remake  func() error // guarded by mu: makes an interface again that was the port's own; may be nil
 	claim   *claim       // guarded by mu: nobody else may have link; nil: there is none
 	undo    func()       // guarded by mu: takes back what else was put on the interface; may be nil
+
+	outgrown func(was, now link) bool // the line must be attached anew to what the interface is now; may be nil; set before start
 }
 
 // attacher binds a port to an interface and lets go of it. Both are called
@@ -88,7 +90,12 @@ func (d *device) relink(patience time.Duration) error {
 	var err error
 	before, problem := d.link, d.problem
 	now, ok := d.links.index(d.link.index)
-	if d.link.index != 0 && (!ok || now.birth != d.link.birth) {
+	gone := d.link.index != 0 && (!ok || now.birth != d.link.birth)
+	if ok && !gone && d.outgrown != nil && d.outgrown(d.link, now) {
+		d.line.detach()
+		gone = d.line.attach(now) != nil // find says why
+	}
+	if gone {
 		d.ready.Store(false)
 		d.line.detach()
 		d.claim.end()

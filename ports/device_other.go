@@ -8,6 +8,7 @@ import (
 )
 
 func openAFPacket(s Spec, _ Options) (Port, error) { return nil, onlyLinux(s) }
+func openXDP(s Spec, _ Options) (Port, error)      { return nil, onlyLinux(s) }
 func openTAP(s Spec, _ Options) (Port, error)      { return nil, onlyLinux(s) }
 func openInternal(s Spec, _ Options) (Port, error) { return nil, onlyLinux(s) }
 

@@ -4,10 +4,11 @@
 //	              agent/forward.go: Wait, Read a batch ... Write a batch
 //	                                    |  Port
 //	   +-----------+----------+---------+--+---------+-----------+---------+
-//	afpacket      tap     internal       patch      pipe        wire      pcap
+//	afpacket, xdp  tap     internal       patch      pipe        wire      pcap
 //	   |           |          |            |          |           |         |
-//	packet     a guest's   the bridge's  another    a test    a socket:  a file, or
-//	socket on  interface   own interface bridge     program   qemu, weir libpcap
+//	packet or  a guest's   the bridge's  another    a test    a socket:  a file, or
+//	AF_XDP     interface   own interface bridge     program   qemu, weir libpcap
+//	socket on
 //	a device
 //
 // port.go has the contract, spec.go the text that names a port, and every kind
@@ -23,6 +24,7 @@
 // # Port text
 //
 //	[NUMBER:]eth1                                an Ethernet device
+//	xdp:eth1,mode=native                         the same by AF_XDP; mode is native, copy or generic
 //	tap:vm1                                      a tap, made if it does not exist
 //	internal:br0,address=10.0.0.254/24           the bridge's own interface
 //	patch:a,peer=b                               a cable to the patch that says patch:b,peer=a

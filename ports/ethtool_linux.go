@@ -51,10 +51,14 @@ func (l *Links) speed(name string) (kbit uint64, d Duplex) {
 }
 
 func (l *Links) ethtool(name string, set *linkSettings) bool {
+	return l.ethtoolCall(name, unsafe.Pointer(set))
+}
+
+func (l *Links) ethtoolCall(name string, data unsafe.Pointer) bool {
 	if l.control < 0 || len(name) >= unix.IFNAMSIZ {
 		return false
 	}
-	req := ifreqData{data: unsafe.Pointer(set)}
+	req := ifreqData{data: data}
 	copy(req.name[:], name)
 	_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(l.control), unix.SIOCETHTOOL, uintptr(unsafe.Pointer(&req)))
 	return errno == 0
@@ -73,4 +77,41 @@ func (l *Links) setUp(index int, up bool) error {
 		return l.request.LinkSetUp(numbered(index))
 	}
 	return l.request.LinkSetDown(numbered(index))
+}
+
+// ethtoolWords is struct ethtool_channels, and with two words ethtool_value.
+type ethtoolWords [9]uint32
+
+// rxQueues is how many queues an interface receives by; one, where the driver does not say.
+func (l *Links) rxQueues(name string) int {
+	const rx, combined = 5, 8
+	w := ethtoolWords{unix.ETHTOOL_GCHANNELS}
+	if !l.ethtoolWords(name, &w) {
+		return 1
+	}
+	return max(1, int(w[rx]+w[combined]))
+}
+
+// keepTags has an interface leave VLAN tags in the frames it delivers. It
+// answers what undoes that, nil if nothing had to be done, and false when the
+// driver refuses.
+func (l *Links) keepTags(name string) (undo func(), ok bool) {
+	const rxVLAN = 1 << 8 // ETH_FLAG_RXVLAN
+	w := ethtoolWords{unix.ETHTOOL_GFLAGS}
+	if !l.ethtoolWords(name, &w) || w[1]&rxVLAN == 0 {
+		return nil, true
+	}
+	flags := w[1]
+	set := func(flags uint32) {
+		l.ethtoolWords(name, &ethtoolWords{unix.ETHTOOL_SFLAGS, flags})
+	}
+	set(flags &^ rxVLAN)
+	if !l.ethtoolWords(name, &w) || w[1]&rxVLAN != 0 {
+		return nil, false
+	}
+	return func() { set(flags) }, true
+}
+
+func (l *Links) ethtoolWords(name string, w *ethtoolWords) bool {
+	return l.ethtoolCall(name, unsafe.Pointer(w))
 }

@@ -151,6 +151,8 @@ func countersOf(p Port) CounterValues {
 	switch p := p.(type) {
 	case *afpacket:
 		return p.count.Snapshot()
+	case *afxdp:
+		return p.count.Snapshot()
 	case *tap:
 		return p.count.Snapshot()
 	}

@@ -131,7 +131,7 @@ func completeChecksum(b []byte, o *packet.Offload) {
 	if known {
 		b = b[:sh.end] // Ethernet padding is no part of the sum
 	}
-	if known && sh.proto == protoSCTP && o.CsumOffset == sctpCsumOffset {
+	if o.CsumOffset == sctpCsumOffset && (sh.proto == protoSCTP || !known) { // not known: in a tunnel
 		if start+12 <= len(b) {
 			putSCTPChecksum(b[start:])
 		}

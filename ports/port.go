@@ -146,6 +146,7 @@ func Open(spec Spec, o Options) (Port, error) {
 // openers has one line a kind; it is never written to.
 var openers = map[Kind]func(Spec, Options) (Port, error){
 	KindAFPacket: openAFPacket,
+	KindXDP:      openXDP,
 	KindTAP:      openTAP,
 	KindInternal: openInternal,
 	KindPatch:    openPatch,

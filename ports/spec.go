@@ -16,6 +16,7 @@ type Kind string
 // The kinds, as written before the colon of a port's text.
 const (
 	KindAFPacket Kind = "afpacket" // an Ethernet device; may be left out: "eth1"
+	KindXDP      Kind = "xdp"      // an Ethernet device, by AF_XDP
 	KindTAP      Kind = "tap"      // a tap interface, made or existing
 	KindInternal Kind = "internal" // the bridge's own interface, OpenFlow port LOCAL
 	KindPatch    Kind = "patch"    // a cable to another bridge of this process
@@ -23,6 +24,10 @@ const (
 	KindWire     Kind = "wire"     // frames over UDP, TCP or unix sockets
 	KindPcap     Kind = "pcap"     // a capture file, or a live device by libpcap
 )
+
+// Interface says whether a port of the kind stands on the host's interface that
+// its target names, which can be in one place only.
+func (k Kind) Interface() bool { return k == KindAFPacket || k == KindXDP || k == KindTAP }
 
 // MaxNumber is the largest port number that may be asked for. OpenFlow 1.3.5
 // ends at 0xffffff00, but Open vSwitch's tools keep 0xff00 and above for
@@ -101,6 +106,7 @@ type kindInfo struct {
 
 var kinds = [...]kindInfo{
 	{KindAFPacket, "an interface name", "eth1", nil},
+	{KindXDP, "an interface name", "xdp:eth1", []string{"mode"}},
 	{KindTAP, "an interface name", "tap:vm1", []string{"mac"}},
 	{KindInternal, "the bridge's name", "internal:br0,address=10.0.0.254/24", []string{"address", "mac"}},
 	{KindPatch, "this end's name", "patch:to-br1,peer=to-br0", []string{"peer"}},
@@ -281,7 +287,7 @@ func (s *Spec) Check() error {
 	var word, want string
 	joint := true
 	switch s.Kind {
-	case KindAFPacket, KindTAP, KindInternal:
+	case KindAFPacket, KindXDP, KindTAP, KindInternal:
 		word, want = s.checkDevice()
 		joint = want == ""
 	case KindPatch:
@@ -309,6 +315,9 @@ func (s *Spec) Check() error {
 func (s *Spec) checkDevice() (word, want string) {
 	if len(s.Target) > MaxName || strings.ContainsAny(s.Target, "/: \t\n") || s.Target == "." || s.Target == ".." {
 		return s.Target, "an interface name has 1 to 15 characters without blanks, colons and slashes"
+	}
+	if mode := s.Arg("mode"); mode != "" && mode != modeNative && mode != modeCopy && mode != modeGeneric {
+		return "mode=" + mode, "a mode is native (in the driver or not at all), copy (no zero-copy) or generic (in front of the host's stack); without one weir takes the best there is"
 	}
 	for _, a := range s.ArgAll("address") {
 		if _, err := netip.ParsePrefix(a); err != nil {

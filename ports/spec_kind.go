@@ -123,3 +123,10 @@ func (s *Spec) Absolute(dir string) Spec {
 	}
 	return to
 }
+
+// The modes of an xdp port.
+const (
+	modeNative  = "native"
+	modeCopy    = "copy"
+	modeGeneric = "generic"
+)

@@ -3,6 +3,7 @@ package ports
 import (
 	"errors"
 	"net"
+	"os/exec"
 	"syscall"
 	"testing"
 	"time"
@@ -21,6 +22,23 @@ func vethHost(sw *space, t *testing.T, n string, mtu int, opts string) host {
 	h := host{space: newSpace(t), dev: "eth0"}
 	cable(sw, "sw"+n, h.space, "eth0", mtu)
 	h.port = sw.port("sw" + n + opts)
+	return h
+}
+
+// xdpHost is joined by a veth whose switch's side is an AF_XDP port.
+func xdpHost(sw *space, t *testing.T, n string, mtu int, opts string) host {
+	h := host{space: newSpace(t), dev: "eth0"}
+	cable(sw, "sw"+n, h.space, "eth0", mtu)
+	h.port = sw.port("xdp:sw" + n + opts)
+	return h
+}
+
+// genericXDPHost does not segment in its device, for nothing behind it could pass that on.
+func genericXDPHost(sw *space, t *testing.T, n string, mtu int, opts string) host {
+	h := xdpHost(sw, t, n, mtu, opts+",mode=generic")
+	for _, what := range []string{"tso", "gso", "tx-udp-segmentation"} {
+		h.must(h.do(func() error { return exec.Command("ethtool", "-K", h.dev, what, "off").Run() }))
+	}
 	return h
 }
 
@@ -65,6 +83,11 @@ func TestTCP(t *testing.T) {
 		{name: "veth-veth-in-software", a: vethHost, b: vethHost, mtu: 1500, opts: ",offload=no", size: 64 << 20, soft: true},
 		{name: "tap-tap-in-software", a: tapHost, b: tapHost, mtu: 1500, opts: ",offload=no", size: 64 << 20},
 		{name: "veth-veth-tagged-in-software", a: vethHost, b: vethHost, mtu: 1500, opts: ",offload=no", size: 64 << 20, tags: []uint16{0x8100}, soft: true},
+		{name: "xdp-xdp", a: xdpHost, b: xdpHost, mtu: 1500, size: 64 << 20, soft: true},
+		{name: "xdp-xdp-larger", a: xdpHost, b: xdpHost, mtu: 3000, size: 64 << 20, soft: true},
+		{name: "xdp-xdp-tagged", a: xdpHost, b: xdpHost, mtu: 1500, size: 64 << 20, tags: []uint16{0x8100}, soft: true},
+		{name: "xdp-xdp-QinQ", a: xdpHost, b: xdpHost, mtu: 1500, size: 64 << 20, tags: []uint16{0x8100, 0x88a8}, ipMTU: 1492, soft: true},
+		{name: "xdp-xdp-generic", a: genericXDPHost, b: genericXDPHost, mtu: 1500, size: 64 << 20, soft: true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			sw := newSpace(t)

@@ -63,7 +63,7 @@ func (c *run) stream() (float64, error) {
 	if s := int(c.o.length.Seconds()); s > 0 {
 		howLong = []string{"-t", strconv.Itoa(s)}
 	}
-	patience := time.Second
+	patience := min(time.Second, 6*c.o.length)
 	if c.s.whole {
 		patience = bench.Patience
 	}

@@ -37,11 +37,7 @@ func (b *bundle) play(g target) error {
 			return err
 		}
 	}
-	heard := g.take() // packet-ins and FLOW_REMOVEDs of one commit have no order
-	slices.Sort(heard)
-	for _, line := range heard {
-		g.note(line)
-	}
+	sortHeard(g) // packet-ins and FLOW_REMOVEDs of one commit have no order
 	return nil
 }
 
@@ -65,24 +61,27 @@ func (b *bundle) smaller() (list []step) {
 	return list
 }
 
-// flat has what bundles hold before them. A group of theirs may not be there afterwards.
+// holds is what the bundle holds. A group of it may not be there afterwards.
+func (b *bundle) holds() (list []step) {
+	for _, s := range b.list {
+		if m, is := s.(*groupMod); is {
+			unsure := *m
+			unsure.spoiled = true
+			s = &unsure
+		}
+		list = append(list, s)
+	}
+	return list
+}
+
+// flat has what steps hold before them.
 func (l *life) flat() *life {
 	n := &life{ports: l.ports}
 	for _, s := range l.steps {
-		b, is := s.(*bundle)
-		if !is {
-			n.steps = append(n.steps, s)
-			continue
+		if h, is := s.(interface{ holds() []step }); is {
+			n.steps = append(n.steps, h.holds()...)
 		}
-		for _, s := range b.list {
-			if m, is := s.(*groupMod); is {
-				unsure := *m
-				unsure.spoiled = true
-				s = &unsure
-			}
-			n.steps = append(n.steps, s)
-		}
-		n.steps = append(n.steps, b)
+		n.steps = append(n.steps, s)
 	}
 	return n
 }

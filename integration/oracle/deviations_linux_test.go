@@ -116,7 +116,7 @@ func known(l *life) string {
 		return "padding"
 	}
 	read = read.flat()
-	if malformed(read) || someStep(fatal)(read) {
+	if malformed(read) || someStep(fatal)(read) || someStep((*race).meets)(read) {
 		return "malformed"
 	}
 	shown := read.shown()

@@ -52,7 +52,12 @@ func shortDir(t *testing.T) string {
 
 // explore compares one life of each seed until its time is over.
 func explore(t *testing.T, make func(*gen) *life) {
-	all := bench(t)
+	t.Helper()
+	exploreWith(t, bench(t), make)
+}
+
+func exploreWith(t *testing.T, all []target, make func(*gen) *life) {
+	t.Helper()
 	n, fails := 0, 0
 	end := time.Now().Add(*timeFlag)
 	for seed := *firstFlag; ; seed++ {
@@ -124,3 +129,10 @@ func TestVLANs(t *testing.T) { explore(t, (*gen).vlanLife) }
 func TestMeters(t *testing.T) { explore(t, (*gen).meterLife) }
 
 func TestBundles(t *testing.T) { explore(t, (*gen).bundleLife) }
+
+// TestBatches has weir with several workers in the place of the one without cache.
+func TestBatches(t *testing.T) {
+	all := bench(t)
+	all[2] = &weir{dir: shortDir(t), workers: 4}
+	exploreWith(t, all, (*gen).batchLife)
+}

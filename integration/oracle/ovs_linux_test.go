@@ -31,6 +31,7 @@ type ovs struct {
 	ports [numPorts]capture
 	setup setup              // how the ports are now
 	reset []openflow.Message // what makes it as it was in the beginning
+	tool  *oftest.Controller // the second connection
 }
 
 // startOVS runs ovsdb-server and ovs-vswitchd until the test ends.
@@ -201,6 +202,53 @@ func (o *ovs) send(port int, frame []byte) error {
 	return o.purge()
 }
 
+// sendAll hands over a port's frames together; the ports follow each other at once. The main loop takes one frame of
+// each port a round, so their counters say when all are in.
+func (o *ovs) sendAll(frames [numPorts][][]byte) error {
+	want, err := o.received()
+	if err != nil {
+		return err
+	}
+	for i, list := range frames {
+		if len(list) == 0 {
+			continue
+		}
+		want += uint64(len(list))
+		if _, err := o.ctl.call("netdev-dummy/receive", append([]string{portName(i + 1)}, hexes(list)...)...); err != nil {
+			return err
+		}
+	}
+	for end := time.Now().Add(patience); ; {
+		switch n, err := o.received(); {
+		case err != nil:
+			return err
+		case n >= want:
+			return o.purge()
+		case time.Now().After(end):
+			return fmt.Errorf("%d of %d frames were not read", want-n, want)
+		}
+	}
+}
+
+// received is how many frames have come in by all ports.
+func (o *ovs) received() (n uint64, err error) {
+	list, err := oftest.Records[*openflow.PortStats](o.c, openflow.MultipartPortStats, &openflow.PortStatsRequest{Port: openflow.PortAny})
+	for _, s := range list {
+		if s.Port <= numPorts {
+			n += s.RxPackets
+		}
+	}
+	return n, err
+}
+
+// other is a connection to the bridge's service socket.
+func (o *ovs) other() (_ *oftest.Controller, err error) {
+	if o.tool == nil {
+		o.tool, err = oftest.Dial("unix", filepath.Join(o.dir, "br0.mgmt"), oftest.Config{OnMessage: o.hearErrors, Timeout: patience})
+	}
+	return o.tool, err
+}
+
 // calm lets the main loop come round after a message. Several messages may meet the same round, the barrier of the
 // next among them, but not the answer of two servers.
 func (o *ovs) calm() error {
@@ -256,7 +304,12 @@ func (o *ovs) outputs() (out [numPorts][]string, err error) {
 
 func (o *ovs) rundir() string { return o.dir }
 
-func (o *ovs) close() error { return nil }
+func (o *ovs) close() error {
+	if o.tool == nil {
+		return nil
+	}
+	return o.tool.Close()
+}
 
 // unixctl speaks JSON-RPC with a daemon, as ovs-appctl does.
 type unixctl struct {

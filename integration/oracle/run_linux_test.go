@@ -33,6 +33,8 @@ type target interface {
 	controller() *oftest.Controller
 	take() []string // what the controller heard since the last call
 	send(port int, frame []byte) error
+	sendAll(frames [numPorts][][]byte) error // at once, by all ports
+	other() (*oftest.Controller, error)      // a second connection, which hears nothing but answers
 	wait(time.Duration) error
 	note(string)   // one more thing that was seen
 	calm() error   // wait for the consequences of a message
@@ -85,6 +87,13 @@ func (e *ear) hear(xid uint32, m openflow.Message) {
 	defer e.mu.Unlock()
 	if _, is := m.(*openflow.PacketIn); is {
 		e.ins++
+	}
+}
+
+// hearErrors is hear for a second connection.
+func (e *ear) hearErrors(xid uint32, m openflow.Message) {
+	if _, is := m.(*openflow.Error); is {
+		e.hear(xid, m)
 	}
 }
 

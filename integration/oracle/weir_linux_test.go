@@ -1,9 +1,12 @@
 package oracle
 
 import (
+	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"net"
+	"sync"
 	"time"
 
 	"github.com/weirswitch/weir/agent"
@@ -17,17 +20,23 @@ import (
 type weir struct {
 	ear
 	noCache bool
+	workers int    // 0: one
 	dir     string // a run directory, for ovs-ofctl; empty: none
 	sw      *agent.Switch
 	clock   *agent.ManualClock
 	ends    [numPorts]*ports.Pipe
 	sent    [numPorts]uint64
 	served  chan error
+	tool    *oftest.Controller // the second connection
+	toolEnd chan error
 }
 
 func (w *weir) name() string {
-	if w.noCache {
+	switch {
+	case w.noCache:
 		return "weir without cache"
+	case w.workers > 1:
+		return fmt.Sprintf("weir with %d workers", w.workers)
 	}
 	return "weir"
 }
@@ -41,7 +50,7 @@ func (w *weir) begin(l *life) (err error) {
 	w.sw, err = agent.NewSwitch(
 		agent.BridgeConfig{Name: "br0", DPID: 1, MAC: [6]byte{2, 0, 0, 0, 0xff, 0}, FailMode: agent.FailSecure, Tables: 254,
 			MACTable: agent.MACTableConfig{Age: macAge}},
-		agent.Env{Clock: w.clock, Identity: "oracle", Seed: 1, Workers: 1, NoCache: w.noCache, Pipes: pipes, RunDir: w.dir})
+		agent.Env{Clock: w.clock, Identity: "oracle", Seed: 1, Workers: max(1, w.workers), NoCache: w.noCache, Pipes: pipes, RunDir: w.dir})
 	if err != nil {
 		return err
 	}
@@ -71,12 +80,16 @@ func (w *weir) close() error {
 	if w.sw == nil {
 		return nil
 	}
+	if w.tool != nil {
+		w.tool.Close()
+		<-w.toolEnd
+	}
 	if w.c != nil {
 		w.c.Close()
 		<-w.served
 	}
 	err := w.sw.Close()
-	w.sw, w.c = nil, nil
+	w.sw, w.c, w.tool = nil, nil, nil
 	return err
 }
 
@@ -98,9 +111,43 @@ func (w *weir) send(port int, frame []byte) error {
 	return w.calm()
 }
 
+func (w *weir) sendAll(frames [numPorts][][]byte) error {
+	var errs [numPorts]error
+	var group sync.WaitGroup
+	for i, list := range frames {
+		w.sent[i] += uint64(len(list))
+		group.Go(func() {
+			for _, f := range list {
+				errs[i] = errors.Join(errs[i], w.ends[i].Inject(f))
+			}
+		})
+	}
+	group.Wait()
+	if err := errors.Join(errs[:]...); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	return w.sw.Settle(ctx)
+}
+
+// other is a connection that has asked for no asynchronous message.
+func (w *weir) other() (_ *oftest.Controller, err error) {
+	if w.tool != nil {
+		return w.tool, nil
+	}
+	near, far := net.Pipe()
+	w.toolEnd = make(chan error, 1)
+	go func() { w.toolEnd <- w.sw.Serve(near) }()
+	if w.tool, err = oftest.New(far, oftest.Config{OnMessage: w.hearErrors, Timeout: patience}); err != nil {
+		return nil, err
+	}
+	return w.tool, w.tool.Apply(&openflow.SetAsync{})
+}
+
 // calm waits for the packet-ins, which no barrier holds back.
 func (w *weir) calm() error {
-	for end := time.Now().Add(patience); w.packetIns() < w.sw.Controllers()[0].PacketIns; {
+	for end := time.Now().Add(patience); w.packetIns() < w.reported(); {
 		if time.Now().After(end) {
 			return fmt.Errorf("packet-ins are missing")
 		}
@@ -108,6 +155,9 @@ func (w *weir) calm() error {
 	}
 	return nil
 }
+
+// reported are the packet-ins that were sent to the first connection.
+func (w *weir) reported() uint64 { return w.sw.Controllers()[0].PacketIns }
 
 func (w *weir) wait(d time.Duration) error {
 	w.clock.Advance(d)

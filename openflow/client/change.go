@@ -384,24 +384,41 @@ func (c *Client) diffFlows(args []string) error {
 			return err
 		}
 	}
-	differ := false
+	differ := []object{}
 	for _, k := range keys(sets[0], sets[1]) {
 		a, b := sets[0][k], sets[1][k]
 		if a != nil && b != nil && sameFlow(a, b) {
 			continue
 		}
-		differ = true
-		if a != nil {
-			fmt.Fprintf(c.Out, "-%s\n", diffLine(a))
-		}
-		if b != nil {
-			fmt.Fprintf(c.Out, "+%s\n", diffLine(b))
+		for i, r := range []*ofctl.FlowRecord{a, b} {
+			if r != nil {
+				differ = append(differ, c.difference("-+"[i:i+1], r))
+			}
 		}
 	}
-	if differ {
+	if c.JSON {
+		if err := c.writeJSON(differ); err != nil {
+			return err
+		}
+	}
+	if len(differ) > 0 {
 		return &ExitError{Code: 2}
 	}
 	return nil
+}
+
+// difference prints a flow that only one of two has, or gives what of it two can differ in.
+func (c *Client) difference(sign string, r *ofctl.FlowRecord) object {
+	if !c.JSON {
+		fmt.Fprintf(c.Out, "%s%s\n", sign, diffLine(r))
+		return nil
+	}
+	o := recordJSON(r.Flow)
+	for _, measured := range []string{"duration", "packets", "bytes"} {
+		delete(o, measured)
+	}
+	o["change"] = sign
+	return o
 }
 
 func diffLine(r *ofctl.FlowRecord) string {

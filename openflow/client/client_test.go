@@ -1,11 +1,13 @@
 package client
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -15,6 +17,7 @@ import (
 
 	"github.com/weirswitch/weir/agent"
 	"github.com/weirswitch/weir/openflow"
+	"github.com/weirswitch/weir/openflow/of10"
 	"github.com/weirswitch/weir/openflow/ofctl"
 )
 
@@ -129,31 +132,95 @@ func TestReplaceAndDiff(t *testing.T) {
 	}
 }
 
-// TestJSONOfEveryRead is valid and says what was put in.
+// TestJSONOfEveryRead is valid and says what was put in, the same in either version.
 func TestJSONOfEveryRead(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "flows")
+	messages := filepath.Join(t.TempDir(), "messages")
+	if err := errors.Join(os.WriteFile(file, []byte("tcp,actions=drop"), 0o644), os.WriteFile(messages, openflow.Append(nil, 1, &openflow.BarrierRequest{}), 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	for _, version := range []uint8{openflow.Version, of10.Version} {
+		c := peer(t)
+		c.Versions = []uint8{version}
+		for _, words := range [][]string{{"add-group", "br0", "group_id=1,type=select,bucket=weight:3,actions=output:1"},
+			{"add-flow", "br0", "priority=9,ip,nw_dst=10.0.0.0/8,actions=mod_nw_src:1.2.3.4,group:1"}} {
+			if _, errs, err := c.test(words...); err != nil {
+				t.Fatalf("%v: %v\n%s", words, err, errs)
+			}
+		}
+		if version == openflow.Version {
+			if _, errs, err := c.test("add-meter", "br0", "meter=4,kbps,band=type=drop,rate=100"); err != nil {
+				t.Fatalf("%v\n%s", err, errs)
+			}
+		}
+		c.JSON = true
+		for _, cmd := range Commands() {
+			args := map[string][]string{"diff-flows": {"br0", file}, "parse-flow": {"tcp,actions=drop"}, "parse-flows": {file}, "parse-group": {"group_id=1,type=all"},
+				"parse-meter": {"meter=1,kbps,band=type=drop,rate=5"}, "ofp-print": {"0414000800000001"}, "ofp-parse": {messages}}[cmd.Name]
+			if args == nil {
+				args = []string{"br0"}
+			}
+			if cmd.Writes || cmd.Name == "monitor" || cmd.Name == "snoop" { // which end with their connection: TestMonitorJSON
+				continue
+			}
+			out, _, err := c.test(append([]string{cmd.Name}, args...)...)
+			var v any
+			if strings.Contains(cmd.Name, "meter") && version == of10.Version || cmd.Name == "dump-table-features" && version == of10.Version {
+				if err == nil || !strings.Contains(err.Error(), "OpenFlow 1.0 has no") {
+					t.Errorf("%s on OpenFlow 1.0: %v\n%s", cmd.Name, err, out)
+				}
+				continue
+			}
+			var differ *ExitError
+			if err != nil && !(cmd.Name == "diff-flows" && errors.As(err, &differ)) || json.Unmarshal([]byte(out), &v) != nil {
+				t.Errorf("version %d: %s: %v\n%s", version, cmd.Name, err, out)
+			}
+		}
+		wants := map[string]string{
+			"dump-flows": `"actions": "set_field:1.2.3.4->ip_src,group:1"`, "dump-groups": `"actions": "output:1"`, "show": `"dpid": "00000000000000ab"`,
+			"dump-ports-desc": `"name": "p2"`, "get-frags": `"frags": "normal"`, "dump-aggregate": `"flows": 1`, "dump-ports": `"port": "2"`,
+		}
+		if version == openflow.Version {
+			wants["dump-meters"] = `"rate": 100`
+		}
+		for command, want := range wants {
+			if out, _, err := c.test(command, "br0"); !strings.Contains(out, want) {
+				t.Errorf("version %d: %s lacks %s: %v\n%s", version, command, want, err, out)
+			}
+		}
+	}
+}
+
+// TestMonitorJSON: each message is an object on a line of its own, on standard output.
+func TestMonitorJSON(t *testing.T) {
 	c := peer(t)
-	for _, words := range [][]string{{"add-group", "br0", "group_id=1,type=select,bucket=weight:3,actions=output:1"},
-		{"add-meter", "br0", "meter=4,kbps,band=type=drop,rate=100"}, {"add-flow", "br0", "priority=9,ip,nw_dst=10.0.0.0/8,actions=meter:4,group:1"}} {
-		if _, errs, err := c.test(words...); err != nil {
-			t.Fatalf("%v: %v\n%s", words, err, errs)
-		}
-	}
 	c.JSON = true
-	for _, cmd := range reads() {
-		out, _, err := c.test(cmd.Name, "br0")
-		var v any
-		if err != nil || json.Unmarshal([]byte(out), &v) != nil {
-			t.Errorf("%s: %v\n%s", cmd.Name, err, out)
+	mon := *c
+	read, write := net.Pipe()
+	mon.Out, mon.Err = write, io.Discard
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- mon.Run(ctx, []string{"monitor", "br0", "watch:table=3"}) }()
+	defer func() { cancel(); read.Close(); <-done }()
+	if err := read.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewScanner(read)
+	next := func(want string) {
+		t.Helper()
+		var m struct {
+			Message, Text, Bytes string
+			Version              uint8
+		}
+		if !lines.Scan() || json.Unmarshal(lines.Bytes(), &m) != nil || m.Version != openflow.Version || m.Message != "ONFST_FLOW_MONITOR reply" || !strings.Contains(m.Text, want) {
+			t.Fatalf("%v %s", lines.Err(), lines.Text())
 		}
 	}
-	for command, want := range map[string]string{
-		"dump-flows": `"match": "priority=9`, "dump-groups": `"actions": "output:1"`, "dump-meters": `"rate": 100`, "show": `"dpid": "00000000000000ab"`,
-		"dump-ports-desc": `"name": "p2"`, "get-frags": `"frags": "normal"`,
-	} {
-		if out, _, _ := c.test(command, "br0"); !strings.Contains(strings.ReplaceAll(out, `"match": "ip`, `"match": "priority=9`), want) {
-			t.Errorf("%s lacks %s:\n%s", command, want, out)
-		}
+	next("ONFST_FLOW_MONITOR")
+	if _, _, err := c.test("add-flow", "br0", "table=3,tcp,actions=output:1"); err != nil {
+		t.Fatal(err)
 	}
+	next("event=ADDED table=3")
 }
 
 // script is a switch that says what it is told to.
@@ -325,5 +392,76 @@ func TestMonitorWatchesFlows(t *testing.T) {
 	}
 	if _, _, err := c.test("monitor", "br0", "watch:!intial"); err == nil || !strings.Contains(err.Error(), `did you mean "!initial"?`) {
 		t.Errorf("a misspelled word: %v", err)
+	}
+}
+
+// oldSwitch answers as a switch of OpenFlow 1.0 does that knows nothing of Nicira: two flows, two ports.
+func oldSwitch(c *openflow.Conn) {
+	var s of10.Session
+	_, _ = c.ReadMessage()
+	_, _ = c.NetConn().Write([]byte{1, 0, 0, 8, 0, 0, 0, 1})
+	for {
+		raw, err := c.ReadMessage()
+		if err != nil {
+			return
+		}
+		m, xid, _ := s.Decode(raw)
+		var out []byte
+		say := func(m openflow.Message) { out = s.Append(out, xid, m) }
+		switch q := m.(type) {
+		case *openflow.FeaturesRequest:
+			say(&openflow.FeaturesReply{DatapathID: 7, NTables: 1, Ports: []openflow.Port{{No: 1, Name: "a"}, {No: 2, Name: "b"}}})
+		case *openflow.BarrierRequest:
+			say(&openflow.BarrierReply{})
+		case *openflow.GetConfigRequest:
+			say(&openflow.GetConfigReply{})
+		case *openflow.MultipartRequest:
+			w := openflow.NewReplyWriterIn(s.Replies(raw), nil, func(part []byte) error { out = append(out, part...); return nil })
+			if q.Type == openflow.MultipartFlow {
+				for i := range 2 {
+					_ = w.Add(&openflow.FlowStats{Priority: uint16(i), Match: openflow.NewMatch(openflow.Exact(openflow.InPort, uint64(i+1))),
+						Instructions: openflow.NewInstructions(openflow.ApplyActions(openflow.SetField(openflow.EthDst, 5), openflow.Output(2)))})
+				}
+			}
+			w.Close()
+		default:
+			if raw[1] == byte(openflow.TypeExperimenter) {
+				say((&openflow.Error{Type: openflow.ErrBadRequest, Code: openflow.BRCBadExperimenter}).For(raw))
+			}
+		}
+		_, _ = c.NetConn().Write(out)
+	}
+}
+
+// TestSwitchOfOpenFlow10Alone: without -O, and without Nicira's extensions. What cannot be said there is not said at all.
+func TestSwitchOfOpenFlow10Alone(t *testing.T) {
+	c := script(t, oldSwitch)
+	out, _, err := c.test("dump-flows", "br0")
+	const flow = " cookie=0x0, duration=0s, table=0, n_packets=0, n_bytes=0, priority=%d,in_port=%d actions=mod_dl_dst:00:00:00:00:00:05,output:2\n"
+	if want := "OFPST_FLOW reply (xid=0x4):\n" + fmt.Sprintf(flow, 0, 1) + fmt.Sprintf(flow, 1, 2); out != want || err != nil {
+		t.Errorf("%v\n%s\nexpected\n%s", err, out, want)
+	}
+	if out, _, err := c.test("show", "br0"); !strings.Contains(out, "dpid:0000000000000007") || !strings.Contains(out, " 2(b): addr:") || err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+	if out, errs, err := c.test("add-flow", "br0", "in_port=b,ip,nw_src=10.0.0.0/8,actions=enqueue:a:3"); out+errs != "" || err != nil {
+		t.Errorf("%v\n%s%s", err, out, errs)
+	}
+	for flow, want := range map[string]string{"table=1,actions=drop": "has one table", "ipv6,ipv6_dst=::1,actions=drop": "without Nicira's extensions",
+		"ip,nw_ttl=4,actions=drop": "without Nicira's extensions", "ip,nw_src=10.0.0.1/255.0.0.255,actions=drop": "without Nicira's extensions",
+		"ip,actions=write_actions(output:1)": "no words for write_actions", "ip,actions=meter:1": "no words for meter", "in_port=70000,actions=drop": "ports end at 65279",
+		"ip,actions=output:70000": "no words for output"} {
+		if _, _, err := c.test("add-flow", "br0", flow); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, expected %s", flow, err, want)
+		}
+	}
+	for filter, want := range map[string]string{"ipv6,ipv6_dst=::1": "without Nicira's extensions", "out_group=1": "out_group", "cookie=1/-1": "without Nicira's extensions"} {
+		if out, _, err := c.test("dump-flows", "br0", filter); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, expected %s\n%s", filter, err, want, out)
+		}
+	}
+	c.Versions = []uint8{openflow.Version}
+	if _, _, err := c.test("show", "br0"); err == nil || !strings.Contains(err.Error(), "version negotiation failed") {
+		t.Errorf("held to 1.3: %v", err)
 	}
 }

@@ -1,9 +1,12 @@
 package client
 
 import (
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"io"
 	"strings"
+	"time"
 
 	"github.com/weirswitch/weir/openflow"
 	"github.com/weirswitch/weir/openflow/ofctl"
@@ -18,6 +21,25 @@ func (c *Client) writeJSON(v any) error {
 	e.SetIndent("", "  ")
 	e.SetEscapeHTML(false)
 	return e.Encode(v)
+}
+
+// printMessage writes a message, as text to w, or as an object on a line of its own.
+func (c *Client) printMessage(w io.Writer, raw []byte, names *ofctl.Names) error {
+	if !c.JSON {
+		_, err := fmt.Fprint(w, ofctl.Message(raw, names))
+		return err
+	}
+	o := object{"message": ofctl.MessageName(raw), "text": strings.TrimRight(ofctl.Message(raw, names), "\n"), "bytes": hex.EncodeToString(raw)}
+	if len(raw) >= openflow.HeaderSize {
+		h := openflow.ReadHeader(raw)
+		o["version"], o["xid"] = h.Version, h.XID
+	}
+	if c.Timestamp {
+		o["time"] = c.Now().Format(time.RFC3339Nano)
+	}
+	e := json.NewEncoder(c.Out)
+	e.SetEscapeHTML(false)
+	return e.Encode(o)
 }
 
 // printJSON prints the records of an answer as a list; an answer that is one thing is that thing.

@@ -35,7 +35,7 @@ func (c *Client) monitor(args []string) error {
 	}
 	defer s.close()
 	if ttl && s.old == nil {
-		return fmt.Errorf("invalid_ttl is a setting of OpenFlow 1.0 to 1.2: in 1.3 such frames come without asking")
+		return fmt.Errorf("invalid_ttl is a setting of OpenFlow 1.0 to 1.2: in 1.3 SET_ASYNC chooses such frames")
 	}
 	if length >= 0 {
 		if err := s.setLength(uint16(length)); err != nil {
@@ -122,7 +122,7 @@ func (s *session) watch(texts []string) error {
 	return s.parts(m, func(raw []byte) error {
 		names, err := s.c.namesToShow(s.target)
 		if err == nil {
-			_, err = fmt.Fprint(s.c.Err, ofctl.Message(raw, names))
+			err = s.c.printMessage(s.c.Err, raw, names)
 		}
 		if err == nil && openflow.ReadHeader(raw).Type == openflow.TypeError {
 			err = errTold
@@ -152,11 +152,13 @@ func (c *Client) follow(s *session, next func() ([]byte, error)) error {
 		if err != nil {
 			return err
 		}
-		if c.Timestamp {
+		if c.Timestamp && !c.JSON {
 			fmt.Fprintf(c.Err, "%s: ", c.Now().Format("2006-01-02 15:04:05.000"))
 		}
-		fmt.Fprint(c.Err, ofctl.Message(raw, names))
-		if c.More > 0 {
+		if err := c.printMessage(c.Err, raw, names); err != nil {
+			return err
+		}
+		if c.More > 0 && !c.JSON {
 			fmt.Fprint(c.Err, hex.Dump(raw))
 		}
 	}
@@ -191,8 +193,7 @@ func (c *Client) tell(m openflow.Message) error {
 			return err
 		}
 	}
-	_, err := fmt.Fprint(c.Out, ofctl.Message(raw, nil))
-	return err
+	return c.printMessage(c.Out, raw, nil)
 }
 
 func (c *Client) parseFlowFile(args []string) error {
@@ -230,8 +231,7 @@ func (c *Client) ofpPrint(args []string) error {
 	if err != nil {
 		return fmt.Errorf("%.60q is not hexadecimal: %w", args[0], err)
 	}
-	fmt.Fprint(c.Out, ofctl.Message(raw, nil))
-	return nil
+	return c.printMessage(c.Out, raw, nil)
 }
 
 // ofpParse prints the messages of a file, one behind the other as on a connection.
@@ -245,7 +245,9 @@ func (c *Client) ofpParse(args []string) error {
 			return fmt.Errorf("%s: the last %d bytes are no whole message", args[0], len(raw))
 		}
 		n := openflow.ReadHeader(raw).Length
-		fmt.Fprint(c.Out, ofctl.Message(raw[:n], nil))
+		if err := c.printMessage(c.Out, raw[:n], nil); err != nil {
+			return err
+		}
 		raw = raw[n:]
 	}
 	return nil

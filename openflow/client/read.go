@@ -380,6 +380,7 @@ func (c *Client) ping(args []string) error {
 		return err
 	}
 	defer s.close()
+	list := []object{}
 	for range pings {
 		data := make([]byte, size)
 		for i := range data {
@@ -397,7 +398,14 @@ func (c *Client) ping(args []string) error {
 		if h := openflow.ReadHeader(raw); h.Type != openflow.TypeEchoReply || string(raw[openflow.HeaderSize:]) != string(data) {
 			return fmt.Errorf("%s answered an echo request with something else:\n%s", args[0], strings.TrimRight(ofctl.Message(raw, nil), "\n"))
 		}
-		fmt.Fprintf(c.Out, "%d bytes from %s: xid=%08x time=%.1f ms\n", size, args[0], xid, float64(c.Now().Sub(began))/float64(time.Millisecond))
+		ms := float64(c.Now().Sub(began)) / float64(time.Millisecond)
+		list = append(list, object{"bytes": size, "xid": xid, "milliseconds": ms})
+		if !c.JSON {
+			fmt.Fprintf(c.Out, "%d bytes from %s: xid=%08x time=%.1f ms\n", size, args[0], xid, ms)
+		}
+	}
+	if c.JSON {
+		return c.writeJSON(list)
 	}
 	return nil
 }
@@ -417,6 +425,9 @@ func (c *Client) probe(args []string) error {
 	}
 	if len(raw) != openflow.HeaderSize {
 		return fmt.Errorf("%s answered an echo request with something else:\n%s", args[0], strings.TrimRight(ofctl.Message(raw, nil), "\n"))
+	}
+	if c.JSON {
+		return c.writeJSON(object{"answered": true})
 	}
 	return nil
 }

@@ -20,11 +20,11 @@ func (s *Session) sayable(m openflow.Message) error {
 			m.Flags&openflow.FlowResetCounts != 0 && m.Command != openflow.FlowAdd {
 			return unsayable("the flags " + m.Flags.String())
 		}
-		if s.Plain && (s.needsTable(m) || !isPlain(m)) {
-			return unsayablePlain(m)
-		}
 		if err := sayableMatch(m.Match); err != nil {
 			return err
+		}
+		if s.Plain && (s.needsTable(m) || !isPlain(m)) {
+			return unsayablePlain(m)
 		}
 		return sayableInstructions(m.Instructions)
 	case *openflow.PacketOut:

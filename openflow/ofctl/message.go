@@ -67,6 +67,14 @@ func codeName(err error) string {
 var bundleCodes = [...]string{"UNKNOWN", "EPERM", "BAD_ID", "BUNDLE_EXIST", "BUNDLE_CLOSED", "OUT_OF_BUNDLES", "BAD_TYPE", "BAD_FLAGS", "MSG_BAD_LEN",
 	"MSG_BAD_XID", "MSG_UNSUP", "MSG_CONFLICT", "MSG_TOO_MANY", "MSG_FAILED", "TIMEOUT", "BUNDLE_IN_PROGRESS"}
 
+// MessageName is what a message is called, as its first line begins.
+func MessageName(raw []byte) string {
+	if len(raw) < openflow.HeaderSize {
+		return ""
+	}
+	return titleName(openflow.ReadHeader(raw), raw)
+}
+
 func isMultipart(h openflow.Header) bool {
 	if h.Version == of10.Version {
 		return h.Type == oldStatsRequest || h.Type == oldStatsReply

@@ -141,7 +141,7 @@ func (t *tool) ofctl(fs *flag.FlagSet) func([]string) error {
 			Dial: func(ctx context.Context, target string, p client.Purpose) (net.Conn, error) {
 				return t.dialSwitch(ctx, target, p, o.tls)
 			}}
-		return c.Run(context.Background(), words)
+		return explainTLS(c.Run(context.Background(), words), o.tls)
 	}
 }
 
@@ -181,6 +181,9 @@ func (t *tool) dialSwitch(ctx context.Context, word string, p client.Purpose, fi
 		}
 		if target.Passive() {
 			return nil, fmt.Errorf("%s waits for calls: name a switch that can be called, like tcp:HOST:PORT", word)
+		}
+		if err := needFiles(target, files); err != nil {
+			return nil, err
 		}
 		return agent.DialTarget(ctx, target, files)
 	}

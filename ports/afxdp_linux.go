@@ -1,0 +1,442 @@
+package ports
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/weirswitch/weir/flowtable/packet"
+)
+
+// afxdp is a port on an Ethernet device by AF_XDP: a program in the driver, or
+// in front of the host's stack, gives every frame to a socket whose rings and
+// memory are shared with the kernel. The host sees no frame of such a device.
+//
+// A frame is its bytes and nothing else here, and what the kernel keeps beside
+// them is lost:
+//
+//   - A veth or a tap delivers checksums that the sender left to a device. They
+//     are known by their look (unfinished.go).
+//   - A VLAN tag that a sending host left beside the frame is put back by the
+//     program, which can ask a veth for it from Linux 6.8 on. Hardware is told
+//     not to take tags off. In generic mode, on a veth, it is lost: then the host
+//     behind it must write its tags itself (ethtool -K eth0 txvlan off there).
+//   - Segmentation offload ends at the device. While a program is in a veth the
+//     kernel cuts what its peer sends; in generic mode it does not, and frames
+//     longer than a chunk are lost and counted (DropNoRoom).
+//
+// What leaves is finished and cut here.
+//
+// Each queue of the device has a socket. They are read in turn, and the first
+// one sends.
+type afxdp struct {
+	device
+	mode  string
+	lease *lease
+
+	use   sync.RWMutex // held for reading while the line is in use
+	lines *xdpLine     // guarded by use; nil while there is no interface
+
+	sending sync.Mutex
+	fin     Finisher    // guarded by sending
+	again   *time.Timer // guarded by sending: sendRest is due
+	rest    atomic.Bool // frames stayed in the ring
+
+	counting sync.Mutex // one asks for statistics at a time
+	leaving  chan struct{}
+	ended    sync.WaitGroup // the counting goroutine
+}
+
+// xdpLine is what binds a port to one interface: it is made anew with it.
+type xdpLine struct {
+	hook    *xdpHook
+	queues  []*xsk
+	promisc int    // a packet socket that receives nothing and keeps the promiscuous mode
+	next    int    // the queue to be read first, of the one reader
+	look    bool   // frames may come with unfinished checksums
+	untag   func() // gives the device its tag offload back; may be nil
+}
+
+var (
+	_ Port        = (*afxdp)(nil)
+	_ AdminSetter = (*afxdp)(nil)
+)
+
+func openXDP(spec Spec, o Options) (Port, error) {
+	o.NoOffload = true
+	p := &afxdp{mode: spec.Arg("mode"), lease: newLease(), leaving: make(chan struct{})}
+	p.again = time.AfterFunc(time.Hour, p.sendRest)
+	p.again.Stop()
+	p.device.outgrown = p.outgrown
+	if err := p.watchLinks(spec, o, p); err != nil {
+		return nil, err
+	}
+	p.ended.Add(1)
+	go p.countLosses()
+	if err := p.start(); err != nil {
+		_ = p.Close()
+		return nil, err
+	}
+	return p, nil
+}
+
+// Chunks hold a frame and the kernel's own room in front of it. Large ones take
+// a page, which is as much as AF_XDP gives a frame.
+const (
+	xdpChunk, xdpChunkLarge = 2048, 4096
+	xdpHeadroom             = unix.XDP_PACKET_HEADROOM
+	xdpMaxMTU               = xdpChunkLarge - xdpHeadroom - frameOverhead
+)
+
+// xdpChunkFor is the chunk that frames of an MTU need.
+func xdpChunkFor(mtu int) int {
+	if mtu+frameOverhead+xdpHeadroom <= xdpChunk {
+		return xdpChunk
+	}
+	return xdpChunkLarge
+}
+
+// attach puts program and sockets on an interface.
+func (p *afxdp) attach(l link) error {
+	mtu := l.mtu
+	if p.link.index == 0 && p.spec.MTU != 0 {
+		mtu = p.spec.MTU // it is set next
+	}
+	if mtu > xdpMaxMTU {
+		return fmt.Errorf("interface %s has an MTU of %d, and AF_XDP takes %d at most, for a frame must fit a page: set mtu=, or use plain %s", l.name, mtu, xdpMaxMTU, l.name)
+	}
+	var line *xdpLine
+	err := p.links.within(func() (err error) {
+		line, err = newXDPLine(p.links, l, mtu, p.mode)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	fd, err := line.pollSet()
+	if err == nil {
+		err = p.lease.put(fd)
+	}
+	if err != nil {
+		line.close()
+		return err
+	}
+	p.use.Lock()
+	p.lines = line
+	p.use.Unlock()
+	return nil
+}
+
+// detach gives program and sockets back. Frames that the reader has still are
+// not in the kernel's hands.
+func (p *afxdp) detach() {
+	_ = p.lease.put(-1)
+	p.use.Lock()
+	line := p.lines
+	p.lines = nil
+	p.use.Unlock()
+	if line != nil {
+		p.countLine(line)
+		line.close()
+	}
+}
+
+// newXDPLine must be called in the interface's network namespace.
+func newXDPLine(links *Links, l link, mtu int, mode string) (*xdpLine, error) {
+	line := &xdpLine{promisc: -1}
+	if err := line.open(links, l, mtu, mode); err != nil {
+		line.close()
+		return nil, err
+	}
+	return line, nil
+}
+
+func (x *xdpLine) open(links *Links, l link, mtu int, mode string) (err error) {
+	liftMemoryLimit()
+	queues := links.rxQueues(l.name)
+	if x.hook, err = newXDPHook(links, l, queues, mode); err != nil {
+		return err
+	}
+	receive, send := xdpRx, xdpTx
+	if queues > 2 {
+		receive = xdpRxShort
+	}
+	flags := uint16(0)
+	if mode == modeCopy || x.hook.generic {
+		flags = unix.XDP_COPY
+	}
+	for i := range queues {
+		s, err := newXSK(xdpChunkFor(mtu), receive, send)
+		if err != nil {
+			return err
+		}
+		x.queues, send = append(x.queues, s), 0
+		if err := s.bind(l.index, i, flags); err != nil {
+			return fmt.Errorf("binding an AF_XDP socket to queue %d of interface %s: %w", i, l.name, explainBind(err))
+		}
+		if err := x.hook.sockets.Put(uint32(i), uint32(s.fd)); err != nil {
+			return fmt.Errorf("giving queue %d of interface %s to its socket: %w", i, l.name, err)
+		}
+	}
+	x.look = x.hook.generic || l.kind != "device" // hardware delivers what was on a wire
+	if l.kind != "veth" {                         // its tags come from the peer, whatever this end says
+		ok := false
+		if x.untag, ok = links.keepTags(l.name); !ok {
+			return fmt.Errorf("interface %s takes VLAN tags off the frames it delivers and cannot be told not to (ethtool -K %s rxvlan off); AF_XDP would lose them: use plain %s", l.name, l.name, l.name)
+		}
+	}
+	return x.listenToAll(l)
+}
+
+func explainBind(err error) error {
+	switch {
+	case errors.Is(err, unix.EBUSY):
+		return fmt.Errorf("%w: another AF_XDP socket has it", err)
+	case errors.Is(err, unix.EOPNOTSUPP), errors.Is(err, unix.EINVAL):
+		return fmt.Errorf("%w: try mode=copy", err)
+	}
+	return needsXDP(err)
+}
+
+// listenToAll sets promiscuous mode, which ends with the socket.
+func (x *xdpLine) listenToAll(l link) (err error) {
+	x.promisc, err = unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
+	if err == nil {
+		err = unix.SetsockoptPacketMreq(x.promisc, unix.SOL_PACKET, unix.PACKET_ADD_MEMBERSHIP,
+			&unix.PacketMreq{Ifindex: int32(l.index), Type: unix.PACKET_MR_PROMISC})
+	}
+	if err != nil {
+		return fmt.Errorf("promiscuous mode on interface %s: %w", l.name, needsXDP(err))
+	}
+	return nil
+}
+
+// liftMemoryLimit lets the process pin memory. Without the right to, it has what
+// its limit allows, and newXSK says so when that is too little.
+func liftMemoryLimit() {
+	all := unix.Rlimit{Cur: unix.RLIM_INFINITY, Max: unix.RLIM_INFINITY}
+	_ = unix.Setrlimit(unix.RLIMIT_MEMLOCK, &all)
+}
+
+// pollSet is a descriptor that can be read when one of the sockets can.
+func (x *xdpLine) pollSet() (int, error) {
+	set, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	for i := 0; err == nil && i < len(x.queues); i++ {
+		err = unix.EpollCtl(set, unix.EPOLL_CTL_ADD, x.queues[i].fd, &unix.EpollEvent{Events: unix.EPOLLIN})
+	}
+	if err == nil {
+		err = unix.SetNonblock(set, true)
+	}
+	if err != nil {
+		if set >= 0 {
+			_ = unix.Close(set)
+		}
+		return -1, fmt.Errorf("watching the sockets: %w", err)
+	}
+	return set, nil
+}
+
+func (x *xdpLine) close() {
+	if x.hook != nil {
+		x.hook.close() // first: the host has the frames from here on
+	}
+	for _, s := range x.queues {
+		s.close()
+	}
+	if x.promisc >= 0 {
+		_ = unix.Close(x.promisc)
+	}
+	if x.untag != nil {
+		x.untag()
+	}
+}
+
+// outgrown says whether what the link is now needs other sockets: chunks of
+// another size, or a ring without frames from before the link went down.
+func (p *afxdp) outgrown(was, now link) bool {
+	return xdpChunkFor(was.mtu) != xdpChunkFor(now.mtu) || now.mtu > xdpMaxMTU || !was.adminUp && now.adminUp && p.rest.Load()
+}
+
+// Wait sleeps until a socket has a frame.
+func (p *afxdp) Wait() error {
+	p.use.RLock()
+	ready := false
+	if x := p.lines; x != nil {
+		for _, s := range x.queues {
+			s.giveBack()
+			ready = ready || s.rx.ready() > 0
+		}
+	}
+	p.use.RUnlock()
+	if ready {
+		return nil
+	}
+	return p.lease.wait()
+}
+
+// Read lends the frames that have come. It may exchange frames within the slice
+// when one in the middle of a batch is lost.
+func (p *afxdp) Read(frames []*packet.Frame) (n int, err error) {
+	p.use.RLock()
+	defer p.use.RUnlock()
+	x := p.lines
+	if x == nil {
+		_, err := p.lease.hold()
+		if err == nil {
+			p.lease.release()
+		}
+		return 0, err
+	}
+	frames = frames[:min(len(frames), batch)]
+	for range x.queues {
+		s := x.queues[x.next]
+		if x.next++; x.next == len(x.queues) {
+			x.next = 0
+		}
+		s.giveBack()
+		n += s.receive(frames[n:])
+	}
+	return p.accept(frames[:n], x.look), nil
+}
+
+// accept counts what came and says what its bytes show to be pending.
+func (p *afxdp) accept(frames []*packet.Frame, look bool) (n int) {
+	size := 0
+	for i, f := range frames {
+		if f.Len() < etherLen {
+			p.count.DropRx(DropTruncated, 1)
+			continue
+		}
+		if look {
+			f.Offload = unfinishedChecksum(f.Bytes())
+		}
+		size += f.Len()
+		frames[n], frames[i] = f, frames[n]
+		n++
+	}
+	p.count.CountRx(n, size)
+	return n
+}
+
+// Write copies frames to the kernel's memory, finished, and wakes it once.
+func (p *afxdp) Write(frames []*packet.Frame) (taken int) {
+	p.use.RLock()
+	defer p.use.RUnlock()
+	x := p.lines
+	if x == nil || !p.ready.Load() {
+		p.count.DropTx(DropLinkDown, len(frames))
+		return 0
+	}
+	p.sending.Lock()
+	defer p.sending.Unlock()
+	s, size, finished, mtu := x.queues[0], 0, 0, int(p.mtu.Load())
+	s.reclaim()
+	for _, f := range frames {
+		if reason, ok := p.fin.Begin(f, mtu); !ok {
+			p.count.DropTx(reason, 1)
+			continue
+		}
+		if reason, ok := p.place(s, mtu); !ok {
+			p.count.DropTx(reason, 1)
+			continue
+		}
+		taken++
+		size += f.Len()
+		if unfinished(&f.Offload) {
+			finished++
+		}
+	}
+	lost, lostSize := p.wake(s)
+	p.count.TxFinished.Add(uint64(finished))
+	p.count.CountTx(max(taken-lost, 0), max(size-lostSize, 0))
+	return taken
+}
+
+// place puts the frame that p.fin has begun into the ring. sending is held.
+func (p *afxdp) place(s *xsk, mtu int) (DropReason, bool) {
+	for b := p.fin.Next(); b != nil; b = p.fin.Next() {
+		if len(b) > mtu+etherLen+4 { // with two tags; a veth would throw it away without a word
+			return DropTooBig, false
+		}
+		if s.place(b) {
+			continue
+		}
+		p.wake(s)
+		if s.reclaim(); !s.place(b) {
+			return DropFull, false
+		}
+	}
+	return 0, true
+}
+
+// restDelay is when frames that the device had no room for are offered again.
+const restDelay = time.Millisecond
+
+// wake has the kernel send. What stays in the ring is offered again soon; frames
+// that a dead link left there are thrown away with their sockets, see outgrown.
+// sending is held.
+func (p *afxdp) wake(s *xsk) (lost, size int) {
+	lost, size, waiting := s.wake()
+	p.count.DropTx(DropDevice, lost)
+	p.rest.Store(waiting)
+	if waiting && p.ready.Load() {
+		p.again.Reset(restDelay)
+	}
+	return lost, size
+}
+
+// sendRest offers frames again that stayed in the ring.
+func (p *afxdp) sendRest() {
+	p.use.RLock()
+	defer p.use.RUnlock()
+	p.sending.Lock()
+	defer p.sending.Unlock()
+	if p.lines != nil {
+		p.wake(p.lines.queues[0])
+	}
+}
+
+// countLosses adds what the sockets lost to the counters, once a second: the
+// kernel counts it and tells nobody.
+func (p *afxdp) countLosses() {
+	defer p.ended.Done()
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-p.leaving:
+			return
+		case <-tick.C:
+		}
+		p.use.RLock()
+		if p.lines != nil {
+			p.countLine(p.lines)
+		}
+		p.use.RUnlock()
+	}
+}
+
+func (p *afxdp) countLine(x *xdpLine) {
+	p.counting.Lock()
+	defer p.counting.Unlock()
+	for _, s := range x.queues {
+		full, noRoom := s.statistics()
+		p.count.DropRx(DropFull, full)
+		p.count.DropRx(DropNoRoom, noRoom)
+	}
+}
+
+// Close takes program and sockets off the interface.
+func (p *afxdp) Close() error {
+	if !p.stop() {
+		return nil
+	}
+	close(p.leaving)
+	p.ended.Wait()
+	p.detach()
+	return p.lease.close()
+}

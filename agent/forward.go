@@ -66,7 +66,7 @@ func (s *Switch) forwardFrom(p *port) {
 		failed := w.serve(p)
 		s.workers <- w
 		if p.removed.Load() {
-			return
+			time.Sleep(time.Millisecond) // until it is closed: Wait then tells, and takes back what it lent
 		}
 		if failed { // a device that fails again and again must not eat a processor
 			p.counters.RxErrors.Add(1)

@@ -60,6 +60,7 @@ type BridgeConfig struct {
 	MaxFlows      int // entries in each table
 	MaxGroups     int // groups of each type
 	MaxMeters     int
+	MaxPaths      int // flows that one worker remembers the way of
 	Protocols     []string
 	DatapathDesc  string // dp_desc of the description reply; Name when empty
 	Desc          DescConfig

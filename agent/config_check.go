@@ -14,6 +14,7 @@ const (
 	defaultMaxFlows      = 1_000_000
 	defaultMaxGroups     = 1_000_000
 	defaultMaxMeters     = 1 << 18
+	defaultMaxPaths      = 1 << 20
 	defaultTables        = 254
 	defaultMACTableSize  = 8192
 	defaultMACTableAge   = 300 * second
@@ -51,6 +52,7 @@ func (b *bridgeDraft) complete() {
 	orInt(&b.MaxFlows, defaultMaxFlows)
 	orInt(&b.MaxGroups, defaultMaxGroups)
 	orInt(&b.MaxMeters, defaultMaxMeters)
+	orInt(&b.MaxPaths, defaultMaxPaths)
 	orInt(&b.MACTable.Size, defaultMACTableSize)
 	orInt(&b.PacketInQueue, defaultPacketInQueue)
 	if b.Spin == 0 {

@@ -408,6 +408,7 @@ bridges:
   max-flows: 1000
   max-groups: 2000
   max-meters: 30
+  max-paths: 500
   protocols: [OpenFlow13]
   dp-desc: seven
   mfr-desc: Weir Works
@@ -458,7 +459,7 @@ bridges:
 	}
 	byFlags, err := loadFlags("--rundir", dir, "--log-level", "debug", "--log-format=json", "--log-file", "/var/log/weir.log", "--log-levels", "channel=warn,port=error",
 		"--name", "br7", "--dpid", "ab", "--mac", "02:00:00:00:00:07", "--fail-mode", "secure", "--table-miss", "drop",
-		"--tables", "9", "--max-flows", "1000", "--max-groups", "2000", "--max-meters", "30", "--protocols", "OpenFlow13", "--dp-desc", "seven", "--forward-bpdu", "--fragments", "reassemble",
+		"--tables", "9", "--max-flows", "1000", "--max-groups", "2000", "--max-meters", "30", "--max-paths", "500", "--protocols", "OpenFlow13", "--dp-desc", "seven", "--forward-bpdu", "--fragments", "reassemble",
 		"--mfr-desc", "Weir Works", "--hw-desc", "board 7", "--sw-desc", "1.2", "--serial-desc", "S7", "--buffers", "256", "--buffer-age", "2s",
 		"--listen-auxiliary", "ptcp:6655", "--listen-auxiliary", "pssl:6656", "--packet-in-rates", "invalid-ttl=8", "--auxiliary", "1",
 		"--packet-in-queue", "77", "--spin", "70us", "--mac-table-size", "99", "--mac-table-age", "30s",

@@ -136,7 +136,7 @@ func NewSwitch(cfg BridgeConfig, env Env) (*Switch, error) {
 	s.running, s.stop = context.WithCancel(context.Background())
 	s.mac, s.dpid = identity(&cfg, &env)
 	s.pipe = flowtable.New(flowtable.Config{
-		Tables: cfg.Tables, MaxEntries: cfg.MaxFlows, MaxGroups: cfg.MaxGroups, MaxMeters: cfg.MaxMeters,
+		Tables: cfg.Tables, MaxEntries: cfg.MaxFlows, MaxGroups: cfg.MaxGroups, MaxMeters: cfg.MaxMeters, CacheSize: cfg.MaxPaths,
 		MACTableSize: cfg.MACTable.Size, MACAge: cfg.MACTable.Age,
 		ForwardReserved: cfg.ForwardBPDU, NoCache: env.NoCache, HashSeed: env.Seed,
 	})

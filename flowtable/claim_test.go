@@ -165,6 +165,20 @@ func TestPathsOutliveChanges(t *testing.T) {
 		{"ports", func(r *rig) { r.SetPorts(upPorts(2)) }, true},
 		{"another meter", func(r *rig) { meterMod(r, openflow.MeterModify, 2) }, true},
 		{"its meter", func(r *rig) { meterMod(r, openflow.MeterModify, 1) }, false},
+		{"the meter of packet-ins", func(r *rig) {
+			meterMod(r, openflow.MeterAdd, openflow.MeterController)
+			meterMod(r, openflow.MeterModify, openflow.MeterController)
+		}, true},
+		{"a group comes and changes", func(r *rig) {
+			for _, command := range []openflow.GroupCommand{openflow.GroupAdd, openflow.GroupModify} {
+				gm := &openflow.GroupMod{Command: command, Type: openflow.GroupTypeIndirect, Group: 4,
+					Buckets: []openflow.Bucket{{Actions: openflow.NewActions(openflow.Output(2)), WatchPort: openflow.PortAny, WatchGroup: groupAny}}}
+				if _, err := r.GroupMod(0, gm); err != nil {
+					r.t.Fatal(err)
+				}
+				r.Publish()
+			}
+		}, true},
 		{"another flow goes", func(r *rig) {
 			r.mod(&openflow.FlowMod{Command: openflow.FlowDeleteStrict, TableID: 1, Priority: 8, Match: ipMatch(udp, openflow.Exact(openflow.UDPSrc, 1))})
 		}, true},

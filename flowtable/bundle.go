@@ -120,10 +120,10 @@ func (pr *Processor) BundleOuts(now time.Duration, frames []*packet.Frame, outs 
 	pr.begin(now, s)
 	published := pr.snap
 	for i, f := range frames {
-		pr.snap = outs[i].view // no cached path serves a PACKET_OUT
+		pr.see(outs[i].view) // no cached path serves a PACKET_OUT
 		pr.packetOut(f, outs[i].prog)
 	}
-	pr.snap = published
+	pr.see(published)
 	pr.end()
 }
 

@@ -207,7 +207,7 @@ func (p *Pipeline) insert(t *table, e *Entry, at classifier.Spot[*Entry], key *p
 	if e.prog.copies != nil {
 		t.reads.Or(e.prog.copies)
 	}
-	p.altered.note(alteration{e: e, came: true})
+	p.altered.note(arrivalOf(e))
 	p.touch(t)
 	p.schedule(e)
 }

@@ -62,6 +62,8 @@ type Processor struct {
 	now     time.Duration
 	sink    Sink
 	second  uint16 // of now
+	from    *port  // the port of the last frame that was admitted
+	to      *port  // the port of the last output
 	hashes  [chunk]uint64
 	guesses [chunk]*path
 	warm    uint64 // keeps loads that are done for their own sake
@@ -153,12 +155,15 @@ func (pr *Processor) begin(now time.Duration, s Sink) {
 	pr.now, pr.sink, pr.runs = now, s, 0
 	pr.second = second(now)
 	pr.used, pr.copied = 0, 0
-	pr.snap = pr.p.snap.Load()
+	pr.see(pr.p.snap.Load())
 	if pr.snap.epoch != pr.epoch {
 		pr.epoch = pr.snap.epoch
 		pr.cache.adopt(pr.snap)
 	}
 }
+
+// see makes a snapshot the one that frames meet.
+func (pr *Processor) see(s *snapshot) { pr.snap, pr.from, pr.to = s, nil, nil }
 
 // process runs up to chunk frames, in passes, so that the memory that the cache needs for one frame is
 // on its way while another is dealt with:
@@ -221,7 +226,11 @@ func (pr *Processor) forward(f *packet.Frame, hash uint64, p *path) {
 // admit reports whether a frame, which is parsed, goes its way now. It does not when it may not come
 // in at all, or when it is a fragment that is kept or dropped.
 func (pr *Processor) admit(f *packet.Frame) bool {
-	in := pr.snap.ports.get(f.InPort)
+	in := pr.from
+	if in == nil || in.no != f.InPort {
+		in = pr.snap.ports.get(f.InPort)
+		pr.from = in
+	}
 	switch {
 	case in == nil:
 		pr.drops[DropNoPort]++
@@ -306,7 +315,8 @@ func (pr *Processor) end() {
 	}
 	pr.settleGroups()
 	pr.p.drops.add(&pr.drops)
-	pr.sink, pr.snap, pr.at = nil, nil, nil
+	pr.sink, pr.at = nil, nil
+	pr.see(nil)
 	for i, f := range pr.bulk {
 		pr.bulk[i] = nil
 		select {

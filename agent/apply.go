@@ -48,6 +48,7 @@ func (s *Switch) Apply(cfg BridgeConfig) error {
 	for _, c := range cfg.Controllers {
 		s.changeController(c)
 	}
+	s.spin.limit(cfg.Spin)
 	s.pipe.SetMACTable(cfg.MACTable.Size, cfg.MACTable.Age)
 	s.pipe.SetForwardReserved(cfg.ForwardBPDU)
 	if old.Fragments != cfg.Fragments { // else what a controller has said stays

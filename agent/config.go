@@ -74,6 +74,7 @@ type BridgeConfig struct {
 	Fragments     openflow.FragFlags // of IP, at the start; a controller's SET_CONFIG has the last word
 	PacketInQueue int                // packet-ins that may wait for one controller; more are dropped and counted
 	Buffers       BufferConfig
+	Spin          time.Duration // how long the last goroutine that ran dry looks for more before it sleeps; below 0: never
 	Ports         []PortConfig
 }
 

@@ -18,6 +18,7 @@ const (
 	defaultTables        = 254
 	defaultMACTableSize  = 8192
 	defaultMACTableAge   = 300 * second
+	defaultSpin          = 50 * microsecond
 	defaultMinBackoff    = 1 * second
 	defaultMaxBackoff    = 8 * second
 	defaultProbe         = 5 * second
@@ -54,6 +55,9 @@ func (b *bridgeDraft) complete() {
 	orInt(&b.MaxPaths, defaultMaxPaths)
 	orInt(&b.MACTable.Size, defaultMACTableSize)
 	orInt(&b.PacketInQueue, defaultPacketInQueue)
+	if b.Spin == 0 {
+		b.Spin = defaultSpin
+	}
 	if b.MACTable.Age == 0 {
 		b.MACTable.Age = defaultMACTableAge
 	}

@@ -129,6 +129,8 @@ func bridgeSettings() []setting[bridgeDraft] {
 			set: func(b *bridgeDraft, s string) error {
 				return setDuration(&b.Buffers.Age, s, 10*millisecond, hour)
 			}},
+		{key: "spin", flag: "spin", arg: "TIME", help: "keep looking at ports that were busy for up to this time before sleeping: less latency, more processor time; 0s for never",
+			set: func(b *bridgeDraft, s string) error { return setSpin(&b.Spin, s) }},
 		{key: "mac-table.size", flag: "mac-table-size", arg: "N", help: "most addresses that NORMAL learns",
 			set: func(b *bridgeDraft, s string) error { return setInt(&b.MACTable.Size, s, 1, 1<<24) }},
 		{key: "mac-table.age", flag: "mac-table-age", arg: "TIME", help: "silence after which an address is forgotten",

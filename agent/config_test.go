@@ -220,7 +220,7 @@ func TestDefaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := BridgeConfig{Name: "br0", FailMode: FailStandalone, TableMiss: MissNormal, Tables: 254, MaxFlows: 1_000_000, MaxGroups: 1_000_000, MaxMeters: 1 << 18,
+	want := BridgeConfig{Name: "br0", FailMode: FailStandalone, TableMiss: MissNormal, Tables: 254, MaxFlows: 1_000_000, MaxGroups: 1_000_000, MaxMeters: 1 << 18, MaxPaths: 1 << 20,
 		Protocols: []string{"OpenFlow10", "OpenFlow13"}, DatapathDesc: "br0", PacketInQueue: 512, Buffers: BufferConfig{Age: 5 * second},
 		MACTable: MACTableConfig{Size: 8192, Age: 300 * second},
 		Controllers: []ControllerConfig{{Target: Target{Scheme: "tcp", Host: "10.0.0.1", Port: 6653},
@@ -419,6 +419,7 @@ bridges:
   fragments: reassemble
   packet-in-queue: 77
   buffers: {number: 256, age: 2s}
+  spin: 70us
   mac-table: {size: 99, age: 30s}
   internal: {addresses: [10.0.0.1/24, "fd00::1/64"], mtu: 1400}
   listen: ["ptcp:6654:127.0.0.1", "punix:/run/x.sock", "pssl:[::1]"]
@@ -461,7 +462,7 @@ bridges:
 		"--tables", "9", "--max-flows", "1000", "--max-groups", "2000", "--max-meters", "30", "--max-paths", "500", "--protocols", "OpenFlow13", "--dp-desc", "seven", "--forward-bpdu", "--fragments", "reassemble",
 		"--mfr-desc", "Weir Works", "--hw-desc", "board 7", "--sw-desc", "1.2", "--serial-desc", "S7", "--buffers", "256", "--buffer-age", "2s",
 		"--listen-auxiliary", "ptcp:6655", "--listen-auxiliary", "pssl:6656", "--packet-in-rates", "invalid-ttl=8", "--auxiliary", "1",
-		"--packet-in-queue", "77", "--mac-table-size", "99", "--mac-table-age", "30s",
+		"--packet-in-queue", "77", "--spin", "70us", "--mac-table-size", "99", "--mac-table-age", "30s",
 		"--internal", "--internal-address", "10.0.0.1/24", "--internal-address", "fd00::1/64", "--internal-mtu", "1400",
 		"--listen", "ptcp:6654:127.0.0.1", "--listen", "punix:/run/x.sock", "--listen", "pssl:6640:[::1]",
 		"--private-key", "/k", "--certificate", "/c", "--ca-cert", "/a",

@@ -102,7 +102,10 @@ func (p *Pipeline) FlowMod(now time.Duration, m *openflow.FlowMod) ([]Removed, e
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.flowMod(now, m)
+	p.changes.cause = m
+	gone, err := p.flowMod(now, m)
+	p.changes.cause = nil
+	return gone, err
 }
 
 // flowMod is FlowMod for a message that has been checked. Requires p.mu.

@@ -221,6 +221,14 @@ func (p *afpacket) Wait() error {
 	return nil
 }
 
+// Ready says whether Read would find frames. With a ring it asks nobody.
+func (p *afpacket) Ready() bool {
+	if r := p.ring.Load(); r != nil {
+		return r.peek()
+	}
+	return p.lease.readable()
+}
+
 // forgive takes an error off the socket that would wake the reader again and
 // again: that the interface went down or away, which netlink tells.
 func (p *afpacket) forgive() {

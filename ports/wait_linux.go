@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -37,6 +38,10 @@ type lease struct {
 	// dead says that the descriptor will only ever report errors: waiting for
 	// it would spin until it is exchanged.
 	dead atomic.Bool
+
+	// What the one reader asks with; fields, so that asking does not allocate.
+	asked  [1]unix.PollFd
+	atOnce unix.Timespec
 }
 
 // waker is an epoll set with one descriptor in it, and its way into the poller.
@@ -141,6 +146,18 @@ func (l *lease) wait() error {
 	return nil
 }
 
+// readable asks the kernel whether there is something to read now.
+func (l *lease) readable() bool {
+	fd, err := l.hold()
+	if err != nil {
+		return false
+	}
+	defer l.release()
+	l.asked[0] = unix.PollFd{Fd: int32(fd), Events: unix.POLLIN}
+	n, _, _ := unix.RawSyscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&l.asked[0])), 1, uintptr(unsafe.Pointer(&l.atOnce)), 0, 0, 0)
+	return int(n) == 1
+}
+
 // put puts a descriptor in place, or nothing (-1), and closes the old one. The
 // descriptor is the lease's from here on, also when it is refused.
 func (l *lease) put(fd int) error {
@@ -190,3 +207,6 @@ func (l *lease) tell() {
 	close(l.changed)
 	l.changed = make(chan struct{})
 }
+
+// Yield lets another thread that wants this processor have it.
+func Yield() { _, _, _ = unix.RawSyscall(unix.SYS_SCHED_YIELD, 0, 0, 0) }

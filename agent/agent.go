@@ -9,6 +9,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/weirswitch/weir/ports"
@@ -55,7 +56,7 @@ func NewAgent(o AgentOptions) *Agent {
 	if a.load == nil {
 		a.load = LoadConfig
 	}
-	a.env.Log = o.Log
+	a.env.Log, a.env.spinning = o.Log, new(atomic.Bool)
 	if a.env.Patches == nil {
 		a.env.Patches = new(ports.Patches)
 	}

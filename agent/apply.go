@@ -48,6 +48,7 @@ func (s *Switch) Apply(cfg BridgeConfig) error {
 	for _, c := range cfg.Controllers {
 		s.changeController(c)
 	}
+	s.spin.limit(cfg.Spin)
 	s.pipe.SetMACTable(cfg.MACTable.Size, cfg.MACTable.Age)
 	s.pipe.SetForwardReserved(cfg.ForwardBPDU)
 	if old.Fragments != cfg.Fragments { // else what a controller has said stays
@@ -93,7 +94,7 @@ func fixedSettings(old, cfg *BridgeConfig) error {
 		{"name", old.Name == cfg.Name}, {"dpid", old.DPID == cfg.DPID}, {"mac", old.MAC == cfg.MAC},
 		{"tables", old.Tables == cfg.Tables}, {"max-flows", old.MaxFlows == cfg.MaxFlows},
 		{"max-groups", old.MaxGroups == cfg.MaxGroups}, {"max-meters", old.MaxMeters == cfg.MaxMeters},
-		{"buffers", old.Buffers == cfg.Buffers},
+		{"max-paths", old.MaxPaths == cfg.MaxPaths}, {"buffers", old.Buffers == cfg.Buffers},
 	} {
 		if !f.same {
 			return fmt.Errorf("bridge %s: %s cannot change while the bridge runs: stop it and start it again; nothing was changed", old.Name, f.name)

@@ -126,7 +126,7 @@ func TestCapturingAllocatesNothing(t *testing.T) {
 	w := b.sw.allWorkers[0]
 	run := func() {
 		in.left = batchSize
-		w.serve(p)
+		w.serve(p, maxRounds)
 	}
 	c := &capturer{onlooker: newOnlooker[captureNote](), snaplen: maxSnaplen}
 	if err := p.seen.join(c); err != nil {

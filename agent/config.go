@@ -60,6 +60,7 @@ type BridgeConfig struct {
 	MaxFlows      int // entries in each table
 	MaxGroups     int // groups of each type
 	MaxMeters     int
+	MaxPaths      int // flows that one worker remembers the way of
 	Protocols     []string
 	DatapathDesc  string // dp_desc of the description reply; Name when empty
 	Desc          DescConfig
@@ -73,6 +74,7 @@ type BridgeConfig struct {
 	Fragments     openflow.FragFlags // of IP, at the start; a controller's SET_CONFIG has the last word
 	PacketInQueue int                // packet-ins that may wait for one controller; more are dropped and counted
 	Buffers       BufferConfig
+	Spin          time.Duration // how long the last goroutine that ran dry looks for more before it sleeps; below 0: never
 	Ports         []PortConfig
 }
 

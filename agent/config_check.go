@@ -14,9 +14,11 @@ const (
 	defaultMaxFlows      = 1_000_000
 	defaultMaxGroups     = 1_000_000
 	defaultMaxMeters     = 1 << 18
+	defaultMaxPaths      = 1 << 20
 	defaultTables        = 254
 	defaultMACTableSize  = 8192
 	defaultMACTableAge   = 300 * second
+	defaultSpin          = 50 * microsecond
 	defaultMinBackoff    = 1 * second
 	defaultMaxBackoff    = 8 * second
 	defaultProbe         = 5 * second
@@ -50,8 +52,12 @@ func (b *bridgeDraft) complete() {
 	orInt(&b.MaxFlows, defaultMaxFlows)
 	orInt(&b.MaxGroups, defaultMaxGroups)
 	orInt(&b.MaxMeters, defaultMaxMeters)
+	orInt(&b.MaxPaths, defaultMaxPaths)
 	orInt(&b.MACTable.Size, defaultMACTableSize)
 	orInt(&b.PacketInQueue, defaultPacketInQueue)
+	if b.Spin == 0 {
+		b.Spin = defaultSpin
+	}
 	if b.MACTable.Age == 0 {
 		b.MACTable.Age = defaultMACTableAge
 	}

@@ -100,8 +100,8 @@ func FlagDefaults() map[string]string {
 	return map[string]string{
 		"name": b.Name, "fail-mode": string(b.FailMode), "table-miss": string(b.TableMiss), "protocols": strings.Join(b.Protocols, ","),
 		"rundir": "$OVS_RUNDIR, else /run/weir", "log-level": c.Log.Level, "log-format": c.Log.Format,
-		"tables": fmt.Sprint(b.Tables), "max-flows": fmt.Sprint(b.MaxFlows), "max-groups": fmt.Sprint(b.MaxGroups), "max-meters": fmt.Sprint(b.MaxMeters),
-		"mac-table-size": fmt.Sprint(b.MACTable.Size), "mac-table-age": b.MACTable.Age.String(),
+		"tables": fmt.Sprint(b.Tables), "max-flows": fmt.Sprint(b.MaxFlows), "max-groups": fmt.Sprint(b.MaxGroups), "max-meters": fmt.Sprint(b.MaxMeters), "max-paths": fmt.Sprint(b.MaxPaths),
+		"mac-table-size": fmt.Sprint(b.MACTable.Size), "mac-table-age": b.MACTable.Age.String(), "spin": strings.ReplaceAll(b.Spin.String(), "µ", "u"),
 		"min-backoff": k.MinBackoff.String(), "max-backoff": k.MaxBackoff.String(), "inactivity-probe": k.InactivityProbe.String(),
 		"auxiliary": fmt.Sprint(k.Auxiliary), "packet-in-rate": fmt.Sprint(k.PacketInRate), "packet-in-burst": fmt.Sprint(k.PacketInBurst),
 		"packet-in-queue": fmt.Sprint(b.PacketInQueue), "buffers": fmt.Sprint(b.Buffers.Number), "buffer-age": b.Buffers.Age.String(),

@@ -103,6 +103,8 @@ func bridgeSettings() []setting[bridgeDraft] {
 			set: func(b *bridgeDraft, s string) error { return setInt(&b.MaxGroups, s, 1, 1<<28) }},
 		{key: "max-meters", flag: "max-meters", arg: "N", help: "most meters",
 			set: func(b *bridgeDraft, s string) error { return setInt(&b.MaxMeters, s, 1, 1<<28) }},
+		{key: "max-paths", flag: "max-paths", arg: "N", help: "most flows that one worker remembers the way of, 128 bytes each while they are in use",
+			set: func(b *bridgeDraft, s string) error { return setInt(&b.MaxPaths, s, 256, 1<<24-1) }},
 		{key: "protocols", flag: "protocols", arg: "VERSION", shape: shapeList, help: "OpenFlow versions for controllers: OpenFlow10, OpenFlow13; tools may use both anyway",
 			set: func(b *bridgeDraft, s string) error { return setProtocol(&b.Protocols, s) }},
 		{key: "dp-desc", flag: "dp-desc", arg: "TEXT", help: "text that names the switch to controllers",
@@ -127,6 +129,8 @@ func bridgeSettings() []setting[bridgeDraft] {
 			set: func(b *bridgeDraft, s string) error {
 				return setDuration(&b.Buffers.Age, s, 10*millisecond, hour)
 			}},
+		{key: "spin", flag: "spin", arg: "TIME", help: "keep looking at ports that were busy for up to this time before sleeping: less latency, more processor time; 0s for never",
+			set: func(b *bridgeDraft, s string) error { return setSpin(&b.Spin, s) }},
 		{key: "mac-table.size", flag: "mac-table-size", arg: "N", help: "most addresses that NORMAL learns",
 			set: func(b *bridgeDraft, s string) error { return setInt(&b.MACTable.Size, s, 1, 1<<24) }},
 		{key: "mac-table.age", flag: "mac-table-age", arg: "TIME", help: "silence after which an address is forgotten",
@@ -205,6 +209,7 @@ func portSettings() []setting[portDraft] {
 		{key: "vlan-mode", arg: "MODE", help: "access, trunk, native-tagged or native-untagged"},
 		{key: "flood", arg: "yes|no", help: "no: left out when frames are flooded"},
 		{key: "offload", arg: "yes|no", help: "no: checksums and segmentation always in software"},
+		{key: "ring", arg: "FRAMES|no", help: "devices: how many frames may wait in memory shared with the kernel; no: they are copied"},
 		{key: "link-rate", arg: "RATE", help: "rate that the queues share; left out: the device's speed"},
 		{key: "queues", arg: "ID:max-rate=RATE", shape: shapeItems, item: readQueue, help: "queues of the port, with their rates"},
 		{key: "address", arg: "ADDRESS/LENGTH", shape: shapeList, help: "internal: IP address"},

@@ -174,7 +174,7 @@ func TestEveryMistakeOfAPortIsTold(t *testing.T) {
 		}},
 		{"  - 1:eth1,tga=3,mtu=9,tag=5,trunks=6\n", []string{
 			`w.yaml:3: bridges[0].ports[0]: port "1:eth1,tga=3,mtu=9,tag=5,trunks=6": "mtu=9": an MTU is 68 to 65535 bytes`,
-			`w.yaml:3: bridges[0].ports[0]: port "1:eth1,tga=3,mtu=9,tag=5,trunks=6": "tga": no such option; afpacket takes name, mtu, tag, trunks, vlan_mode, flood, offload`,
+			`w.yaml:3: bridges[0].ports[0]: port "1:eth1,tga=3,mtu=9,tag=5,trunks=6": "tga": no such option; afpacket takes ring, name, mtu, tag, trunks, vlan_mode, flood, offload`,
 		}},
 		{"  - {port: \"eth1\", tga: 5}\n  - {port: \"eth1\"}\n", []string{
 			`w.yaml:3: bridges[0].ports[0].tga: unknown key, did you mean "tag"?`,
@@ -220,7 +220,7 @@ func TestDefaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := BridgeConfig{Name: "br0", FailMode: FailStandalone, TableMiss: MissNormal, Tables: 254, MaxFlows: 1_000_000, MaxGroups: 1_000_000, MaxMeters: 1 << 18,
+	want := BridgeConfig{Name: "br0", FailMode: FailStandalone, TableMiss: MissNormal, Tables: 254, MaxFlows: 1_000_000, MaxGroups: 1_000_000, MaxMeters: 1 << 18, MaxPaths: 1 << 20,
 		Protocols: []string{"OpenFlow10", "OpenFlow13"}, DatapathDesc: "br0", PacketInQueue: 512, Buffers: BufferConfig{Age: 5 * second},
 		MACTable: MACTableConfig{Size: 8192, Age: 300 * second},
 		Controllers: []ControllerConfig{{Target: Target{Scheme: "tcp", Host: "10.0.0.1", Port: 6653},
@@ -358,7 +358,7 @@ func TestEachKeyHasItsFlag(t *testing.T) {
 func TestPortKeysAreOptions(t *testing.T) {
 	specs := map[string]string{
 		"name": "eth1,name=x", "mtu": "eth1,mtu=1400", "tag": "eth1,tag=1", "trunks": "eth1,trunks=1;2",
-		"vlan-mode": "eth1,vlan-mode=trunk", "flood": "eth1,flood=no", "offload": "eth1,offload=no",
+		"vlan-mode": "eth1,vlan-mode=trunk", "flood": "eth1,flood=no", "offload": "eth1,offload=no", "ring": "eth1,ring=4096",
 		"link-rate": "eth1,link-rate=1Gbit,queue=0", "queues": "eth1,queue=7:min-rate=1Mbit:max-rate=1500kbit,queue=0",
 		"address": "internal:br0,address=10.0.0.1/8", "peer": "patch:a,peer=b",
 		"mac":   "tap:a,mac=02:00:00:00:00:01",
@@ -408,6 +408,7 @@ bridges:
   max-flows: 1000
   max-groups: 2000
   max-meters: 30
+  max-paths: 500
   protocols: [OpenFlow13]
   dp-desc: seven
   mfr-desc: Weir Works
@@ -418,6 +419,7 @@ bridges:
   fragments: reassemble
   packet-in-queue: 77
   buffers: {number: 256, age: 2s}
+  spin: 70us
   mac-table: {size: 99, age: 30s}
   internal: {addresses: [10.0.0.1/24, "fd00::1/64"], mtu: 1400}
   listen: ["ptcp:6654:127.0.0.1", "punix:/run/x.sock", "pssl:[::1]"]
@@ -435,7 +437,7 @@ bridges:
   packet-in-rates: {invalid-ttl: 8}
   auxiliary: 1
   ports:
-  - {port: "1:eth1", name: one, mtu: 1400, tag: 10, vlan-mode: access, flood: no, offload: no}
+  - {port: "1:eth1", name: one, mtu: 1400, tag: 10, vlan-mode: access, flood: no, offload: no, ring: 512}
   - {port: "2:eth2", trunks: [1, 5-7]}
   - {port: eth3, link-rate: 1Gbit, queues: [{id: 3, max-rate: 100Mbit}, {id: 0, min-rate: 0.5Mbit}, "9:max-rate=1kbit"]}
   - {port: "patch:a", peer: b}
@@ -457,17 +459,17 @@ bridges:
 	}
 	byFlags, err := loadFlags("--rundir", dir, "--log-level", "debug", "--log-format=json", "--log-file", "/var/log/weir.log", "--log-levels", "channel=warn,port=error",
 		"--name", "br7", "--dpid", "ab", "--mac", "02:00:00:00:00:07", "--fail-mode", "secure", "--table-miss", "drop",
-		"--tables", "9", "--max-flows", "1000", "--max-groups", "2000", "--max-meters", "30", "--protocols", "OpenFlow13", "--dp-desc", "seven", "--forward-bpdu", "--fragments", "reassemble",
+		"--tables", "9", "--max-flows", "1000", "--max-groups", "2000", "--max-meters", "30", "--max-paths", "500", "--protocols", "OpenFlow13", "--dp-desc", "seven", "--forward-bpdu", "--fragments", "reassemble",
 		"--mfr-desc", "Weir Works", "--hw-desc", "board 7", "--sw-desc", "1.2", "--serial-desc", "S7", "--buffers", "256", "--buffer-age", "2s",
 		"--listen-auxiliary", "ptcp:6655", "--listen-auxiliary", "pssl:6656", "--packet-in-rates", "invalid-ttl=8", "--auxiliary", "1",
-		"--packet-in-queue", "77", "--mac-table-size", "99", "--mac-table-age", "30s",
+		"--packet-in-queue", "77", "--spin", "70us", "--mac-table-size", "99", "--mac-table-age", "30s",
 		"--internal", "--internal-address", "10.0.0.1/24", "--internal-address", "fd00::1/64", "--internal-mtu", "1400",
 		"--listen", "ptcp:6654:127.0.0.1", "--listen", "punix:/run/x.sock", "--listen", "pssl:6640:[::1]",
 		"--private-key", "/k", "--certificate", "/c", "--ca-cert", "/a",
 		"--controller", "tcp:[::1],min-backoff=2s,max-backoff=4s,inactivity-probe=1s,packet-in-rate=5,packet-in-burst=6,packet-in-rates=no-match=7,packet-in-rates=action=0,auxiliary=3",
 		"--controller", "ssl:example.net:6653", "--min-backoff", "100ms", "--max-backoff", "3s", "--inactivity-probe", "7s",
 		"--packet-in-rate", "50", "--packet-in-burst", "60",
-		"--port", "1:eth1,name=one,mtu=1400,tag=10,vlan_mode=access,flood=no,offload=no", "--port", "2:eth2,trunks=1;5-7",
+		"--port", "1:eth1,name=one,mtu=1400,tag=10,vlan_mode=access,flood=no,offload=no,ring=512", "--port", "2:eth2,trunks=1;5-7",
 		"--port", "eth3,queue=0:min-rate=500kbit,queue=3:max-rate=100000kbit,link-rate=1gbit,queue=9:max-rate=1000bit",
 		"--port", "patch:a,peer=b", "--port", "tap:t,mac=02:00:00:00:00:09", "--port", "wire:udp,local=127.0.0.1:1,remote=127.0.0.1:2",
 		"--port", "wire:unix,listen=/tmp/vm.sock", "--port", "wire:tcp,connect=127.0.0.1:9,name=w2",

@@ -18,6 +18,7 @@ import (
 type duration = time.Duration
 
 const (
+	microsecond = time.Microsecond
 	millisecond = time.Millisecond
 	second      = time.Second
 	hour        = time.Hour
@@ -137,6 +138,18 @@ func setDuration(dst *duration, s string, lo, hi duration) error {
 		return fmt.Errorf("%s is out of range: expected %s to %s", s, lo, hi)
 	}
 	*dst = d
+	return nil
+}
+
+// setSpin takes a time whose zero is not the default.
+func setSpin(dst *duration, s string) error {
+	var d duration
+	if err := setDuration(&d, s, 0, second); err != nil {
+		return err
+	}
+	if *dst = d; d == 0 {
+		*dst = -1
+	}
 	return nil
 }
 

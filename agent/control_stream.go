@@ -95,10 +95,12 @@ type Watched struct {
 	PacketIn  []string `json:"packet_in,omitempty"`
 	Drops     []string `json:"drops,omitempty"`     // why it, or copies of it, went nowhere
 	Kept      bool     `json:"kept,omitempty"`      // a fragment that waits for the others of its packet
-	Resubmits int      `json:"resubmits,omitempty"` // further lookups; their entries are not listed
-	Cached    bool     `json:"cached"`              // decided by what a frame before it met
-	OneIn     uint64   `json:"one_in"`              // frames of which one was looked at
-	Missed    uint64   `json:"missed,omitempty"`    // verdicts before this one that were too many to be shown
+	Resubmits int      `json:"resubmits,omitempty"` // how many there were
+	// What they met: as much as there is, up to 32.
+	Behind []WatchedBehind `json:"behind_resubmits,omitempty"`
+	Cached bool            `json:"cached"`           // decided by what a frame before it met
+	OneIn  uint64          `json:"one_in"`           // frames of which one was looked at
+	Missed uint64          `json:"missed,omitempty"` // verdicts before this one that were too many to be shown
 }
 
 // WatchedEntry is an entry that a frame met.
@@ -106,6 +108,14 @@ type WatchedEntry struct {
 	Table    uint8  `json:"table"`
 	Priority uint16 `json:"priority"`
 	Cookie   string `json:"cookie"`
+}
+
+// WatchedBehind is an entry met by a resubmit, or by a goto_table behind one.
+type WatchedBehind struct {
+	WatchedEntry
+	Found bool `json:"found"` // false: the table had no entry
+	Under int  `json:"under"` // which of entries led there, from 0
+	Depth int  `json:"depth"` // resubmits around it, from 1
 }
 
 // WatchedPort is a port by which a frame left, or was queued to leave.
@@ -152,7 +162,10 @@ func (s *Switch) watched(n watchNote, data []byte, missed uint64) Watched {
 	m := Watched{At: n.at, InPort: n.in, InName: s.portName(n.in), Length: n.length, Data: data, Entries: []WatchedEntry{}, PacketIn: n.packetIn,
 		Kept: v.Kept, Resubmits: v.Resubmits, Cached: v.Cached, OneIn: n.oneIn, Missed: missed}
 	for _, e := range v.Steps {
-		m.Entries = append(m.Entries, WatchedEntry{e.Table, e.Priority, fmt.Sprintf("0x%x", e.Cookie)})
+		m.Entries = append(m.Entries, watchedEntry(e))
+	}
+	for _, b := range v.Behind {
+		m.Behind = append(m.Behind, WatchedBehind{watchedEntry(b.Step), b.Found, b.Under, b.Depth})
 	}
 	if v.Miss >= 0 {
 		m.Miss = &v.Miss
@@ -164,6 +177,10 @@ func (s *Switch) watched(n watchNote, data []byte, missed uint64) Watched {
 		m.Drops = append(m.Drops, d.String())
 	}
 	return m
+}
+
+func watchedEntry(e flowtable.Step) WatchedEntry {
+	return WatchedEntry{e.Table, e.Priority, fmt.Sprintf("0x%x", e.Cookie)}
 }
 
 func (s *Switch) portName(no uint32) string {

@@ -61,30 +61,37 @@ func newWorker(sw *Switch) *worker {
 func (s *Switch) forwardFrom(p *port) {
 	defer close(p.done)
 	<-s.flowing
-	for p.dev.Wait() == nil {
-		w := <-s.workers
-		failed := w.serve(p)
-		s.workers <- w
-		if p.removed.Load() {
-			return
-		}
-		if failed { // a device that fails again and again must not eat a processor
-			p.counters.RxErrors.Add(1)
-			time.Sleep(time.Millisecond)
+	for s.spin.sleep(p) == nil {
+		for again := true; again; again = s.linger(p) {
+			_, failed := s.serve(p, maxRounds)
+			if p.removed.Load() {
+				time.Sleep(time.Millisecond) // until it is closed: Wait then tells, and takes back what it lent
+			}
+			if failed { // a device that fails again and again must not eat a processor
+				p.counters.RxErrors.Add(1)
+				time.Sleep(time.Millisecond)
+			}
 		}
 	}
 }
 
-// serve forwards what the port has, for at most maxRounds batches. It reports a device that cannot
-// be read.
-func (w *worker) serve(p *port) (failed bool) {
-	for range maxRounds {
+// serve forwards what the port has, for at most so many batches. It reports whether there may be
+// more, and a device that cannot be read.
+func (s *Switch) serve(p *port, rounds int) (more, failed bool) {
+	w := <-s.workers
+	more, failed = w.serve(p, rounds)
+	s.workers <- w
+	return more, failed
+}
+
+func (w *worker) serve(p *port, rounds int) (more, failed bool) {
+	for range rounds {
 		n, err := w.round(p)
 		if n == 0 {
-			return err != nil
+			return false, err != nil
 		}
 	}
-	return false
+	return true, false
 }
 
 // round forwards one batch and says how many frames it had.

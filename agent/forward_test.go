@@ -68,7 +68,7 @@ func TestForwardingAllocatesNothing(t *testing.T) {
 		b.sw.pipe.Publish()
 		run := func() {
 			in.left = batchSize
-			w.serve(p)
+			w.serve(p, maxRounds)
 		}
 		run()
 		if n := testing.AllocsPerRun(100, run); n != 0 {
@@ -85,7 +85,7 @@ func TestPortsTakeTurns(t *testing.T) {
 	b := newBench(t, 0, oneWorker)
 	in, p := stuff(b, 1)
 	in.left = 10 * maxRounds * batchSize
-	b.sw.allWorkers[0].serve(p)
+	b.sw.allWorkers[0].serve(p, maxRounds)
 	if took := 10*maxRounds*batchSize - in.left; took != maxRounds*batchSize {
 		t.Errorf("one turn took %d frames, want %d", took, maxRounds*batchSize)
 	}
@@ -96,7 +96,7 @@ func TestRuntsAreCounted(t *testing.T) {
 	in, p := stuff(b, 1)
 	out, _ := stuff(b, 2)
 	in.frame, in.left = []byte{1, 2, 3}, 5
-	b.sw.allWorkers[0].serve(p)
+	b.sw.allWorkers[0].serve(p, maxRounds)
 	if n := b.sw.Status().Drops["runt"]; n != 5 || out.written != 0 {
 		t.Errorf("%d runts counted, %d frames forwarded", n, out.written)
 	}
@@ -150,7 +150,7 @@ func stuffedPair(b *testing.B) (sw *Switch, in *stuffed, p *port, w *worker) {
 	out, q := stuff(be, 2)
 	out.frame, out.left = frame(1, 2, ""), 1
 	w = sw.allWorkers[0]
-	w.serve(q) // teaches where station 2 is
+	w.serve(q, maxRounds) // teaches where station 2 is
 	return sw, in, p, w
 }
 
@@ -158,7 +158,7 @@ func BenchmarkForwardNormal(b *testing.B) {
 	_, in, p, w := stuffedPair(b)
 	for b.Loop() {
 		in.left = batchSize
-		w.serve(p)
+		w.serve(p, maxRounds)
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/batchSize, "ns/frame")
 }

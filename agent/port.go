@@ -25,6 +25,8 @@ type port struct {
 	sched    atomic.Pointer[scheduler] // nil: no queues, frames leave as they come
 	seen     audience[capturer]
 	removed  atomic.Bool
+	window   time.Duration // of its goroutine: how long it pays to look for more, see spin.go
+	resume   chan bool     // what its goroutine waits for while another one looks at the port
 	warned   atomic.Bool   // that there is nothing at its other end
 	running  bool          // forwardFrom was started
 	done     chan struct{} // closed when forwardFrom has ended
@@ -116,7 +118,7 @@ func (s *Switch) noSuchPort(name string) error {
 
 // putIn opens a port and makes it part of the switch. ops is held.
 func (s *Switch) putIn(cfg PortConfig) (uint32, error) {
-	p := &port{cfg: cfg, name: cfg.Spec.Name, counters: new(ports.Counters), born: s.clock.Now(), done: make(chan struct{})}
+	p := &port{cfg: cfg, name: cfg.Spec.Name, counters: new(ports.Counters), born: s.clock.Now(), done: make(chan struct{}), resume: make(chan bool, 1)}
 	if s.table.Load().named(p.name) != nil {
 		return 0, fmt.Errorf("bridge %s has a port %q already: take it out first, or give the new one another name", s.name, p.name)
 	}

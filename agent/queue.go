@@ -122,8 +122,8 @@ func (s *Switch) checkQueuePort(no openflow.PortNo) error {
 // QueueStatus is one queue of a port.
 type QueueStatus struct {
 	ID        uint32 `json:"queue"`
-	MinRate   string `json:"min_rate,omitempty"` // as in the configuration
-	MaxRate   string `json:"max_rate,omitempty"`
+	MinRate   uint64 `json:"min_rate_bps,omitempty"` // 0: none
+	MaxRate   uint64 `json:"max_rate_bps,omitempty"`
 	TxPackets uint64 `json:"tx_packets"`
 	TxBytes   uint64 `json:"tx_bytes"`
 	Dropped   uint64 `json:"dropped"` // found no room to wait
@@ -131,14 +131,7 @@ type QueueStatus struct {
 
 func (p *port) queueStatus() (list []QueueStatus) {
 	for _, q := range p.sched.Load().configured() {
-		st := QueueStatus{ID: q.ID, TxPackets: q.queueCount.packets.Load(), TxBytes: q.queueCount.bytes.Load(), Dropped: q.errors.Load()}
-		if q.MinRate != 0 {
-			st.MinRate = formatRate(q.MinRate)
-		}
-		if q.MaxRate != 0 {
-			st.MaxRate = formatRate(q.MaxRate)
-		}
-		list = append(list, st)
+		list = append(list, QueueStatus{ID: q.ID, MinRate: q.MinRate, MaxRate: q.MaxRate, TxPackets: q.queueCount.packets.Load(), TxBytes: q.queueCount.bytes.Load(), Dropped: q.errors.Load()})
 	}
 	return list
 }

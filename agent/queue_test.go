@@ -116,7 +116,7 @@ func TestQueuesOfARunningPortChange(t *testing.T) {
 	for i := range 3 {
 		b.expect(frame(2, 1, string(rune('a'+i))), 2)
 	}
-	if st := b.sw.Ports()[1].Queues; len(st) != 1 || st[0].TxPackets != 3 || st[0].MaxRate != "1Gbit" {
+	if st := b.sw.Ports()[1].Queues; len(st) != 1 || st[0].TxPackets != 3 || st[0].MaxRate != 1e9 {
 		t.Errorf("%+v", st)
 	}
 	change(PortConfig{})

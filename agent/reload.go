@@ -311,7 +311,7 @@ func diffBridges(from, to *BridgeConfig) (d bridgeDiff) {
 		{"dpid", from.DPID, to.DPID}, {"mac", from.MAC, to.MAC},
 		{"tables", from.Tables, to.Tables}, {"max-flows", from.MaxFlows, to.MaxFlows},
 		{"max-groups", from.MaxGroups, to.MaxGroups}, {"max-meters", from.MaxMeters, to.MaxMeters},
-		{"buffers", from.Buffers, to.Buffers},
+		{"max-paths", from.MaxPaths, to.MaxPaths}, {"buffers", from.Buffers, to.Buffers},
 	} {
 		if s.from != s.to && d.restart == "" {
 			d.restart = s.name

@@ -547,6 +547,7 @@ func TestDiffBridges(t *testing.T) {
 		{func(b *BridgeConfig) { b.MaxFlows = 9 }, "max-flows", ""},
 		{func(b *BridgeConfig) { b.MaxGroups = 9 }, "max-groups", ""},
 		{func(b *BridgeConfig) { b.MaxMeters = 9 }, "max-meters", ""},
+		{func(b *BridgeConfig) { b.MaxPaths = 999 }, "max-paths", ""},
 		{func(b *BridgeConfig) { b.FailMode = FailSecure }, "", "fail-mode changed"},
 		{func(b *BridgeConfig) { b.TableMiss = MissDrop }, "", "table-miss changed"},
 		{func(b *BridgeConfig) { b.DatapathDesc = "x" }, "", "dp-desc changed"},

@@ -3,6 +3,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,13 +23,14 @@ import (
 
 // Env is what a Switch takes from the process around it. The zero value works.
 type Env struct {
-	Log      *Logger // nil: silent
-	Clock    Clock   // nil: the machine's
-	RunDir   string  // where NAME.mgmt goes; empty: no management socket
-	Identity string  // makes derived addresses differ between machines; empty: /etc/machine-id, else the host's name
-	Workers  int     // how many batches may be under way at once; 0: one a processor
-	Seed     uint64  // of the engine's hashes; 0: a random one. A run with the same seed and clock repeats
-	NoCache  bool    // walk the tables for every frame: slower, and must change nothing else
+	Log      *Logger      // nil: silent
+	Clock    Clock        // nil: the machine's
+	RunDir   string       // where NAME.mgmt goes; empty: no management socket
+	Identity string       // makes derived addresses differ between machines; empty: /etc/machine-id, else the host's name
+	Workers  int          // how many batches may be under way at once; 0: one a processor
+	Seed     uint64       // of the engine's hashes; 0: a random one. A run with the same seed and clock repeats
+	spinning *atomic.Bool // taken by the one goroutine of the process that spins; nil: of the switch
+	NoCache  bool         // walk the tables for every frame: slower, and must change nothing else
 
 	// Patches and Pipes are where patch ports and named pipes of one process meet; switches that
 	// share them can be joined. nil: the switch makes its own.
@@ -61,7 +63,8 @@ type Switch struct {
 	channels    atomic.Pointer[[]*Channel] // connections that may want asynchronous messages
 	workers     chan *worker               // the idle ones
 	allWorkers  []*worker                  // never changes
-	noPort      atomic.Uint64              // frames for a port that was just taken out
+	spin        spinner
+	noPort      atomic.Uint64 // frames for a port that was just taken out
 	packetIns   atomic.Uint64
 	packetDrops atomic.Uint64 // packet-ins that no connection took
 	viewers     audience[viewer]
@@ -126,11 +129,14 @@ func NewSwitch(cfg BridgeConfig, env Env) (*Switch, error) {
 		portEvents: make(chan struct{}, 1), flowing: make(chan struct{}),
 		workers: make(chan *worker, env.Workers),
 	}
+	s.spin.token = cmp.Or(env.spinning, new(atomic.Bool))
+	s.spin.born = time.Now()
+	s.spin.limit(cfg.Spin)
 	s.letFlow = sync.OnceFunc(func() { close(s.flowing) })
 	s.running, s.stop = context.WithCancel(context.Background())
 	s.mac, s.dpid = identity(&cfg, &env)
 	s.pipe = flowtable.New(flowtable.Config{
-		Tables: cfg.Tables, MaxEntries: cfg.MaxFlows, MaxGroups: cfg.MaxGroups, MaxMeters: cfg.MaxMeters,
+		Tables: cfg.Tables, MaxEntries: cfg.MaxFlows, MaxGroups: cfg.MaxGroups, MaxMeters: cfg.MaxMeters, CacheSize: cfg.MaxPaths,
 		MACTableSize: cfg.MACTable.Size, MACAge: cfg.MACTable.Age,
 		ForwardReserved: cfg.ForwardBPDU, NoCache: env.NoCache, HashSeed: env.Seed,
 	})

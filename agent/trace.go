@@ -8,6 +8,7 @@ import (
 	"iter"
 	"os"
 	"strconv"
+	"time"
 
 	"github.com/weirswitch/weir/flowtable"
 	"github.com/weirswitch/weir/flowtable/packet"
@@ -36,6 +37,10 @@ type TraceStatus struct {
 	Cache   string `json:"cache"` // which remembered path would serve it
 	Cached  []int  `json:"cached_tables,omitempty"`
 	Workers int    `json:"workers_that_cache"` // how many remember a path for it
+	Asked   int    `json:"workers_asked"`      // how many there are, unless some did not come to rest for a tenth of a second
+	Kept    bool   `json:"path_kept"`          // its own path is such that it is remembered
+	PathFor string `json:"path_for,omitempty"` // the frames that such a path serves: the fields, and bits of them, that they share
+	Path    string `json:"path"`               // that in words
 
 	Steps     []TraceStep     `json:"steps"`
 	Omitted   int             `json:"steps_omitted,omitempty"`
@@ -136,9 +141,10 @@ func (s *Switch) Trace(q TraceRequest) (*TraceStatus, error) {
 		InPort: f.InPort, Frame: fmt.Sprintf("%x", f.Bytes()), Length: f.Len(),
 		Steps: []TraceStep{}, Outputs: []TraceOutput{}, PacketIns: []TracePacketIn{}, Drops: []string{},
 	}}
-	s.tellCache(w.out, f)
+	path := s.askCaches(w.out, f)
 	tr := s.pipe.Trace(now, f)
 	w.write(tr)
+	w.cached(path, tr)
 	if q.Send {
 		worker := <-s.workers
 		worker.receive(f)
@@ -218,44 +224,42 @@ func (s *Switch) names() *ofctl.Names {
 	return ofctl.NewNames(m, nil)
 }
 
-// tellCache asks the resting workers whether they remember a path for the frame.
-func (s *Switch) tellCache(out *TraceStatus, f *packet.Frame) {
-	var resting []*worker
-	for range cap(s.workers) {
-		select {
-		case w := <-s.workers:
-			resting = append(resting, w)
-		default: // the others are at work
-		}
-	}
-	var path *flowtable.CachedPath
-	for _, w := range resting {
+// askCaches asks the workers whether they remember a path for the frame.
+func (s *Switch) askCaches(out *TraceStatus, f *packet.Frame) (path *flowtable.CachedPath) {
+	out.Asked = s.askWorkers(func(w *worker) {
 		if p := w.proc.Cached(f); p != nil {
 			path = p
 			out.Workers++
 		}
-		s.workers <- w
+	})
+	return path
+}
+
+// askPatience is how long a trace waits for workers. One that forwards rests after maxRounds batches at the latest.
+const askPatience = 100 * time.Millisecond
+
+// askWorkers calls ask for each worker once, between two of its batches, and says how many there were in askPatience.
+// One at a time is kept from forwarding, for a moment.
+func (s *Switch) askWorkers(ask func(*worker)) int {
+	asked := map[*worker]bool{}
+	enough := time.After(askPatience)
+	for len(asked) < len(s.allWorkers) {
+		select {
+		case w := <-s.workers:
+			again := asked[w]
+			if !again {
+				asked[w] = true
+				ask(w)
+			}
+			s.workers <- w
+			if again { // the others forward
+				time.Sleep(200 * time.Microsecond)
+			}
+		case <-enough:
+			return len(asked)
+		}
 	}
-	busy := ""
-	if n := len(s.allWorkers) - len(resting); n > 0 {
-		busy = fmt.Sprintf("; %s at work, not asked", Plural(n, "worker"))
-	}
-	if path == nil {
-		out.Cache = "none: the tables are asked" + busy
-		return
-	}
-	text := ""
-	for _, e := range path.Entries {
-		out.Cached = append(out.Cached, int(e.Table))
-		text += fmt.Sprintf(", table %d %s", e.Table, entryText(e))
-	}
-	if path.Miss {
-		text += ", then a table miss"
-	}
-	if path.Resumes >= 0 {
-		text += fmt.Sprintf(", then table %d is asked anew", path.Resumes)
-	}
-	out.Cache = fmt.Sprintf("%d of %s: %s%s", out.Workers, Plural(len(s.allWorkers), "worker"), text[min(2, len(text)):], busy)
+	return len(asked)
 }
 
 // CapturedFrames reads the frames of a pcap or pcapng file in turn; each is valid until the next. An error

@@ -217,3 +217,21 @@ func TestTraceChangesNothing(t *testing.T) {
 		t.Errorf("%v %v", s.Cache, err)
 	}
 }
+
+// TestTraceAsksBusyWorkers: a worker that forwards is asked when it rests for a moment; one that does not is told of.
+func TestTraceAsksBusyWorkers(t *testing.T) {
+	b := newBench(t, 2, func(_ *BridgeConfig, e *Env) { e.Workers = 2 })
+	q := TraceRequest{Flow: "in_port=1,arp"}
+	busy := <-b.sw.workers
+	s, err := b.sw.Trace(q)
+	if err != nil || s.Asked != 1 || s.Cache != "none: the tables are asked; 1 worker at work, not asked" {
+		t.Errorf("%+v, %v", s, err)
+	}
+	go func() { // at work, but for a moment now and then
+		time.Sleep(5 * time.Millisecond)
+		b.sw.workers <- busy
+	}()
+	if s, err = b.sw.Trace(q); err != nil || s.Asked != 2 || s.Cache != "none: the tables are asked" || !s.Kept || s.PathFor != "every frame" {
+		t.Errorf("%+v, %v", s, err)
+	}
+}

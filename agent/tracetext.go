@@ -23,6 +23,7 @@ func (s *TraceStatus) String() string {
 	line("frame", 0, s.Fields)
 	line("", 0, fmt.Sprintf("%s: %s", Plural(s.Length, "byte"), shortHex(s.Frame)))
 	line("cached", 0, s.Cache)
+	line("", 0, s.Path)
 	for _, st := range s.Steps {
 		line(st.Label, st.Depth, st.Text)
 		for _, note := range st.Notes {

@@ -47,7 +47,7 @@ func compareWatched(b *testing.B, filter string) {
 		begin := threadTime(b)
 		for range watchedTurn {
 			in.left = batchSize
-			w.serve(p)
+			w.serve(p, maxRounds)
 		}
 		return threadTime(b) - begin
 	}

@@ -87,7 +87,7 @@ func TestWatchIsBounded(t *testing.T) {
 	told := 0
 	for i := range batches {
 		in.left = batchSize
-		w.serve(p)
+		w.serve(p, maxRounds)
 		b.clock.Advance(2 * time.Second / batches)
 		if i%1000 == 0 {
 			for _, v := range b.verdicts(all) {

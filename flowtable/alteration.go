@@ -2,11 +2,30 @@
 
 package flowtable
 
+import "math/bits"
+
 // alteration is a change of the tables that may turn frames away from the path they took.
 type alteration struct {
 	e     *Entry // that came, or went
 	meter int32  // or the slot of a meter that is another now
 	came  bool
+
+	// The word of the header in which the match of an entry that came has most bits: few paths agree in it.
+	at        uint8
+	bits, key uint64
+}
+
+// arrivalOf is the alteration of an entry that came.
+func arrivalOf(e *Entry) alteration {
+	a := alteration{e: e, came: true}
+	most := 0
+	for i := range e.rule.Words() {
+		if at, mask, key := e.rule.Word(i); at < headerWords && bits.OnesCount64(mask) > most {
+			most = bits.OnesCount64(mask)
+			a.at, a.bits, a.key = at, mask, key
+		}
+	}
+	return a
 }
 
 // alterations is the writer's log. Guarded by Pipeline.mu.
@@ -53,13 +72,20 @@ func (c *cache) alive(p *path) bool {
 		return false
 	}
 	for i := len(c.recent) - int(behind); i < len(c.recent); i++ {
-		if !p.outlives(&c.recent[i]) {
+		if a := &c.recent[i]; !p.strange(a) && !p.outlives(a) {
 			p.seen = 0
 			return false
 		}
 	}
 	p.seen = c.last
 	return true
+}
+
+// strange reports, of most alterations, that they cannot touch the path: it disagrees with an entry that came in
+// the one word.
+func (p *path) strange(a *alteration) bool {
+	k := p.claim.place[a.at]
+	return a.came && k >= 0 && p.tail == nil && (p.word(int(k))^a.key)&a.bits&p.claim.words[k].bits != 0
 }
 
 // outlives reports whether the path is the same after an alteration. When in doubt it is not.

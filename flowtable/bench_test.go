@@ -193,6 +193,33 @@ func BenchmarkEngineHit(b *testing.B) {
 	}
 }
 
+// BenchmarkEngineWild: flows that were seen before, found by their claims alone: what a frame costs whose exact hint was
+// pushed out. It reports how many claims a frame was compared with.
+func BenchmarkEngineWild(b *testing.B) {
+	for _, rules := range []int{1000, 10_000} {
+		b.Run(fmt.Sprintf("rules=%d", rules), func(b *testing.B) {
+			r, met := mixedTables(b, Config{HashSeed: 1}, rules)
+			c := &r.proc.cache
+			none := newHints(ways)
+			looked, searched := 0, 0
+			pump(b, r, newStream(met), func(n int) {
+				if n == 0 {
+					looked, searched = 0, 0
+				}
+				clear(none.slots)
+				c.exact, c.crowded, c.worth = none, -1<<20, 1024 // and it does not grow
+				if n%64 == 0 {
+					for i, cl := range c.claims {
+						looked += (i + 1) * cl.served
+						searched += cl.served
+					}
+				}
+			})
+			b.ReportMetric(float64(looked)/float64(searched), "claims/frame")
+		})
+	}
+}
+
 // BenchmarkEngineWalk: no cache at all.
 func BenchmarkEngineWalk(b *testing.B) {
 	for _, rules := range []int{1, 1000, 10_000, 100_000} {
@@ -245,7 +272,7 @@ func BenchmarkEngineChanges(b *testing.B) {
 					case n == 0:
 						start, mods = clock(), 0
 						fallthrough
-					case how == "none", how == "rate" && clock()-start < time.Duration(mods)*time.Millisecond:
+					case how == "none", how == "rate" && (n%16 != 0 || clock()-start < time.Duration(mods)*time.Millisecond):
 						return
 					}
 					priority, m := mixedMatch(uint32(1_000_000 + mods/2))

@@ -102,7 +102,7 @@ func (p *Pipeline) bundleOut(m *openflow.PacketOut, view *snapshot, done *Bundle
 
 // freezeDraft is a snapshot that is not published: for the next one all is as if it had not been made.
 func (p *Pipeline) freezeDraft() *snapshot {
-	epoch := p.epoch
+	epoch, shown := p.epoch, p.altered.shown
 	var dirty [maxTables]bool
 	for i := range p.tables {
 		dirty[i] = p.tables[i].dirty
@@ -111,7 +111,7 @@ func (p *Pipeline) freezeDraft() *snapshot {
 	for i := range p.tables {
 		p.tables[i].dirty = dirty[i]
 	}
-	p.epoch, p.groups.dirty = epoch, true
+	p.epoch, p.altered.shown, p.groups.dirty = epoch, shown, true
 	return s
 }
 
@@ -120,10 +120,10 @@ func (pr *Processor) BundleOuts(now time.Duration, frames []*packet.Frame, outs 
 	pr.begin(now, s)
 	published := pr.snap
 	for i, f := range frames {
-		pr.snap = outs[i].view // no cached path serves a PACKET_OUT
+		pr.see(outs[i].view) // no cached path serves a PACKET_OUT
 		pr.packetOut(f, outs[i].prog)
 	}
-	pr.snap = published
+	pr.see(published)
 	pr.end()
 }
 

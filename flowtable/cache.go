@@ -30,6 +30,7 @@ type cache struct {
 	wild   hints
 	claims []*claim // those with paths, the most used first
 	looks  int      // since claims were put in order
+	worth  int      // what searches by claims bring, see worthwhile
 	paths  pathStore
 
 	recent []alteration // the last alterations of the tables
@@ -61,7 +62,7 @@ func (c *cache) init(cfg *Config) {
 // forget empties the cache and gives its memory back.
 func (c *cache) forget() {
 	c.exact, c.wild = newHints(firstHints), newHints(firstHints)
-	c.claims, c.looks, c.crowded = nil, 0, 0
+	c.claims, c.looks, c.crowded, c.worth = nil, 0, 0, 256
 	c.paths = pathStore{limit: c.paths.limit}
 }
 
@@ -118,12 +119,16 @@ func (c *cache) search(f *packet.Frame, h uint64) *path {
 	if c.looks++; c.looks >= looksBetweenOrders {
 		c.order()
 	}
+	if !c.worthwhile() {
+		return nil
+	}
 	for _, cl := range c.claims {
 		g := cl.hash(c, &f.Key, &f.Layout)
 		for i := c.wild.find(g, 0); i != 0; i = c.wild.find(g, i) {
 			p := c.paths.at(i)
 			if p.claim == cl && p.holds(f) && c.alive(p) {
 				cl.served++
+				c.paid()
 				c.hint(h, i)
 				return p
 			}
@@ -131,6 +136,19 @@ func (c *cache) search(f *packet.Frame, h uint64) *path {
 	}
 	return nil
 }
+
+// worthwhile says whether to search by claims. Where each flow has a path of its own, as flows that rules match
+// exactly, the search never finds one, and costs as much as a walk.
+func (c *cache) worthwhile() bool {
+	if c.worth > 0 {
+		c.worth--
+		return true
+	}
+	return c.looks%16 == 0
+}
+
+// paid notes that a search by claims has found a path, or would have.
+func (c *cache) paid() { c.worth = min(c.worth+16, 1024) }
 
 // hint notes that an exact hash means a path.
 func (c *cache) hint(h uint64, path uint32) {

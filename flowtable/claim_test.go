@@ -165,6 +165,20 @@ func TestPathsOutliveChanges(t *testing.T) {
 		{"ports", func(r *rig) { r.SetPorts(upPorts(2)) }, true},
 		{"another meter", func(r *rig) { meterMod(r, openflow.MeterModify, 2) }, true},
 		{"its meter", func(r *rig) { meterMod(r, openflow.MeterModify, 1) }, false},
+		{"the meter of packet-ins", func(r *rig) {
+			meterMod(r, openflow.MeterAdd, openflow.MeterController)
+			meterMod(r, openflow.MeterModify, openflow.MeterController)
+		}, true},
+		{"a group comes and changes", func(r *rig) {
+			for _, command := range []openflow.GroupCommand{openflow.GroupAdd, openflow.GroupModify} {
+				gm := &openflow.GroupMod{Command: command, Type: openflow.GroupTypeIndirect, Group: 4,
+					Buckets: []openflow.Bucket{{Actions: openflow.NewActions(openflow.Output(2)), WatchPort: openflow.PortAny, WatchGroup: groupAny}}}
+				if _, err := r.GroupMod(0, gm); err != nil {
+					r.t.Fatal(err)
+				}
+				r.Publish()
+			}
+		}, true},
 		{"another flow goes", func(r *rig) {
 			r.mod(&openflow.FlowMod{Command: openflow.FlowDeleteStrict, TableID: 1, Priority: 8, Match: ipMatch(udp, openflow.Exact(openflow.UDPSrc, 1))})
 		}, true},
@@ -241,6 +255,53 @@ func TestIdlePathsGo(t *testing.T) {
 	}
 	if c.paths.inUse != 10 || len(c.paths.pieces) != 1 {
 		t.Errorf("%d paths in %d pieces are left of %d, expected 10", c.paths.inUse, len(c.paths.pieces), flows)
+	}
+	checkStore(t, r.proc)
+}
+
+// TestFewPaths: a hundred stations reached by their addresses, beside two thousand rules for services of others: a
+// frame for such a station takes one path, whoever sends it and to whichever port.
+func TestFewPaths(t *testing.T) {
+	r := newRig(t, Config{HashSeed: 3}, upPorts(2))
+	add := func(priority uint16, m openflow.Match) {
+		fm := &openflow.FlowMod{Priority: priority, Match: m, Instructions: openflow.NewInstructions(toPort(2))}
+		if _, err := r.FlowMod(0, fm); err != nil {
+			t.Fatal(err)
+		}
+	}
+	dst := func(v int) openflow.Field { return openflow.Exact(openflow.IPv4Dst, uint64(v)) }
+	udp := openflow.Exact(openflow.IPProto, 17)
+	for i := range 2000 {
+		add(9, ipMatch(udp, dst(20<<24|i), openflow.Exact(openflow.UDPDst, uint64(i%100))))
+		add(8, ipMatch(udp, openflow.Exact(openflow.IPv4Src, uint64(30<<24|i)), dst(20<<24|i*7)))
+	}
+	const stations = 100
+	for i := range stations {
+		add(5, ipMatch(dst(10<<24|i)))
+	}
+	r.Publish()
+	rnd := rand.New(rand.NewPCG(1, 5))
+	b := newBatch(20000, func(i int) (uint32, []byte) {
+		data := udpFrame(ethernet{dst: "2", src: "1"}, 64, uint16(rnd.IntN(1<<16)), uint16(rnd.IntN(1<<16)))
+		copy(data[26:], []byte{11, byte(rnd.IntN(256)), byte(rnd.IntN(256)), byte(rnd.IntN(256)), 10, 0, 0, byte(i % stations)})
+		return 1, data
+	})
+	r.proc.Process(0, b.refill(), &nowhere{})
+	if n := r.proc.cache.paths.inUse; n < stations || n > 2*stations {
+		t.Errorf("%d paths for %d stations", n, stations)
+	}
+	checkStore(t, r.proc)
+}
+
+// TestClaimsStayFew: rules of many masks would give every second flow bits of its own to rest on.
+func TestClaimsStayFew(t *testing.T) {
+	r, _ := mixedTables(t, Config{HashSeed: 1}, 1000)
+	s := newStream(tuples(20_000))
+	for range len(s.bytes) / 64 / benchBatch {
+		r.proc.Process(0, s.next(), &counter{})
+	}
+	if n := len(r.proc.cache.claims); n > maxClaims+maxWideClaims {
+		t.Errorf("%d claims", n)
 	}
 	checkStore(t, r.proc)
 }

@@ -182,11 +182,15 @@ func (pr *Processor) output(f *packet.Frame, no uint32) {
 }
 
 func (pr *Processor) outputTo(f *packet.Frame, no uint32) {
-	if to := pr.snap.ports.get(no); to != nil {
-		pr.send(f, to)
-		return
+	to := pr.to
+	if to == nil || to.no != no {
+		if to = pr.snap.ports.get(no); to == nil {
+			pr.drops[DropOutMissing]++
+			return
+		}
+		pr.to = to
 	}
-	pr.drops[DropOutMissing]++
+	pr.send(f, to)
 }
 
 // send hands a frame to the sink, which from now on holds its bytes.

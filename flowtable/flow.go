@@ -19,20 +19,21 @@ import (
 // was sent: 176 bytes, and no pointer that the garbage collector could be spared.
 type Entry struct {
 	rule  classifier.Rule[*Entry]
-	own   entryStats  // in use unless the entry took over another's counters
 	stats *entryStats // own, or the own of an entry that this one replaced
-	prog  *Program
-	match string // the OXM bytes
+	own   entryStats  // in use unless the entry took over another's counters
 
-	Cookie      uint64
-	Created     time.Duration // when the ADD came, on the switch's clock
-	place       int32         // in the agenda; guarded by Pipeline.mu
-	IdleTimeout uint16        // seconds
-	HardTimeout uint16        // seconds
+	place       int32  // in the agenda; guarded by Pipeline.mu
+	IdleTimeout uint16 // seconds
+	HardTimeout uint16 // seconds
 	Flags       openflow.FlowModFlags
 	Priority    uint16
 	Table       uint8
 	miss        bool // the table-miss entry: priority 0, no match field (section 5.4)
+
+	prog    *Program
+	match   string // the OXM bytes
+	Cookie  uint64
+	Created time.Duration // when the ADD came, on the switch's clock
 }
 
 // Match is the match as it was sent.
@@ -51,6 +52,19 @@ func (e *Entry) before(o *Entry) int {
 type entryStats struct {
 	packets, bytes atomic.Uint64
 	used           atomic.Int64 // time.Duration of the last frame, or of the ADD
+}
+
+// slack is what the time of the last use may be early by, so that an entry in steady use is not written to for that in
+// each batch.
+const slack = time.Millisecond
+
+// add counts frames of a batch.
+func (s *entryStats) add(packets, bytes uint64, now time.Duration) {
+	s.packets.Add(packets)
+	s.bytes.Add(bytes)
+	if s.used.Load() <= int64(now-slack) {
+		s.used.Store(int64(now))
+	}
 }
 
 func (s *entryStats) lastUsed() time.Duration { return time.Duration(s.used.Load()) }
@@ -193,7 +207,7 @@ func (p *Pipeline) insert(t *table, e *Entry, at classifier.Spot[*Entry], key *p
 	if e.prog.copies != nil {
 		t.reads.Or(e.prog.copies)
 	}
-	p.altered.note(alteration{e: e, came: true})
+	p.altered.note(arrivalOf(e))
 	p.touch(t)
 	p.schedule(e)
 }

@@ -154,7 +154,9 @@ func (p *Pipeline) modifyMeter(now time.Duration, m *openflow.MeterMod) error {
 		return unknownMeter(m.Meter)
 	}
 	p.setMeter(now, d, m)
-	p.altered.note(alteration{meter: d.slot})
+	if d.slot != 0 {
+		p.altered.note(alteration{meter: d.slot})
+	}
 	return nil
 }
 

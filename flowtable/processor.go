@@ -62,6 +62,8 @@ type Processor struct {
 	now     time.Duration
 	sink    Sink
 	second  uint16 // of now
+	from    *port  // the port of the last frame that was admitted
+	to      *port  // the port of the last output
 	hashes  [chunk]uint64
 	guesses [chunk]*path
 	warm    uint64 // keeps loads that are done for their own sake
@@ -153,12 +155,15 @@ func (pr *Processor) begin(now time.Duration, s Sink) {
 	pr.now, pr.sink, pr.runs = now, s, 0
 	pr.second = second(now)
 	pr.used, pr.copied = 0, 0
-	pr.snap = pr.p.snap.Load()
+	pr.see(pr.p.snap.Load())
 	if pr.snap.epoch != pr.epoch {
 		pr.epoch = pr.snap.epoch
 		pr.cache.adopt(pr.snap)
 	}
 }
+
+// see makes a snapshot the one that frames meet.
+func (pr *Processor) see(s *snapshot) { pr.snap, pr.from, pr.to = s, nil, nil }
 
 // process runs up to chunk frames, in passes, so that the memory that the cache needs for one frame is
 // on its way while another is dealt with:
@@ -166,7 +171,8 @@ func (pr *Processor) begin(now time.Duration, s Sink) {
 //  1. parse and hash all;
 //  2. touch the hints of all;
 //  3. follow the hints to paths, and touch these;
-//  4. look whether the path is right, and run it; otherwise search for another, or walk.
+//  4. touch the counters of the entries where these end;
+//  5. look whether the path is right, and run it; otherwise search for another, or walk.
 func (pr *Processor) process(frames []*packet.Frame) {
 	if pr.p.cfg.NoCache {
 		for _, f := range frames {
@@ -192,6 +198,11 @@ func (pr *Processor) process(frames []*packet.Frame) {
 			warm ^= p.seen ^ p.bytes
 		}
 	}
+	for i := range frames {
+		if p := pr.guesses[i]; p != nil && len(p.steps) > 0 {
+			warm ^= uint64(p.steps[len(p.steps)-1].e.stats.used.Load())
+		}
+	}
 	pr.warm = warm
 	for i, f := range frames {
 		if pr.admit(f) {
@@ -215,7 +226,11 @@ func (pr *Processor) forward(f *packet.Frame, hash uint64, p *path) {
 // admit reports whether a frame, which is parsed, goes its way now. It does not when it may not come
 // in at all, or when it is a fragment that is kept or dropped.
 func (pr *Processor) admit(f *packet.Frame) bool {
-	in := pr.snap.ports.get(f.InPort)
+	in := pr.from
+	if in == nil || in.no != f.InPort {
+		in = pr.snap.ports.get(f.InPort)
+		pr.from = in
+	}
 	switch {
 	case in == nil:
 		pr.drops[DropNoPort]++
@@ -300,7 +315,8 @@ func (pr *Processor) end() {
 	}
 	pr.settleGroups()
 	pr.p.drops.add(&pr.drops)
-	pr.sink, pr.snap, pr.at = nil, nil, nil
+	pr.sink, pr.at = nil, nil
+	pr.see(nil)
 	for i, f := range pr.bulk {
 		pr.bulk[i] = nil
 		select {
@@ -322,7 +338,12 @@ func (pr *Processor) flush(p *path) {
 	}
 	packets := uint64(p.packets)
 	for i := range p.steps {
-		pr.count(p.steps[i].e, packets, p.bytes)
+		e, table := p.steps[i].e, 0 // the first table; the entry's own number may be far from its counters
+		if i > 0 {
+			table = int(e.Table)
+		}
+		e.stats.add(packets, p.bytes, pr.now)
+		pr.countTable(table, packets, packets)
 	}
 	if p.miss != noPathTable {
 		pr.countTable(int(p.miss), packets, 0)
@@ -341,11 +362,7 @@ func (pr *Processor) count(e *Entry, packets, bytes uint64) {
 	if pr.tracer != nil {
 		return
 	}
-	e.stats.packets.Add(packets)
-	e.stats.bytes.Add(bytes)
-	if e.stats.used.Load() < int64(pr.now) {
-		e.stats.used.Store(int64(pr.now))
-	}
+	e.stats.add(packets, bytes, pr.now)
 	pr.countTable(int(e.Table), packets, packets)
 }
 

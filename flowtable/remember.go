@@ -35,16 +35,43 @@ func (b *basis) follows(t *trail, prog *Program) {
 }
 
 const (
-	maxClaims     = 48 // beyond this many a path claims all bits that any rule reads
+	maxFineClaims = 16 // beyond this many a new one has whole fields
+	maxClaims     = 48 // beyond this many, all bits that any rule reads
 	maxWideClaims = 16 // the number of those: rules come and go
 )
+
+// coarse are the pieces of a header that a claim has whole when there are many claims.
+var coarse = [...]headerWord{
+	{0xffffffff << 32, 0}, {0xffff, 0}, {0xffffffffffff << 16, 1}, {0xffff, 1}, {0xffffffffffff << 16, 2}, {0xff, 2},
+	{0xffffffff << 32, 3}, {0xffffffff, 3}, {0xffff << 48, 4}, {0xffff << 32, 4}, {0xffff7fff, 4},
+	{^uint64(0), 5}, {^uint64(0), 6}, {^uint64(0), 7}, {^uint64(0), 8}, {^uint64(0), 9}, {^uint64(0), 10}, {^uint64(0), 11},
+	{^uint64(0), 12}, {^uint64(0), 13}, {^uint64(0), 14},
+}
+
+// narrowClaim is the claim of a mask, or of one with some bits more, so that claims stay few: each costs a search
+// a look. The protocols are in all of them, since there are few protocols. It is nil when there are too many.
+func (c *cache) narrowClaim(mask *packet.Mask) *claim {
+	mask[0] |= c.wide[0] & (0xffff << 16)
+	mask[2] |= c.wide[2] & (0xff << 8)
+	mask[4] |= c.wide[4] & (1 << 15)
+	if cl := c.claim(mask, false, maxFineClaims); cl != nil {
+		return cl
+	}
+	mask[0] |= c.wide[0] & (0xffffffff << 32)
+	for _, w := range coarse {
+		if mask[w.at]&w.bits != 0 {
+			mask[w.at] |= c.wide[w.at] & w.bits
+		}
+	}
+	return c.claim(mask, false, maxClaims)
+}
 
 // keep turns the trail into a path of the cache.
 func (pr *Processor) keep(hash uint64) {
 	c, b := &pr.cache, &pr.basis
 	cl := (*claim)(nil)
 	if !b.wide {
-		cl = c.claim(&b.mask, false, maxClaims)
+		cl = c.narrowClaim(&b.mask)
 	}
 	if cl == nil {
 		// Later lookups saw what was set, and fields that others were copied to. All of it hangs on the bits
@@ -127,6 +154,9 @@ func (pr *Processor) place(cl *claim) uint32 {
 	h := cl.hash(c, &b.header, &b.layout)
 	for n := c.wild.find(h, 0); n != 0; n = c.wild.find(h, n) {
 		if p := c.paths.at(n); p.claim == cl && p.holdsKey(&b.header, &b.layout) {
+			if p.seen == c.last {
+				c.paid()
+			}
 			pr.flush(p)
 			return n
 		}

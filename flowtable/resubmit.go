@@ -58,6 +58,9 @@ func (pr *Processor) resubmitFrom(f *packet.Frame, table int, in uint32) (*packe
 		if pr.tracer != nil {
 			pr.tracer.looked(pr, table, &key, e)
 		}
+		if w, ok := pr.sink.(*watcher); ok {
+			w.resubmitted(pr, table, e)
+		}
 		if e == nil {
 			if table < len(pr.p.stats) {
 				pr.countTable(table, 1, 0)

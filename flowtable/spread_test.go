@@ -1,6 +1,7 @@
 package flowtable
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"math"
@@ -244,7 +245,7 @@ func TestChainedSelectsAreIndependent(t *testing.T) {
 	var sum counts
 	const n = 20000
 	for i := range n {
-		r.proc.Process(0, []*packet.Frame{frameOf(1, patched(anyFrame, 26, uint32(i)))}, &sum)
+		r.proc.Process(0, []*packet.Frame{frameOf(1, patched(bytes.Clone(anyFrame), 26, uint32(i)))}, &sum)
 	}
 	for port := 2; port <= 5; port++ {
 		if p := float64(sum[port]) / n; math.Abs(p-0.25) > 0.02 {
@@ -276,7 +277,7 @@ func TestSelectLiveness(t *testing.T) {
 			}
 			r.SetPorts(ports)
 			for i := range to {
-				if out := r.outPorts(1, patched(anyFrame, 26, uint32(i))); len(out) == 1 {
+				if out := r.outPorts(1, patched(bytes.Clone(anyFrame), 26, uint32(i))); len(out) == 1 {
 					to[i] = out[0]
 				}
 			}

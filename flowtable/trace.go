@@ -13,6 +13,7 @@ import (
 // Trace is what would happen to a frame: the steps in the order in which the switch takes them.
 type Trace struct {
 	Fields  openflow.Match // the frame as it came in
+	Path    *CachedPath    // what a Processor would remember for frames like it; nil: nothing
 	Steps   []TraceStep
 	Omitted int // steps that there were besides: a frame can be multiplied by thousands
 }
@@ -163,6 +164,7 @@ func (p *Pipeline) Trace(now time.Duration, f *packet.Frame) *Trace {
 	}
 	pr.end()
 	t.Steps, t.Omitted = w.steps, w.omitted
+	t.Path = pr.Cached(f)
 	return t
 }
 
@@ -173,7 +175,7 @@ func (p *Pipeline) shadow(f *packet.Frame) *Pipeline {
 		cfg: p.cfg, macs: p.macs.clone(), stats: make([]tableCounters, len(p.stats)), spreader: p.spreader,
 		bulk: make(chan *packet.Frame), frags: newReassembler(),
 	}
-	s.cfg.NoCache, s.cfg.CacheSize = true, 2
+	s.cfg.CacheSize = 2
 	s.snap.Store(p.snap.Load())
 	if isFragment(f) {
 		s.frags = p.frags.aside(f)
@@ -223,6 +225,9 @@ type CachedPath struct {
 	Entries []*Entry
 	Miss    bool  // the last table had no entry for it
 	Resumes int16 // the table from which it asks again, because headers come to light; -1: none
+	// It serves all frames that are equal in these bits, and, if Shape says so, in which headers they have.
+	Rests openflow.Match
+	Shape bool
 }
 
 // Cached is the path that this Processor remembers for frames like f, nil if it has none. The caller owns
@@ -238,9 +243,29 @@ func (pr *Processor) Cached(f *packet.Frame) *CachedPath {
 	if path == nil {
 		return nil
 	}
-	known := &CachedPath{Entries: path.entries(), Miss: path.miss != noPathTable, Resumes: noTable}
+	known := &CachedPath{Entries: path.entries(), Miss: path.miss != noPathTable, Resumes: noTable, Rests: path.claim.fields(c), Shape: path.claim.shape}
 	if path.next != noPathTable {
 		known.Resumes = int16(path.next)
 	}
 	return known
+}
+
+// fields are a frame's, as far as the claim looks at them.
+func (cl *claim) fields(f *packet.Frame) openflow.Match {
+	var mask packet.Mask
+	for _, w := range cl.words {
+		mask[w.at] |= w.bits
+	}
+	var list []openflow.Field
+	for field := range FieldsOf(f).All() {
+		hi, lo := mask.Get(keyField(field.ID))
+		if hi|lo == 0 {
+			continue
+		}
+		if of := openflow.ValueOf128(hi, lo); of != field.Mask {
+			field.Masked, field.Mask, field.Value = true, of, field.Value.And(of)
+		}
+		list = append(list, field)
+	}
+	return openflow.NewMatch(list...)
 }

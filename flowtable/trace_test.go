@@ -21,9 +21,10 @@ func TestTraceEqualsForwarding(t *testing.T) {
 	}
 	seen := map[TraceKind]int{}
 	drops := map[Drop]int{}
-	outputs := 0
+	outputs, paths := 0, 0
 	for seed := uint64(1); seed <= n && !t.Failed(); seed++ {
-		outputs += traceAndSend(t, seed, seen, drops)
+		o, p := traceAndSend(t, seed, seen, drops)
+		outputs, paths = outputs+o, paths+p
 	}
 	if testing.Short() {
 		return
@@ -33,8 +34,8 @@ func TestTraceEqualsForwarding(t *testing.T) {
 			t.Errorf("steps of kind %d came only %d times", k, seen[k])
 		}
 	}
-	if outputs < 1000 || len(drops) < 10 {
-		t.Errorf("%d outputs, drops %v: the frames met too little", outputs, drops)
+	if outputs < 1000 || paths < 500 || len(drops) < 10 {
+		t.Errorf("%d outputs, %d paths, drops %v: the frames met too little", outputs, paths, drops)
 	}
 }
 
@@ -67,7 +68,7 @@ func randomRig(t *testing.T, r *rand.Rand, seed uint64) *rig {
 	return g
 }
 
-func traceAndSend(t *testing.T, seed uint64, seen map[TraceKind]int, dropped map[Drop]int) (outputs int) {
+func traceAndSend(t *testing.T, seed uint64, seen map[TraceKind]int, dropped map[Drop]int) (outputs, paths int) {
 	r := rand.New(rand.NewPCG(seed, 7))
 	g := randomRig(t, r, seed)
 	for range 4 {
@@ -101,6 +102,12 @@ func traceAndSend(t *testing.T, seed uint64, seen map[TraceKind]int, dropped map
 		if did := g.send(in, b); !slices.Equal(said, did) {
 			t.Errorf("seed %d: frame %x by port %d\ntraced %q\nsent   %q", seed, b, in, said, did)
 		}
+		if tr.Path != nil {
+			paths++
+			if kept := g.proc.Cached(frameOf(in, b)); kept == nil || !slices.Equal(kept.Entries, tr.Path.Entries) || kept.Miss != tr.Path.Miss || kept.Resumes != tr.Path.Resumes {
+				t.Errorf("seed %d: the path is %+v, the trace said %+v", seed, kept, tr.Path)
+			}
+		}
 		for name, n := range g.packets() {
 			if n -= packets[name]; n != uint64(met[name]) {
 				t.Errorf("seed %d: %s counted %d frames, the trace met it %d times", seed, name, n, met[name])
@@ -113,7 +120,7 @@ func traceAndSend(t *testing.T, seed uint64, seen map[TraceKind]int, dropped map
 			}
 		}
 	}
-	return outputs
+	return outputs, paths
 }
 
 func entryName(e *Entry) string {

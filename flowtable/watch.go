@@ -12,11 +12,42 @@ import (
 // Verdict is what the tables decided about one frame. What left the engine the Sink has seen.
 type Verdict struct {
 	Steps     []Step
-	Miss      int    // table that had no entry for it; -1: there was none
-	Cached    bool   // decided by what a frame before it met
-	Kept      bool   // a fragment that waits for the others
-	Resubmits int    // lookups by resubmit: their entries are not among Steps
-	Drops     []Drop // why it, or copies of it, went nowhere
+	Miss      int          // table that had no entry for it; -1: there was none
+	Cached    bool         // decided by what a frame before it met
+	Kept      bool         // a fragment that waits for the others
+	Resubmits int          // how many there were
+	Behind    []BehindStep // what lookups by resubmits met, at most maxBehind
+	Drops     []Drop       // why it, or copies of it, went nowhere
+}
+
+// BehindStep is a lookup by a resubmit, or by a goto_table behind one.
+type BehindStep struct {
+	Step
+	Found bool // false: the table had no entry for it
+	Under int  // which of Steps led there
+	Depth int  // resubmits around it, from 1
+}
+
+// maxBehind bounds what is told of one frame: resubmits can call each other thousands of times.
+const maxBehind = 32
+
+// watcher is the Sink of a frame that is watched. Resubmits know it by its type: they are not in the path, and a frame that
+// nobody watches pays a comparison for each.
+type watcher struct {
+	Sink
+	v *Verdict
+}
+
+// resubmitted notes what a lookup behind a resubmit found.
+func (w *watcher) resubmitted(pr *Processor, table int, e *Entry) {
+	if len(w.v.Behind) == maxBehind {
+		return
+	}
+	b := BehindStep{Step: Step{Table: uint8(table)}, Found: e != nil, Under: len(pr.trail.steps) - 1, Depth: pr.nested}
+	if e != nil {
+		b.Priority, b.Cookie = e.Priority, e.Cookie
+	}
+	w.v.Behind = append(w.v.Behind, b)
 }
 
 // Step is one entry met.
@@ -30,7 +61,7 @@ type Step struct {
 // changes nothing else.
 func (pr *Processor) Watch(now time.Duration, f *packet.Frame, s Sink, v *Verdict) {
 	*v = Verdict{Miss: noTable}
-	pr.begin(now, s)
+	pr.begin(now, &watcher{s, v})
 	f.Parse()
 	pr.trail.reset()
 	pr.resubmits = 0

@@ -28,10 +28,17 @@ func (r *rig) watch(list []*packet.Frame) (events []string) {
 		events = append(events, r.rec.take(r.t)...)
 		nowLookups, nowMatched := r.lookups()
 		nowDrops := r.Drops()
-		if n := nowMatched - matched; n != uint64(len(v.Steps)) && v.Resubmits == 0 {
+		found, behindMissed := len(v.Steps), false
+		for _, b := range v.Behind {
+			if b.Found {
+				found++
+			}
+			behindMissed = behindMissed || !b.Found
+		}
+		if n := nowMatched - matched; n != uint64(found) && len(v.Behind) < maxBehind {
 			r.t.Errorf("%d entries were counted, the verdict has %+v", n, v)
 		}
-		if missed := nowLookups-lookups > nowMatched-matched; missed != (v.Miss >= 0) && v.Resubmits == 0 {
+		if missed := nowLookups-lookups > nowMatched-matched; missed != (v.Miss >= 0 || behindMissed) && len(v.Behind) < maxBehind {
 			r.t.Errorf("a miss: %v, the verdict has %+v", missed, v)
 		}
 		for d, n := range nowDrops.All() {
@@ -72,6 +79,27 @@ func TestVerdict(t *testing.T) {
 			if len(v.Steps) != 0 || v.Miss != -1 || !slices.Equal(v.Drops, []Drop{DropNoPort}) {
 				t.Errorf("no such port: %+v", v)
 			}
+		}
+	})
+}
+
+// TestVerdictOfResubmits: what lies behind them is told, in order, with the entry that led there.
+func TestVerdictOfResubmits(t *testing.T) {
+	eachPath(t, func(t *testing.T, c Config) {
+		r := newRig(t, c, upPorts(3))
+		r.flow(0, 1, openflow.NewMatch(), openflow.ApplyActions(resubmit(openflow.PortInPort, 3), openflow.Output(2)), openflow.GotoTable(1))
+		r.flow(1, 2, openflow.NewMatch(), openflow.ApplyActions(resubmit(openflow.PortInPort, 9)))
+		r.flow(3, 5, openflow.NewMatch(), openflow.ApplyActions(resubmit(openflow.PortInPort, 4)))
+		r.flow(4, 6, openflow.NewMatch(), openflow.GotoTable(5))
+		r.flow(5, 7, openflow.NewMatch(), openflow.ApplyActions(openflow.Output(3)))
+		for range 2 {
+			var v Verdict
+			r.proc.Watch(r.now, frameOf(1, anyFrame), &r.rec, &v)
+			want := []BehindStep{{Step{3, 5, 0}, true, 0, 1}, {Step{4, 6, 0}, true, 0, 2}, {Step{5, 7, 0}, true, 0, 2}, {Step{9, 0, 0}, false, 1, 1}}
+			if !slices.Equal(v.Behind, want) || len(v.Steps) != 2 || v.Resubmits != 3 {
+				t.Errorf("%+v", v)
+			}
+			r.rec.take(t)
 		}
 	})
 }

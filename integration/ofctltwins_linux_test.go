@@ -336,3 +336,17 @@ func TestOfctlTwinsOnOpenVSwitch(t *testing.T) {
 		b.at(t, func() { twinBridge{"ovs0", true}.compare(b, "OpenFlow10", slices.Concat(twins, oldTwins)) })
 	})
 }
+
+// TestOfctlWithoutVersion: a bridge that has nothing but OpenFlow 1.0 is spoken to in that, without -O.
+func TestOfctlWithoutVersion(t *testing.T) {
+	need(t, "ovs-ofctl")
+	b := newBed(t)
+	o := b.startOVS("--enable-dummy=override", "-vconsole:off", "-vsyslog:off")
+	o.vsctl("add-br", "ovs0", "--", "set", "bridge", "ovs0", "datapath_type=dummy", "fail-mode=secure", "protocols=OpenFlow10")
+	for _, words := range [][]string{{"add-flow", "ovs0", "table=3,tcp,actions=mod_nw_tos:4,LOCAL"}, {"show", "ovs0"}, {"--no-stats", "dump-flows", "ovs0"}} {
+		want := b.must("ovs-ofctl", words...)
+		if got, err := b.try(b.bin, append([]string{"ofctl"}, words...)...); got != want || err != nil {
+			t.Errorf("%s: %v\n%s\novs-ofctl says\n%s", words, err, got, want)
+		}
+	}
+}

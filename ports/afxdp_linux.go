@@ -3,6 +3,7 @@ package ports
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -276,6 +277,13 @@ func (p *afxdp) Wait() error {
 		return nil
 	}
 	return p.lease.wait()
+}
+
+// Ready says whether Read would find frames, without asking the kernel.
+func (p *afxdp) Ready() bool {
+	p.use.RLock()
+	defer p.use.RUnlock()
+	return p.lines != nil && slices.ContainsFunc(p.lines.queues, func(s *xsk) bool { return s.rx.ready() > 0 })
 }
 
 // Read lends the frames that have come. It may exchange frames within the slice

@@ -202,6 +202,7 @@ type transmitter struct {
 	vnet   []vnetHdr
 	frames []*packet.Frame // what stands in each place, for a second try in software; nil for a finished segment
 	n      int             // places filled
+	bytes  int             // in them
 }
 
 func newTransmitter(places int) *transmitter {
@@ -212,41 +213,57 @@ func newTransmitter(places int) *transmitter {
 	for i := range t.msgs {
 		t.iovs[i][0].Base = &t.vnet[i][0]
 		t.iovs[i][0].SetLen(vnetLen)
-		t.msgs[i].hdr.Iov = &t.iovs[i][0]
-		t.msgs[i].hdr.SetIovlen(2)
 	}
 	return t
 }
 
-// add puts a frame into the next place. The caller sends when full.
-func (t *transmitter) add(f *packet.Frame, hdrLen int) {
-	t.vnet[t.n].set(&f.Offload, hdrLen)
+// add puts a frame into the next place, for a socket that takes headers or one
+// that takes plain frames. The caller sends when full.
+func (t *transmitter) add(f *packet.Frame, hdrLen int, plain bool) {
 	t.frames[t.n] = f
-	t.place(f.Bytes())
+	if plain {
+		t.addFinished(f.Bytes())
+		return
+	}
+	t.vnet[t.n].set(&f.Offload, hdrLen)
+	t.place(f.Bytes(), 0)
 }
 
-// addFinished puts bytes that need no more work into the next place.
-func (t *transmitter) addFinished(b []byte) {
-	t.vnet[t.n] = vnetHdr{}
-	t.place(b)
-}
+// addFinished puts bytes that need no more work into the next place, for a
+// socket that takes plain frames.
+func (t *transmitter) addFinished(b []byte) { t.place(b, 1) }
 
-func (t *transmitter) place(b []byte) {
+// place fills the next place; the message begins with the first-th part.
+func (t *transmitter) place(b []byte, first int) {
 	t.iovs[t.n][1].Base = unsafe.SliceData(b)
 	t.iovs[t.n][1].SetLen(len(b))
+	t.msgs[t.n].hdr.Iov = &t.iovs[t.n][first]
+	t.msgs[t.n].hdr.SetIovlen(2 - first)
+	t.bytes += len(b)
 	t.n++
 }
 
 // send gives the places from index on to the kernel and says how many it took.
 // It stops at the first that is refused; the next call then says why.
 func (t *transmitter) send(fd, from int) (int, unix.Errno) {
-	sent, _, errno := unix.Syscall6(unix.SYS_SENDMMSG, uintptr(fd), uintptr(unsafe.Pointer(&t.msgs[from])),
-		uintptr(t.n-from), unix.MSG_DONTWAIT, 0, 0)
+	var sent uintptr
+	var errno unix.Errno
+	if t.bytes > tellBytes {
+		sent, _, errno = unix.Syscall6(unix.SYS_SENDMMSG, uintptr(fd), uintptr(unsafe.Pointer(&t.msgs[from])),
+			uintptr(t.n-from), unix.MSG_DONTWAIT, 0, 0)
+	} else {
+		sent, _, errno = unix.RawSyscall6(unix.SYS_SENDMMSG, uintptr(fd), uintptr(unsafe.Pointer(&t.msgs[from])),
+			uintptr(t.n-from), unix.MSG_DONTWAIT, 0, 0)
+	}
 	if errno != 0 {
 		return 0, errno
 	}
 	return int(sent), 0
 }
+
+// tellBytes is how much a call may send behind the back of Go's scheduler, which
+// cannot stop the thread meanwhile: a tenth of a millisecond of super-frames.
+const tellBytes = 128 << 10
 
 // size is the length of the frame in the i-th place.
 func (t *transmitter) size(i int) int { return int(t.iovs[i][1].Len) }
@@ -257,5 +274,5 @@ func (t *transmitter) clear() {
 		t.frames[i] = nil
 		t.iovs[i][1].Base = nil
 	}
-	t.n = 0
+	t.n, t.bytes = 0, 0
 }

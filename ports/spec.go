@@ -105,7 +105,7 @@ type kindInfo struct {
 }
 
 var kinds = [...]kindInfo{
-	{KindAFPacket, "an interface name", "eth1", nil},
+	{KindAFPacket, "an interface name", "eth1", []string{"ring"}},
 	{KindXDP, "an interface name", "xdp:eth1", []string{"mode"}},
 	{KindTAP, "an interface name", "tap:vm1", []string{"mac"}},
 	{KindInternal, "the bridge's name", "internal:br0,address=10.0.0.254/24", []string{"address", "mac"}},
@@ -315,6 +315,9 @@ func (s *Spec) Check() error {
 func (s *Spec) checkDevice() (word, want string) {
 	if len(s.Target) > MaxName || strings.ContainsAny(s.Target, "/: \t\n") || s.Target == "." || s.Target == ".." {
 		return s.Target, "an interface name has 1 to 15 characters without blanks, colons and slashes"
+	}
+	if word, want := s.checkRing(); want != "" {
+		return word, want
 	}
 	if mode := s.Arg("mode"); mode != "" && mode != modeNative && mode != modeCopy && mode != modeGeneric {
 		return "mode=" + mode, "a mode is native (in the driver or not at all), copy (no zero-copy) or generic (in front of the host's stack); without one weir takes the best there is"

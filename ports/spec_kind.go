@@ -1,6 +1,7 @@
 package ports
 
 import (
+	"fmt"
 	"net"
 	"path/filepath"
 	"slices"
@@ -72,6 +73,40 @@ func checkAddress(transport, addr string) (want string) {
 		return "an address is HOST:PORT, as 127.0.0.1:7000 or [::1]:7000, with a port from 1 to 65535"
 	}
 	return ""
+}
+
+// checkRing judges how many frames a device's ring holds.
+func (s *Spec) checkRing() (word, want string) {
+	v := s.Arg("ring")
+	if v == "" || v == "no" {
+		return "", ""
+	}
+	if n, err := strconv.ParseUint(v, 10, 31); err != nil || n < MinSlots || n > MaxSlots {
+		return "ring=" + v, fmt.Sprintf("ring says how many frames may wait in memory shared with the kernel, from %d to %d (%d unless told); no: none, they are copied",
+			MinSlots, MaxSlots, DefaultSlots)
+	}
+	return "", ""
+}
+
+// The numbers of slots of a device's ring: the least, what it has where nobody
+// asked (2 MiB, which the smallest frames at full load fill in 10 ms), the most (64 MiB).
+const (
+	MinSlots     = 256
+	DefaultSlots = 8192
+	MaxSlots     = 262144
+)
+
+// ringSlots is the number of slots, 0 for no ring, and whether it was asked for.
+func (s *Spec) ringSlots() (n int, asked bool) {
+	switch v := s.Arg("ring"); v {
+	case "":
+		return DefaultSlots, false
+	case "no":
+		return 0, true
+	default:
+		n, _ = strconv.Atoi(v)
+		return n, true
+	}
 }
 
 // checkPcap judges how a file is replayed.

@@ -227,6 +227,9 @@ func (p *tap) detach() {
 // Wait sleeps until the host has sent a frame.
 func (p *tap) Wait() error { return p.lease.wait() }
 
+// Ready says whether Read would find frames.
+func (p *tap) Ready() bool { return p.lease.readable() }
+
 // Read takes frames, one system call each: a tap has no call for several.
 func (p *tap) Read(frames []*packet.Frame) (n int, err error) {
 	fd, err := p.lease.hold()

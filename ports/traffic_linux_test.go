@@ -74,11 +74,14 @@ func TestTCP(t *testing.T) {
 		soft  bool // frames have to be finished in software
 	}{
 		{name: "veth-veth", a: vethHost, b: vethHost, mtu: 1500, size: transferSize()},
+		{name: "veth-veth-small-ring", a: vethHost, b: vethHost, mtu: 1500, opts: ",ring=256", size: 64 << 20},
+		{name: "veth-veth-no-ring", a: vethHost, b: vethHost, mtu: 1500, opts: ",ring=no", size: 64 << 20},
 		{name: "veth-tap", a: vethHost, b: tapHost, mtu: 1500, size: transferSize()},
 		{name: "tap-tap", a: tapHost, b: tapHost, mtu: 1500, size: transferSize()},
 		{name: "veth-veth-jumbo", a: vethHost, b: vethHost, mtu: 9000, size: transferSize()},
 		{name: "veth-veth-tagged", a: vethHost, b: vethHost, mtu: 1500, size: transferSize(), tags: []uint16{0x8100}},
 		{name: "veth-tap-tagged", a: vethHost, b: tapHost, mtu: 1500, size: transferSize(), tags: []uint16{0x8100}},
+		{name: "veth-veth-tagged-no-ring", a: vethHost, b: vethHost, mtu: 1500, opts: ",ring=no", size: 64 << 20, tags: []uint16{0x8100}},
 		{name: "veth-veth-QinQ", a: vethHost, b: vethHost, mtu: 1500, size: 64 << 20, tags: []uint16{0x8100, 0x88a8}, ipMTU: 1492},
 		{name: "veth-veth-in-software", a: vethHost, b: vethHost, mtu: 1500, opts: ",offload=no", size: 64 << 20, soft: true},
 		{name: "tap-tap-in-software", a: tapHost, b: tapHost, mtu: 1500, opts: ",offload=no", size: 64 << 20},

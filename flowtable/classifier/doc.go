@@ -17,8 +17,12 @@
 //
 //   - Pruning. Subtables are sorted by the highest priority in them; a lookup
 //     ends at the first one that could not beat what it has.
-//   - Used bits. A lookup adds the masks of the subtables it asked to a Mask:
-//     every key that agrees in those bits gets the same answer.
+//   - Sieves. Each subtable has a Bloom filter of its keys and of parts of them
+//     (sieve.go). Most lookups that a subtable has no rule for end there.
+//   - Used bits. A lookup adds the bits that its answer rests on to a Mask: the
+//     mask of the subtable where it found a rule, and of each other that it asked
+//     the first part that no rule of it has, be it one that is in the Mask anyway.
+//     Every key that agrees in those bits gets the same answer.
 //   - Publication. Freeze hands out the table as it stands and starts a new
 //     edition; an edit copies the nodes that an older edition may still show
 //     (a leaf, two nodes above it, a few hundred bytes each) and no others, so

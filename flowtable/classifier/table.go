@@ -26,9 +26,11 @@ type Table[V any] struct {
 
 // subtable holds the rules of one mask.
 type subtable[V any] struct {
-	words []maskWord
-	max   uint16 // highest priority of its rules
-	dir   directory[V]
+	words  []maskWord
+	levels []level
+	max    uint16 // highest priority of its rules
+	dir    directory[V]
+	sieve  *sieve
 
 	edition edition
 	of      *family[V]
@@ -190,6 +192,7 @@ func (t *Table[V]) Put(at Spot[V], r *Rule[V], key *packet.Key, mask *packet.Mas
 	r.seq = t.seq
 	f.widen(key)
 	s.dir.insert(t.edition, r)
+	s.sift(r, key)
 	f.count(prio, 1)
 	t.settle(s)
 }
@@ -208,7 +211,7 @@ func (t *Table[V]) Insert(r *Rule[V]) (replaced *Rule[V]) {
 
 func (t *Table[V]) addFamily(mask *packet.Mask, prio uint16) *family[V] {
 	f := &family[V]{mask: *mask, words: wordsOf(mask), in: t}
-	f.now = &subtable[V]{words: f.words, max: prio, edition: t.edition, of: f}
+	f.now = &subtable[V]{words: f.words, levels: levelsOf(mask), max: prio, edition: t.edition, of: f}
 	if t.families == nil {
 		t.families = make(map[packet.Mask]*family[V])
 	}
@@ -226,6 +229,9 @@ func (t *Table[V]) Delete(r *Rule[V]) bool {
 	}
 	s := t.own(f.now)
 	s.dir.remove(t.edition, r)
+	if s.sieve.rules > 1024 && s.dir.n < s.sieve.rules/8 {
+		s.resift()
+	}
 	f.count(r.Priority, -1)
 	t.n--
 	t.settle(s)

@@ -164,8 +164,8 @@ func TestUsedBitsStopAtTheAnswer(t *testing.T) {
 		used packet.Mask
 	}{
 		{packet.Key{1: 7, 2: 7}, 1, packet.Mask{1: ^uint64(0)}},
-		{packet.Key{2: 7}, 2, packet.Mask{1: ^uint64(0), 2: ^uint64(0)}},
-		{packet.Key{5: 5}, 3, packet.Mask{1: ^uint64(0), 2: ^uint64(0)}},
+		{packet.Key{1: 7 << 16, 2: 7}, 2, packet.Mask{1: 0xffffffffffff << 16, 2: ^uint64(0)}}, // no rule has that address
+		{packet.Key{1: 6, 5: 5}, 3, packet.Mask{1: 0xffff, 2: 0xff}},
 	} {
 		var used packet.Mask
 		if r := v.Lookup(&c.key, &used); r.Value != c.id || used != c.used {
@@ -214,6 +214,77 @@ func TestEditWhileRanging(t *testing.T) {
 		}
 		for range table.All() {
 			t.Error("the emptied table is not empty")
+		}
+	}
+}
+
+// TestNarrow: however many rules a subtable has, few bits tell that a stranger meets none, and bits that are used
+// anyway are enough if they can be. And a sieve follows the number of rules up and down.
+func TestNarrow(t *testing.T) {
+	var table Table[int]
+	var mask packet.Mask
+	for _, fl := range []packet.Field{packet.EthType, packet.IPv4Src, packet.IPv4Dst, packet.TPSrc} {
+		mask.SetFull(fl)
+	}
+	key := func(src, dst uint64, port int) (k packet.Key) {
+		k.Set(packet.EthType, 0, 0x0800)
+		k.Set(packet.IPv4Src, 0, src)
+		k.Set(packet.IPv4Dst, 0, dst)
+		k.Set(packet.TPSrc, 0, uint64(port))
+		return k
+	}
+	const n = 20_000
+	var rules []*Rule[int]
+	for i := range n {
+		k := key(10<<24|uint64(i), 20<<24|uint64(i%256), i%50000)
+		rules = append(rules, NewRule(&k, &mask, 1, i))
+		table.Insert(rules[i])
+	}
+	v := table.Freeze()
+	narrow := 0
+	for i := range 100 {
+		k := key(uint64(11+i)<<24|5, 20<<24|7, 9)
+		var used, first packet.Mask
+		first[3] = 0xff << 56
+		if v.Lookup(&k, &used) != nil {
+			t.Fatal("a rule for a stranger")
+		}
+		if used == first {
+			narrow++
+		}
+		already := packet.Mask{4: 0xffff << 48}
+		used = already
+		k = key(uint64(11+i)<<24|5, 20<<24|7, 55000)
+		if v.Lookup(&k, &used); used == already {
+			narrow++
+		}
+	}
+	if narrow < 120 { // the rest are what a Bloom filter may have wrong
+		t.Errorf("%d of 200 lookups were narrow", narrow)
+	}
+	size := len(table.subs[0].sieve.words) * 8
+	if size < n || size > 24*n {
+		t.Errorf("%d bytes of sieve for %d rules", size, n)
+	}
+	for _, r := range rules[:n-10] {
+		table.Delete(r)
+	}
+	if now := len(table.subs[0].sieve.words) * 8; now > 4096 {
+		t.Errorf("%d bytes of sieve for 10 rules", now)
+	}
+	for i, r := range rules[n-10:] {
+		k := r.Key()
+		if table.Freeze().Lookup(&k, nil) != r {
+			t.Errorf("rule %d is lost", i)
+		}
+	}
+	if v.Lookup(&packet.Key{}, nil) != nil || v.Len() != n {
+		t.Error("the old view has changed")
+	}
+	for i, r := range rules {
+		k := r.Key()
+		if v.Lookup(&k, nil) != r {
+			t.Fatalf("the old view has lost rule %d", i)
 		}
 	}
 }

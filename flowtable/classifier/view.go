@@ -24,12 +24,18 @@ func (v View[V]) Lookup(k *packet.Key, used *packet.Mask) *Rule[V] {
 		if best != nil && best.Priority > s.max {
 			break
 		}
-		if used != nil {
-			for _, w := range s.words {
-				used[w.at] |= w.bits
-			}
+		hash := hashKey(v.seed, s.words, k)
+		var r *Rule[V]
+		if s.sieve.has(spread(hash)) {
+			r = s.dir.lookup(hash, s.words, k)
 		}
-		r := s.dir.lookup(hashKey(v.seed, s.words, k), s.words, k)
+		switch {
+		case used == nil:
+		case r == nil:
+			s.narrow(k, used)
+		default:
+			s.whole(used)
+		}
 		if r != nil && (best == nil || r.before(best)) {
 			best = r
 		}

@@ -179,7 +179,10 @@ type FlowRecord struct {
 // SplitFlows reads each record of a FLOW reply by itself. Anything else has none.
 func SplitFlows(raw []byte) (list []FlowRecord) {
 	const head = 16
-	if len(raw) > openflow.HeaderSize && raw[0] == of10.Version {
+	switch {
+	case len(raw) < head:
+		return nil
+	case raw[0] == of10.Version:
 		return splitOldFlows(raw)
 	}
 	h := openflow.ReadHeader(raw)

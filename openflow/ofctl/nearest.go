@@ -1,17 +1,46 @@
 package ofctl
 
-// Nearest returns the word closest to s, or "" when none is close enough to be meant.
+import (
+	"slices"
+	"strings"
+)
+
+// Nearest returns the word closest to s, or "" when none is close enough to be meant: the one for what other tools
+// call s, the one with the fewest letters changed, or the only one that s begins or that begins s.
 func Nearest(s string, words []string) string {
-	best, limit := "", max(1, min(len(s)/3, 3))
 	if len(s) > 64 {
 		return "" // nobody meant that
 	}
+	if w := elsewhere[s]; w != "" && slices.Contains(words, w) {
+		return w
+	}
+	best, limit := "", max(1, min(len(s)/3, 3))
 	for _, w := range words {
 		if d := editDistance(s, w); d <= limit && d < len(w) {
 			best, limit = w, d-1
 		}
 	}
+	if best != "" {
+		return best
+	}
+	for _, w := range words {
+		if strings.HasPrefix(w, s) && len(s) > 2 || strings.HasPrefix(s, w) && len(w) > 5 {
+			if best != "" {
+				return ""
+			}
+			best = w
+		}
+	}
 	return best
+}
+
+// elsewhere are words of other tools and controllers, and those one would guess.
+var elsewhere = map[string]string{
+	"vlan": "dl_vlan", "vlan_id": "dl_vlan", "vid": "dl_vlan", "pcp": "dl_vlan_pcp", "ethertype": "dl_type", "ether_type": "dl_type", "type": "dl_type",
+	"src_mac": "dl_src", "dst_mac": "dl_dst", "mac_src": "dl_src", "mac_dst": "dl_dst", "src_ip": "nw_src", "dst_ip": "nw_dst", "ipv4_src": "nw_src", "ipv4_dst": "nw_dst",
+	"ip6_src": "ipv6_src", "ip6_dst": "ipv6_dst", "ip6": "ipv6", "ipv4": "ip", "icmpv6": "icmp6", "proto": "nw_proto", "protocol": "nw_proto", "dscp": "ip_dscp",
+	"src_port": "tp_src", "dst_port": "tp_dst", "sport": "tp_src", "dport": "tp_dst", "port": "in_port", "inport": "in_port", "prio": "priority",
+	"forward": "output", "out": "output", "to": "output", "push": "push_vlan", "set": "set_field", "goto": "goto_table", "queue": "set_queue",
 }
 
 // editDistance counts insertions, deletions, substitutions and swaps of neighbours.

@@ -77,6 +77,7 @@ func FuzzMessage(f *testing.F) {
 	for _, b := range recorded(f) {
 		f.Add(b)
 	}
+	f.Add([]byte("0")) // too short for a header
 	names := NewNames(map[openflow.PortNo]string{1: "p1"}, map[uint8]string{1: "one"})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		before := bytes.Clone(b)

@@ -89,7 +89,7 @@ func TestSyntaxErrors(t *testing.T) {
 		"nw_scr=1.2.3.4,ip,actions=drop":                 `there is no field or word "nw_scr", did you mean "nw_src"? (at character 1 of "nw_scr=1.2.3.4,ip,actions=drop")`,
 		"in_port=1,tpc,actions=drop":                     `there is no field or word "tpc", did you mean "tcp"? (at character 11 of "in_port=1,tpc,actions=drop")`,
 		"in_port=1":                                      `the actions are missing: end with actions=..., or actions=drop (at character 10 of "in_port=1")`,
-		"in_port=1,actoins=drop":                         `the actions are missing`,
+		"in_port=1,actoins=drop":                         `there is no word "actoins", did you mean "actions"? (at character 11 of`,
 		"in_port=eth2,actions=drop":                      `there is no port for in_port called "eth2", did you mean "eth1"? (at character 9 of`,
 		"in_port,actions=drop":                           `in_port lacks its value: write in_port=VALUE`,
 		"actions=outptu:1":                               `there is no action or port "outptu", did you mean "output"? (at character 9 of`,

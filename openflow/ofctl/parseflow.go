@@ -128,6 +128,9 @@ func (r *flowReader) complete(actionsAt int) (err error) {
 func (p *parser) splitActions(at int) (end, actions int, err error) {
 	i := strings.Index(p.text[at:], "action")
 	if i < 0 {
+		if k, ok := p.misspelledActions(at); ok {
+			return 0, 0, p.unknown(k.at, "word", k.key, []string{"actions"})
+		}
 		return 0, 0, p.fail(len(p.text), "the actions are missing: end with actions=..., or actions=drop")
 	}
 	i += at
@@ -139,6 +142,17 @@ func (p *parser) splitActions(at int) (end, actions int, err error) {
 		return 0, 0, p.unknown(i, "word", word, []string{"actions"})
 	}
 	return i, i + j + 1, nil
+}
+
+// misspelledActions finds the word that was to begin the actions.
+func (p *parser) misspelledActions(at int) (token, bool) {
+	list, _ := p.tokens(at, len(p.text))
+	for _, k := range list {
+		if k.has && Nearest(k.key, []string{"actions"}) != "" && !slices.Contains(knownMatchWords(), k.key) {
+			return k, true
+		}
+	}
+	return token{}, false
 }
 
 func (r *flowReader) flowWord(k token) error {

@@ -24,6 +24,9 @@ func (p *parser) value(id openflow.FieldID, what, s string, at int) (openflow.Fi
 		return p.fragment(s, at)
 	}
 	text, maskText, masked := strings.Cut(s, "/")
+	if _, isProtocol := protocolWords[text]; isProtocol && (id == openflow.EthType || id == openflow.IPProto) {
+		return openflow.Field{}, p.fail(at, "%s=%s: expected a number; the word %s alone chooses these frames", what, s, text)
+	}
 	v, err := p.plain(id, what, text, at)
 	if err != nil {
 		return openflow.Field{}, err

@@ -103,16 +103,14 @@ func (o *onlook) verdict(w *agent.Watched) error {
 func verdictLine(w *agent.Watched) string {
 	var s strings.Builder
 	fmt.Fprintf(&s, "in %s: %s, %d bytes", portWords(w.InPort, w.InName), frameLine(w.Data), w.Length)
-	for _, e := range w.Entries {
-		fmt.Fprintf(&s, "; table %d priority %d", e.Table, e.Priority)
-		if e.Cookie != "0x0" {
-			s.WriteString(" cookie " + e.Cookie)
-		}
+	for i, e := range w.Entries {
+		s.WriteString("; " + metEntry(e))
+		behindResubmits(&s, w, i)
 	}
 	if w.Miss != nil {
 		fmt.Fprintf(&s, "; table %d has no entry for it", *w.Miss)
 	}
-	if w.Resubmits > 0 {
+	if w.Resubmits > 0 && len(w.Behind) == 0 {
 		fmt.Fprintf(&s, "; %s", agent.Plural(w.Resubmits, "resubmit"))
 	}
 	s.WriteString(" -> " + strings.Join(outcome(w), ", "))
@@ -158,4 +156,37 @@ func portWords(no uint32, name string) string {
 		return portNumber(no)
 	}
 	return fmt.Sprintf("%s (%s)", portNumber(no), name)
+}
+
+func metEntry(e agent.WatchedEntry) string {
+	text := fmt.Sprintf("table %d priority %d", e.Table, e.Priority)
+	if e.Cookie != "0x0" {
+		text += " cookie " + e.Cookie
+	}
+	return text
+}
+
+// behindResubmits tells in brackets what an entry's resubmits met; those within them have brackets of their own.
+func behindResubmits(s *strings.Builder, w *agent.Watched, under int) {
+	depth := 0
+	for _, b := range w.Behind {
+		if b.Under != under {
+			continue
+		}
+		switch {
+		case b.Depth > depth:
+			s.WriteString(strings.Repeat(" [", b.Depth-depth))
+		case b.Depth < depth:
+			s.WriteString(strings.Repeat("]", depth-b.Depth) + ", ")
+		default:
+			s.WriteString(", ")
+		}
+		depth = b.Depth
+		if b.Found {
+			s.WriteString(metEntry(b.WatchedEntry))
+		} else {
+			fmt.Fprintf(s, "table %d has no entry for it", b.Table)
+		}
+	}
+	s.WriteString(strings.Repeat("]", depth))
 }

@@ -339,6 +339,10 @@ func TestVerdictLine(t *testing.T) {
 		{agent.Watched{Entries: []agent.WatchedEntry{{Table: 1, Priority: 2, Cookie: "0x5"}}, Cached: true}, "; table 1 priority 2 cookie 0x5 -> dropped by the entry: no output (cached)"},
 		{agent.Watched{PacketIn: []string{"no_match"}, Out: []agent.WatchedPort{{Port: localPort, Name: "br0", Queue: 3}}}, " -> out LOCAL (br0) queue 3, to controllers (no_match)"},
 		{agent.Watched{Kept: true}, " -> waits for the other fragments of its packet"},
+		{agent.Watched{Resubmits: 3, Entries: []agent.WatchedEntry{{Table: 0, Priority: 1, Cookie: "0x0"}, {Table: 1, Priority: 2, Cookie: "0x0"}}, Behind: []agent.WatchedBehind{
+			{WatchedEntry: agent.WatchedEntry{Table: 3, Priority: 5, Cookie: "0x7"}, Found: true, Depth: 1}, {WatchedEntry: agent.WatchedEntry{Table: 4, Priority: 6, Cookie: "0x0"}, Found: true, Depth: 2},
+			{WatchedEntry: agent.WatchedEntry{Table: 5}, Depth: 1}, {WatchedEntry: agent.WatchedEntry{Table: 9}, Under: 1, Depth: 1}}},
+			"; table 0 priority 1 [table 3 priority 5 cookie 0x7 [table 4 priority 6], table 5 has no entry for it]; table 1 priority 2 [table 9 has no entry for it] -> dropped by the entry: no output"},
 		{agent.Watched{Resubmits: 2, Drops: []string{"meter"}}, "; 2 resubmits -> dropped: meter"},
 	} {
 		c.w.Data, c.w.InPort, c.w.Length = frame(1, 2), 1, 60

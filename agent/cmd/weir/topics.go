@@ -13,9 +13,9 @@ func runTopics() []topic {
 	return []topic{
 		{"A bridge and its ports", []string{"name", "port", "internal", "internal-address", "internal-mtu"}},
 		{"Who controls it", []string{"controller", "fail-mode", "table-miss", "protocols", "listen", "listen-auxiliary", "dpid", "mac"}},
-		{"How the process runs", []string{"c", "detach", "wait-ready", "rundir", "log-file", "log-level", "log-levels", "log-format"}},
+		{"How the process runs", []string{"c", "detach", "wait-ready", "rundir", "log-file", "log-level", "log-levels", "log-format", "spin"}},
 		{"What it does with some frames", []string{"forward-bpdu", "fragments"}},
-		{"Sizes", []string{"tables", "max-flows", "max-groups", "max-meters", "mac-table-size", "mac-table-age"}},
+		{"Sizes", []string{"tables", "max-flows", "max-groups", "max-meters", "max-paths", "mac-table-size", "mac-table-age"}},
 		{"Controllers in detail, for all that do not say otherwise (--controller T,max-backoff=8s)", []string{
 			"min-backoff", "max-backoff", "inactivity-probe", "auxiliary", "packet-in-rate", "packet-in-rates", "packet-in-burst",
 			"packet-in-queue", "buffers", "buffer-age"}},

@@ -1,0 +1,175 @@
+// Hot path: what a goroutine does that has found its port dry: look a little longer, or sleep.
+
+package agent
+
+import (
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/weirswitch/weir/ports"
+)
+
+// Waking a goroutine that sleeps in the poller takes longer than forwarding a frame. So a goroutine whose port ran
+// dry goes on looking for a while, if that is likely to pay:
+//
+//  1. Each port has a window. A sleep that turned out shorter than Spin of the configuration makes it longer, any other
+//     sleep empties it. What has nothing to do, or more than Spin between frames, never spins.
+//  2. One goroutine of the process spins. Others of its switch that run dry meanwhile give it their ports to look at,
+//     so that an answer finds it awake though it comes in by another port, and nobody is woken for nothing.
+//  3. A port with more than a few batches is given back to its own goroutine: load is shared as ever.
+//  4. The processor is offered to other threads all the time. If one takes it, nobody spins for a while.
+//
+// The times are the machine's, not those of Switch.clock: they decide how soon something is noticed, never what.
+type spinner struct {
+	most  atomic.Int64 // longest window in ns; 0: nobody spins
+	rest  atomic.Int64 // moment (ns of now) before which nobody spins, because the processor was wanted
+	token *atomic.Bool // of the process: taken by the one that spins
+	born  time.Time
+
+	mu     sync.Mutex
+	active bool    // guarded by mu: a goroutine of this switch spins
+	guests []*port // guarded by mu: whose goroutines wait for resume
+	pause  time.Duration
+}
+
+const (
+	// lingerRounds is how many batches the spinner forwards for a port at a time.
+	lingerRounds = 2
+	// lostProcessor is a turn too long to be explained by interrupts.
+	lostProcessor = 200 * time.Microsecond
+	// How long nobody spins after that, at first and at most: it doubles.
+	leastRest, mostRest = 10 * time.Millisecond, time.Second
+)
+
+// peeker is a port that can say whether Read has something, for much less than a sleep. One goroutine at a
+// time asks, the one that reads.
+type peeker interface{ Ready() bool }
+
+// limit sets the longest window.
+func (sp *spinner) limit(most time.Duration) {
+	if runtime.GOMAXPROCS(0) == 1 { // whoever spins keeps all other goroutines from running
+		most = 0
+	}
+	sp.most.Store(int64(max(0, most)))
+}
+
+// sleep waits for frames of p and learns how long that took.
+func (sp *spinner) sleep(p *port) error {
+	most := time.Duration(sp.most.Load())
+	if _, can := p.dev.(peeker); !can || most == 0 {
+		p.window = 0
+		return p.dev.Wait()
+	}
+	start := time.Now()
+	err := p.dev.Wait()
+	if time.Since(start) < most {
+		p.window = min(most, max(2*p.window, most/4))
+	} else {
+		p.window = 0
+	}
+	return err
+}
+
+// now is the time on which rest is counted.
+func (sp *spinner) now() time.Duration { return time.Since(sp.born) }
+
+// linger looks for more frames of p, or lets the goroutine that spins look. True means that p should be
+// served, false that its goroutine should sleep.
+func (s *Switch) linger(p *port) bool {
+	sp := &s.spin
+	if p.window == 0 || p.removed.Load() || int64(sp.now()) < sp.rest.Load() {
+		return false
+	}
+	sp.mu.Lock()
+	if sp.active {
+		sp.guests = append(sp.guests, p)
+		sp.mu.Unlock()
+		return <-p.resume
+	}
+	if !sp.token.CompareAndSwap(false, true) {
+		sp.mu.Unlock()
+		return false
+	}
+	sp.active = true
+	sp.mu.Unlock()
+	more := s.lookRound(p)
+	sp.mu.Lock()
+	for _, g := range sp.guests {
+		g.resume <- false
+	}
+	clear(sp.guests)
+	sp.guests, sp.active = sp.guests[:0], false
+	sp.mu.Unlock()
+	sp.token.Store(false)
+	return more
+}
+
+// lookRound spins, and forwards what comes, until a window ends without a frame. It reports whether p
+// wants its goroutine for itself.
+func (s *Switch) lookRound(p *port) (more bool) {
+	sp := &s.spin
+	last := sp.now()
+	until := last + p.window
+	for turn := 1; ; turn++ {
+		found, mine := s.look(p)
+		if mine || p.removed.Load() {
+			return mine
+		}
+		for i := 0; ; i++ {
+			g := sp.guest(i)
+			if g == nil {
+				break
+			}
+			got, its := s.look(g)
+			if found = found || got; its || g.removed.Load() {
+				sp.dismiss(g, its)
+				i--
+			}
+		}
+		now := sp.now()
+		switch {
+		case found:
+			until, sp.pause = now+p.window, 0
+		case now > until:
+			return false
+		case now-last > lostProcessor:
+			sp.pause = min(mostRest, max(leastRest, 2*sp.pause))
+			sp.rest.Store(int64(now + sp.pause))
+			return false
+		}
+		if last = now; turn%8 == 0 {
+			ports.Yield()
+			last = now
+		}
+	}
+}
+
+// look forwards a little of what a port has; more means that there is too much to do it beside others.
+func (s *Switch) look(p *port) (found, more bool) {
+	if !p.dev.(peeker).Ready() {
+		return false, false
+	}
+	more, failed := s.serve(p, lingerRounds)
+	return true, more || failed
+}
+
+// guest is the i-th port that the spinner looks at for others, nil behind the last.
+func (sp *spinner) guest(i int) *port {
+	sp.mu.Lock()
+	defer sp.mu.Unlock()
+	if i < len(sp.guests) {
+		return sp.guests[i]
+	}
+	return nil
+}
+
+// dismiss gives a port back to its goroutine, which serves it or sleeps.
+func (sp *spinner) dismiss(p *port, serve bool) {
+	sp.mu.Lock()
+	sp.guests = slices.DeleteFunc(sp.guests, func(g *port) bool { return g == p })
+	sp.mu.Unlock()
+	p.resume <- serve
+}

@@ -1,0 +1,157 @@
+// Miss path: which values occur in a subtable, so that a lookup can pass it by after a look at few bits.
+
+package classifier
+
+import (
+	"math/bits"
+	"sync/atomic"
+
+	"github.com/weirswitch/weir/flowtable/packet"
+)
+
+// sieve is a Bloom filter of one subtable. It holds the hash of each rule's key, and of the parts of it
+// that the levels name. What it does not have, no rule has; what it has, perhaps none.
+//
+// Bits are only ever set, so all editions of a subtable share one: an older one then sees values that came
+// later, which makes it slow and not wrong. A sieve that has become dense is made anew for the next edition.
+type sieve struct {
+	words []uint64
+	shift uint8 // of a hash, leaves the number of a bit
+	ones  int   // bits that are set
+	rules int   // entered so far
+}
+
+// level is a part of a word of the mask.
+type level struct {
+	bits uint64
+	salt uint64
+	at   uint8
+}
+
+// parts are how words are cut into levels, what is best to know of a frame in front: what the pipeline has
+// added costs no bits of the frame; protocols are few; short prefixes are shared by many.
+var parts = [...]struct {
+	at   uint8
+	bits uint64
+}{
+	{16, ^uint64(0)}, {17, ^uint64(0)}, {18, ^uint64(0)}, {19, ^uint64(0)}, {20, ^uint64(0)}, {21, ^uint64(0)},
+	{22, ^uint64(0)}, {23, ^uint64(0)}, {24, ^uint64(0)}, {25, ^uint64(0)}, {15, ^uint64(0)},
+	{0, 0xffff << 16}, {2, 0xff << 8}, {0, 0xffff}, {0, 0xffffffff << 32}, {4, 1 << 15}, {2, 0xff},
+	{3, 0xff << 56}, {3, 0xffff << 48}, {3, 0xff << 24}, {3, 0xffff << 16}, {3, 0xffffff << 40}, {3, 0xffffff << 8}, {3, 0xffffffff << 32}, {3, 0xffffffff},
+	{5, 0xffff << 48}, {7, 0xffff << 48}, {5, 0xffffffff << 32}, {7, 0xffffffff << 32}, {5, 0xffffffffffff << 16}, {7, 0xffffffffffff << 16},
+	{5, ^uint64(0)}, {7, ^uint64(0)}, {6, ^uint64(0)}, {8, ^uint64(0)},
+	{1, 0xffffff << 40}, {2, 0xffffff << 40}, {1, 0xffffffffffff << 16}, {2, 0xffffffffffff << 16},
+	{4, 0xff << 40}, {4, 0xffff << 32}, {4, 0xff << 56}, {4, 0xffff << 48}, {1, 0xffff}, {4, 0xffff<<16 | 0x7fff},
+	{9, ^uint64(0)}, {10, ^uint64(0)}, {11, ^uint64(0)}, {12, ^uint64(0)}, {13, ^uint64(0)}, {14, ^uint64(0)},
+}
+
+// levelsOf cuts a mask into levels.
+func levelsOf(mask *packet.Mask) []level {
+	var list []level
+	for _, p := range parts {
+		b := mask[p.at] & p.bits
+		if b == 0 || has(list, p.at, b) {
+			continue
+		}
+		list = append(list, level{b, uint64(len(list)+1) * 0x9e3779b97f4a7c15, p.at})
+	}
+	return list
+}
+
+func has(list []level, at uint8, bits uint64) bool {
+	for i := range list {
+		if list[i].at == at && list[i].bits == bits {
+			return true
+		}
+	}
+	return false
+}
+
+// hash is that of a key's bits in the level.
+func (l *level) hash(word uint64) uint64 {
+	hi, lo := bits.Mul64(word&l.bits^l.salt, 0xd6e8feb86659fd93)
+	return hi ^ lo
+}
+
+// spread makes a rule's hash one for the sieve.
+func spread(hash uint32) uint64 { return (uint64(hash) + 1) * 0xa0761d6478bd642f }
+
+// newSieve makes an empty one in which so many bits are a twelfth at most.
+func newSieve(ones int) *sieve {
+	size := max(512, 1<<bits.Len(uint(12*ones-1)))
+	return &sieve{words: make([]uint64, size/64), shift: uint8(65 - bits.Len(uint(size)))}
+}
+
+func (v *sieve) has(hash uint64) bool {
+	i := hash >> v.shift
+	return atomic.LoadUint64(&v.words[i/64])>>(i%64)&1 != 0
+}
+
+func (v *sieve) set(hash uint64) {
+	i := hash >> v.shift
+	w := &v.words[i/64]
+	if old := *w; old>>(i%64)&1 == 0 { // the writer alone stores
+		atomic.StoreUint64(w, old|1<<(i%64))
+		v.ones++
+	}
+}
+
+// enter notes a rule.
+func (v *sieve) enter(levels []level, hash uint32, key *packet.Key) {
+	v.rules++
+	v.set(spread(hash))
+	for i := range levels {
+		l := &levels[i]
+		v.set(l.hash(key[l.at]))
+	}
+}
+
+// sift enters a rule, which the directory has already, into the subtable's sieve.
+func (s *subtable[V]) sift(r *Rule[V], key *packet.Key) {
+	if s.sieve == nil {
+		s.sieve = newSieve(1)
+	}
+	if s.sieve.enter(s.levels, r.hash, key); s.sieve.ones > len(s.sieve.words)*64/4 {
+		s.resift()
+	}
+}
+
+// resift makes the sieve anew, of the rules that are there.
+func (s *subtable[V]) resift() {
+	ones := s.sieve.ones
+	if s.sieve.rules > s.dir.n { // some went
+		ones = int(uint64(ones) * uint64(s.dir.n) / uint64(s.sieve.rules))
+	}
+	v := newSieve(ones + 1)
+	for r := range s.dir.all {
+		key := r.Key()
+		v.enter(s.levels, r.hash, &key)
+	}
+	s.sieve = v
+}
+
+// narrow adds to used the bits of k, few if possible, that show that no rule of the subtable matches it.
+func (s *subtable[V]) narrow(k *packet.Key, used *packet.Mask) {
+	v := s.sieve
+	for i := range s.levels {
+		l := &s.levels[i]
+		if l.bits&^used[l.at] == 0 && !v.has(l.hash(k[l.at])) {
+			return
+		}
+	}
+	for i := range s.levels {
+		l := &s.levels[i]
+		if l.bits&^used[l.at] != 0 && !v.has(l.hash(k[l.at])) {
+			used[l.at] |= l.bits
+			return
+		}
+	}
+	s.whole(used)
+}
+
+// whole adds the mask of the subtable to used.
+func (s *subtable[V]) whole(used *packet.Mask) {
+	for _, w := range s.words {
+		used[w.at] |= w.bits
+	}
+}

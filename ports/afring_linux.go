@@ -1,0 +1,120 @@
+package ports
+
+import (
+	"golang.org/x/sys/unix"
+
+	"github.com/weirswitch/weir/flowtable/packet"
+)
+
+// take makes frames of what the ring has, and gives back what it lent before.
+func (p *afpacket) take(r *rxRing, fd int, frames []*packet.Frame) (n int, err error) {
+	r.giveBack()
+	if !r.borrow() {
+		return 0, ErrClosed
+	}
+	packets, size, all := 0, 0, uint32(0)
+	for n < len(frames) {
+		f := frames[n]
+		s, ok := r.next(f)
+		if s.status&unix.TP_STATUS_USER == 0 {
+			break
+		}
+		all |= s.status
+		switch {
+		case s.status&unix.TP_STATUS_COPY != 0:
+			n += p.takeLarge(fd, frames[n:n+1+r.skipLarge(len(frames)-n-1)])
+			continue
+		case !s.whole: // it did not fit a slot, and the socket's queue was full
+			p.count.DropRx(DropFull, 1)
+			continue
+		case f.Len() < etherLen:
+			p.count.DropRx(DropTruncated, 1)
+			continue
+		case !ok:
+			p.count.DropRx(DropBadOffload, 1)
+			continue
+		}
+		if s.tagged {
+			f.InsertVLAN(s.tpid, s.tci)
+		}
+		size += f.Len()
+		packets++
+		n++
+	}
+	if r.lent == 0 {
+		r.drop()
+	}
+	if all&unix.TP_STATUS_LOSING != 0 {
+		_, dropped := r.counts(fd)
+		p.count.DropRx(DropFull, dropped)
+	}
+	p.count.CountRx(packets, size)
+	return n, nil
+}
+
+// takeLarge takes exactly len(frames) frames off the socket's own queue, where
+// those are that did not fit their slots, and returns how many of them are good. A frame that
+// turned into an error is told of once, then or by the next call.
+func (p *afpacket) takeLarge(fd int, frames []*packet.Frame) (good int) {
+	for tries, owed := 0, len(frames); owed > 0 && tries < 2*batch; tries++ {
+		got, errno := p.rx.receive(fd, frames[good:good+owed])
+		switch {
+		case errno == 0:
+			good += p.accept(frames[good : good+got])
+			owed -= got
+		case errno == unix.EAGAIN || !p.passing(errno):
+			return good
+		case errno == unix.EINVAL:
+			owed--
+		}
+	}
+	return good
+}
+
+// settle gives back what the reader had and counts what the ring lost. A ring
+// that has run dry loses nothing more, so the count is complete. It reports a
+// ring that loses frames all the same, see leaveRing.
+func (p *afpacket) settle(r *rxRing) (stuck bool) {
+	took := r.took
+	r.took = false
+	r.giveBack()
+	fd, err := p.lease.hold()
+	if err != nil {
+		return false
+	}
+	defer p.lease.release()
+	taken, dropped := r.counts(fd)
+	p.count.DropRx(DropFull, dropped)
+	stuck = r.dry && !took && taken == 0 && dropped > 0
+	r.dry = !r.peek()
+	return stuck && r.dry
+}
+
+// leaveRing goes on by recvmmsg. With PACKET_VNET_HDR and TPACKET_V2 Linux (6.18 at
+// least) never uses a slot again into which it could not put a frame's header,
+// and takes no frame from then on: one super-frame of a kind that virtio_net_hdr has
+// no word for is enough, and any guest of KVM can send it. Who has sent one will send more,
+// so there is no new ring. Whoever sleeps looks for this once a second.
+func (p *afpacket) leaveRing(r *rxRing) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.device.closed {
+		return
+	}
+	fd := -1
+	err := p.links.within(func() (err error) {
+		fd, err = receivingSocket(false)
+		return err
+	})
+	if err == nil && p.link.index != 0 {
+		if err = p.listen(fd, p.link); err != nil {
+			_ = unix.Close(fd)
+		}
+	}
+	if err != nil || p.lease.put(fd) != nil { // a next time, then
+		return
+	}
+	if p.ring.CompareAndSwap(r, nil) {
+		r.drop()
+	}
+}

@@ -89,7 +89,7 @@ func commands() []command {
 			more: "MATCH is in ovs-ofctl's words. Forwarding does not become slower: of heavy traffic a sample is looked at,\n" +
 				"and each line says of how many.",
 			example: "weir watch br0 in_port=1,tcp,tp_dst=80", setup: (*tool).watch},
-		{words: []string{"ofctl"}, args: "[OPTIONS] COMMAND [ARG...]", most: anyNumber, summary: "what ovs-ofctl does, for weir and any other OpenFlow 1.3 switch",
+		{words: []string{"ofctl"}, args: "[OPTIONS] COMMAND [ARG...]", most: anyNumber, summary: "what ovs-ofctl does, for weir and any other switch of OpenFlow 1.3 or 1.0",
 			more:    "\"weir ofctl --help\" lists the commands, \"weir ofctl COMMAND --help\" tells of one.",
 			example: "weir ofctl dump-flows br0", setup: (*tool).ofctl, explain: (*tool).explainOfctl},
 		{words: []string{"trace"}, args: "BRIDGE FLOW|--hex BYTES|--pcap FILE [--in-port PORT] [--length BYTES] [--segment BYTES] [--send] [--json]", least: 1, most: 2,
@@ -133,7 +133,13 @@ func findCommand(args []string) (*command, []string, error) {
 		firsts = append(firsts, w[0])
 	}
 	if seconds == nil {
-		if near := agent.Nearest(args[0], firsts); near != "" {
+		near := agent.Nearest(args[0], firsts)
+		for _, f := range firsts {
+			if near == "" && len(args[0]) > 1 && strings.HasPrefix(f, args[0]) {
+				near = f
+			}
+		}
+		if near != "" {
 			return nil, nil, usagef("there is no command %q, did you mean %q?", args[0], near)
 		}
 		return nil, nil, usagef("there is no command %q", args[0])
@@ -193,12 +199,21 @@ func (t *tool) printOverview(w io.Writer) {
 	fmt.Fprint(w, "weir is an OpenFlow 1.3 software switch.\n\n")
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, c := range commands() {
-		fmt.Fprintf(tw, "  weir %s %s\t%s\n", c.name(), c.args, c.summary)
+		fmt.Fprintf(tw, "  weir %s\t%s\n", c.name(), c.summary)
 	}
 	tw.Flush()
-	fmt.Fprint(w, "\nEvery command takes --rundir DIR, also before its name (default $OVS_RUNDIR, else /run/weir),\n"+
-		"and --help. Exit codes: 0 done, 1 did not work, 2 not understood.\n")
+	fmt.Fprint(w, "\n\"weir help COMMAND\" tells its arguments and flags. Every command takes --rundir DIR, also before its\n"+
+		"name (default $OVS_RUNDIR, else /run/weir), and --help.\nExit codes: 0 done, 1 did not work, 2 not understood.\n")
 }
+
+// usage is what weir alone says.
+const usage = `weir is an OpenFlow 1.3 software switch.
+
+  weir run --name br0 --port 1:eth1 --port 2:eth2    run one until Ctrl-C
+  weir status, weir flows br0                        ask running ones
+  weir help                                          all commands
+
+`
 
 // printHelp tells all of one command.
 func (t *tool) printHelp(w io.Writer, c *command) {

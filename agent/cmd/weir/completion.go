@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/weirswitch/weir/openflow/client"
 )
@@ -62,10 +63,10 @@ func (t *tool) completeWords(words []string) {
 	}
 }
 
-// candidates are the words that may follow those before.
+// candidates are the words that may follow those before; none where a file or a text of one's own stands.
 func (t *tool) candidates(before []string, last string) []string {
 	all := commands()
-	if len(before) == 0 {
+	if len(before) == 0 || before[0] == "help" && len(before) == 1 {
 		var firsts []string
 		for i := range all {
 			if !slices.Contains(firsts, all[i].words[0]) {
@@ -84,25 +85,141 @@ func (t *tool) candidates(before []string, last string) []string {
 		}
 		return seconds
 	}
-	if strings.HasPrefix(last, "-") {
-		return flagWords(cmd, t)
+	fs := flag.NewFlagSet("", flag.ContinueOnError)
+	cmd.setup(t, fs)
+	if fs.Lookup("rundir") == nil {
+		fs.String("rundir", "", "`DIR`")
 	}
-	rest = slices.DeleteFunc(rest, func(w string) bool { return strings.HasPrefix(w, "-") })
-	if cmd.words[0] == "ofctl" && len(rest) == 0 {
+	words, open := t.typedWords(fs, rest)
+	switch {
+	case open != nil:
+		arg, _ := flag.UnquoteUsage(open)
+		if values := flagValues[open.Name]; values != "" {
+			arg = values
+		}
+		return t.fitting(arg, words)
+	case strings.HasPrefix(last, "-"):
+		return flagWords(fs)
+	case cmd.words[0] != "ofctl":
+		return t.fitting(placeholder(cmd.args, len(words)), words)
+	case len(words) == 0:
 		var names []string
 		for _, c := range client.Commands() {
 			names = append(names, c.Name)
 		}
 		return names
 	}
-	return t.bridgeNames()
+	if c, err := client.Find(words[0]); err == nil {
+		return t.fitting(placeholder(c.Args, len(words)-1), words[1:])
+	}
+	return nil
 }
 
-func flagWords(cmd *command, t *tool) (words []string) {
-	fs := flag.NewFlagSet("", flag.ContinueOnError)
-	cmd.setup(t, fs)
+// flagValues are the values of flags that have but a few.
+var flagValues = map[string]string{
+	"O": "OpenFlow10|OpenFlow13", "protocols": "OpenFlow10|OpenFlow13", "fail-mode": "standalone|secure", "table-miss": "normal|drop|controller",
+	"fragments": "normal|drop|reassemble", "log-level": "error|warn|info|debug", "log-format": "text|json",
+}
+
+// typedWords are the arguments of a command without its flags; open is a flag at the end whose value comes next.
+func (t *tool) typedWords(fs *flag.FlagSet, args []string) (words []string, open *flag.Flag) {
+	if fs.Lookup("watch") != nil {
+		args = joinWatch(args)
+	}
+	for _, a := range args {
+		name, _, whole := strings.Cut(strings.TrimLeft(a, "-"), "=")
+		switch {
+		case open != nil:
+			if open.Name == "rundir" {
+				t.runDir = a
+			}
+			open = nil
+		case !strings.HasPrefix(a, "-"):
+			words = append(words, a)
+		case !whole:
+			if open = fs.Lookup(name); open != nil {
+				if b, ok := open.Value.(interface{ IsBoolFlag() bool }); ok && b.IsBoolFlag() {
+					open = nil
+				}
+			}
+		}
+	}
+	return words, open
+}
+
+// placeholder is what help calls the nth argument: BRIDGE, PORT. Flags of the text are no arguments.
+func placeholder(args string, n int) string {
+	skip := false
+	repeated := ""
+	for _, w := range strings.Fields(args) {
+		name := strings.Trim(w, "[]")
+		switch {
+		case skip:
+			skip = false
+		case strings.HasPrefix(name, "-"):
+			skip = !strings.HasSuffix(w, "]")
+		case n == 0:
+			return strings.TrimSuffix(name, "...")
+		default:
+			n--
+			if repeated = ""; strings.HasSuffix(name, "...") {
+				repeated = strings.TrimSuffix(name, "...")
+			}
+		}
+	}
+	return repeated
+}
+
+// fitting are the words that may stand for a placeholder, the first of those before being the bridge.
+func (t *tool) fitting(name string, before []string) []string {
+	switch name {
+	case "BRIDGE", "SWITCH", "SOURCE1", "SOURCE2":
+		return t.bridgeNames()
+	case "PORT", "NAME":
+		if len(before) > 0 {
+			return t.portNames(before[0])
+		}
+		return nil
+	}
+	words := strings.Split(name, "|")
+	for _, w := range words {
+		if w == strings.ToUpper(w) || strings.HasPrefix(w, "-") { // FLOW, and not a word to be typed
+			return nil
+		}
+	}
+	return words
+}
+
+// portNames asks a bridge, but not for long: a Tab key must be quick.
+func (t *tool) portNames(bridge string) []string {
+	c, err := t.dial(bridge)
+	if err != nil {
+		return nil
+	}
+	late := time.AfterFunc(tabPatience, func() { c.Close() })
+	defer late.Stop()
+	defer c.Close()
+	list, err := c.Ports()
+	if err != nil {
+		return nil
+	}
+	var names []string
+	for _, p := range list {
+		names = append(names, p.Name)
+	}
+	return names
+}
+
+// tabPatience is how long a Tab key may take.
+const tabPatience = 500 * time.Millisecond
+
+func flagWords(fs *flag.FlagSet) (words []string) {
 	fs.VisitAll(func(f *flag.Flag) {
-		if f.Usage != "" && len(f.Name) > 1 {
+		switch {
+		case f.Usage == "": // between weir and itself
+		case len(f.Name) == 1:
+			words = append(words, "-"+f.Name)
+		default:
 			words = append(words, "--"+f.Name)
 		}
 	})

@@ -104,7 +104,7 @@ func (l *trio) flowMod() *openflow.FlowMod {
 	case 0:
 		return randomFlowMod(l.r, l.tables)
 	case 1:
-		return anyChange(l.r, l.tables)
+		return anyChange(l.r, anyFlow(l.r, l.tables))
 	}
 	return crowdedChange(l.r, l.tables)
 }

@@ -89,6 +89,7 @@ type Channel struct {
 	decoder openflow.Decoder
 	burst   burst
 	refused map[mistake]bool // what the log has told
+	asked   any              // flowtable.Change.Cause of what the message at hand changes
 
 	why     error // why it ended; guarded by endOnce
 	endOnce sync.Once
@@ -252,6 +253,7 @@ func (c *Channel) handle(raw []byte) error {
 	m, xid, err := c.decode(raw)
 	if err == nil && m != nil {
 		c.settle(m)
+		c.asked = m
 		err = c.dispatch(m, xid, raw)
 		if !changesNothing(m) {
 			c.sw.tellMonitors(c, xid)

@@ -82,6 +82,9 @@ func (k *commit) change(list []bundled) (done flowtable.Bundled, failed int, err
 			break
 		}
 	}
+	if len(k.steps) > 0 {
+		k.c.asked = &k.steps[0]
+	}
 	done, failed, err = s.pipe.Bundle(s.clock.Now(), k.steps, func() (int, error) {
 		if why != nil {
 			return len(k.of), why // all before it would have succeeded

@@ -29,6 +29,10 @@ type monitors struct {
 type watcher struct {
 	request []byte // the header of its request, with transaction id zero: the form of what it is told
 	list    map[uint32]*monitor
+
+	listing bool     // it is being told of the entries there are: what has changed since waits
+	held    [][]byte // messages that wait
+	holds   int      // bytes in them
 }
 
 // monitor is one of them.
@@ -40,9 +44,7 @@ type monitor struct {
 // startMonitors answers a request for monitors with the entries there are, if they are wanted. After an
 // error none of the monitors is there.
 func (c *Channel) startMonitors(m *openflow.MultipartRequest, w *openflow.ReplyWriter, raw []byte) error {
-	s := c.sw
-	s.tellMonitors(nil, 0) // what was before
-	found, err := s.addMonitors(c, m, raw)
+	found, err := c.sw.addMonitors(c, m, raw)
 	if err != nil {
 		return err
 	}
@@ -51,7 +53,34 @@ func (c *Channel) startMonitors(m *openflow.MultipartRequest, w *openflow.ReplyW
 			return err
 		}
 	}
-	return w.Close()
+	if err := w.Close(); err != nil {
+		return err
+	}
+	return c.sw.listed(c)
+}
+
+// listed lets a watcher hear what has changed while it was told of the entries there are.
+func (s *Switch) listed(c *Channel) error {
+	s.monitors.mu.Lock()
+	defer s.monitors.mu.Unlock()
+	w := s.monitors.by[c]
+	for _, msg := range w.held {
+		if err := c.out.notify(func(b []byte) []byte { return append(b, msg...) }); err != nil {
+			return err
+		}
+	}
+	w.listing, w.held, w.holds = false, nil, 0
+	return nil
+}
+
+// hold keeps a message for listed, within the bounds of a peer that does not read.
+func (w *watcher) hold(fill func([]byte) []byte) error {
+	msg := fill(nil)
+	if w.holds += len(msg); w.holds > asyncRoom {
+		return errOutboxFull
+	}
+	w.held = append(w.held, msg)
+	return nil
 }
 
 func (s *Switch) addMonitors(c *Channel, m *openflow.MultipartRequest, raw []byte) (found []openflow.FlowUpdate, err error) {
@@ -73,7 +102,11 @@ func (s *Switch) addMonitors(c *Channel, m *openflow.MultipartRequest, raw []byt
 	if len(have.list)+len(add) > maxMonitors {
 		return nil, openflow.Errorf(openflow.ErrBadRequest, openflow.BRCMultipartBufferOverflow, "more than %d flow monitors", maxMonitors)
 	}
-	if found, err = s.initial(add); err != nil {
+	s.monitors.busy.Store(true)
+	before, now := s.pipe.Mark()
+	s.tell(before, nil, 0)
+	if found, err = initial(now, add); err != nil {
+		s.rest()
 		return nil, err
 	}
 	for id, mon := range add {
@@ -82,31 +115,32 @@ func (s *Switch) addMonitors(c *Channel, m *openflow.MultipartRequest, raw []byt
 	if s.monitors.by == nil {
 		s.monitors.by = map[*Channel]*watcher{}
 	}
-	if len(s.monitors.by) == 0 {
-		s.pipe.Watch(true)
-		s.monitors.busy.Store(true)
-	}
+	have.listing = true
 	s.monitors.by[c] = have
 	return found, nil
 }
 
 // initial are the entries that monitors select and want to be told of at once, each only once.
-func (s *Switch) initial(add map[uint32]*monitor) (found []openflow.FlowUpdate, err error) {
-	seen := map[*flowtable.Entry]bool{}
+func initial(now flowtable.Moment, add map[uint32]*monitor) (found []openflow.FlowUpdate, err error) {
+	var order []*flowtable.Entry
+	flags := map[*flowtable.Entry]openflow.MonitorFlags{}
 	for _, mon := range add {
 		if mon.flags&openflow.MonitorInitial == 0 {
 			continue
 		}
-		entries, err := s.pipe.Flows(mon.filter)
+		entries, err := now.Flows(mon.filter)
 		if err != nil {
 			return nil, err
 		}
 		for _, e := range entries {
-			if !seen[e] {
-				seen[e] = true
-				found = append(found, flowUpdate(&flowtable.Change{Event: openflow.FlowEventAdded, Entry: e}, mon.flags))
+			if flags[e] == 0 {
+				order = append(order, e)
 			}
+			flags[e] |= mon.flags
 		}
+	}
+	for _, e := range order {
+		found = append(found, flowUpdate(&flowtable.Change{Event: openflow.FlowEventAdded, Entry: e}, flags[e]))
 	}
 	return found, nil
 }
@@ -131,20 +165,33 @@ func (s *Switch) tellMonitors(origin *Channel, xid uint32) {
 	}
 	s.monitors.mu.Lock()
 	defer s.monitors.mu.Unlock()
-	changes := s.pipe.TakeChanges()
+	s.tell(s.pipe.TakeChanges(), origin, xid)
+}
+
+// tell is tellMonitors for changes that were taken. monitors.mu is held.
+func (s *Switch) tell(changes []flowtable.Change, origin *Channel, xid uint32) {
 	if len(changes) == 0 {
 		return
 	}
 	for c, w := range s.monitors.by {
-		if w.tell(c, changes, c == origin, xid) == errOutboxFull {
+		own := any(nil)
+		if c == origin {
+			own = c.asked
+		}
+		if w.tell(c, changes, own, xid) == errOutboxFull {
 			go c.end(errOutboxFull) // it would go on with a wrong picture
 		}
 	}
 }
 
-// tell sends one watcher what it wants to hear.
-func (w *watcher) tell(c *Channel, changes []flowtable.Change, own bool, xid uint32) error {
-	out := c.repliesTo(openflow.MultipartFlowMonitor, 0, w.request, c.out.notify)
+// tell sends one watcher what it wants to hear. It has caused the changes of cause own itself, by its request xid: others'
+// may be among them.
+func (w *watcher) tell(c *Channel, changes []flowtable.Change, own any, xid uint32) error {
+	send := c.out.notify
+	if w.listing {
+		send = w.hold
+	}
+	out := c.repliesTo(openflow.MultipartFlowMonitor, 0, w.request, send)
 	abbreviated, any := false, false
 	for i := range changes {
 		flags := w.wants(&changes[i])
@@ -152,7 +199,7 @@ func (w *watcher) tell(c *Channel, changes []flowtable.Change, own bool, xid uin
 			continue
 		}
 		u := flowUpdate(&changes[i], flags)
-		if own && flags&openflow.MonitorOwn == 0 {
+		if own != nil && changes[i].Cause == own && flags&openflow.MonitorOwn == 0 {
 			if abbreviated {
 				continue
 			}
@@ -204,8 +251,14 @@ func (s *Switch) leaveMonitors(c *Channel) {
 
 // forgetWatcher takes a connection off the list. monitors.mu is held.
 func (s *Switch) forgetWatcher(c *Channel) {
-	if delete(s.monitors.by, c); len(s.monitors.by) == 0 {
+	delete(s.monitors.by, c)
+	s.rest()
+}
+
+// rest lets changes go unnoticed when there is nobody to be told of them. monitors.mu is held.
+func (s *Switch) rest() {
+	if len(s.monitors.by) == 0 {
 		s.monitors.busy.Store(false)
-		s.pipe.Watch(false)
+		s.pipe.Unwatch()
 	}
 }

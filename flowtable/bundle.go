@@ -40,6 +40,9 @@ func (p *Pipeline) Bundle(now time.Duration, list []BundleStep, last func() (fai
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	w := p.wayBack()
+	if len(list) > 0 {
+		p.changes.cause = &list[0]
+	}
 	defer w.end()
 	var view *snapshot
 	views := 0
@@ -143,7 +146,7 @@ func (p *Pipeline) wayBack() *wayBack {
 
 func (w *wayBack) end() {
 	log := &w.p.changes
-	log.bundle, log.groups = false, nil
+	log.bundle, log.cause, log.groups = false, nil, nil
 	if !log.watched {
 		log.list = nil
 	}

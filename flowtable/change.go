@@ -14,6 +14,7 @@ type Change struct {
 	Event  openflow.FlowEvent
 	Entry  *Entry                     // as it is now; a deleted one as it was
 	Reason openflow.FlowRemovedReason // of a deletion
+	Cause  any                        // what asked for it: a message, or the first step of a bundle; nil: time, or a new shape of the tables
 	old    *Entry                     // that Entry replaced, if it did
 	used   time.Duration              // when a frame last met old, which an ADD replaced
 }
@@ -22,6 +23,7 @@ type Change struct {
 type changeLog struct {
 	watched bool // TakeChanges is going to be called
 	bundle  bool // Bundle is under way
+	cause   any  // of what is being done
 	list    []Change
 	groups  []groupChange // of the bundle
 }
@@ -30,15 +32,40 @@ func (l *changeLog) wanted() bool { return l.watched || l.bundle }
 
 func (l *changeLog) note(c Change) {
 	if l.wanted() {
+		c.Cause = l.cause
 		l.list = append(l.list, c)
 	}
 }
 
-// Watch says whether changes are to be remembered for TakeChanges.
-func (p *Pipeline) Watch(on bool) {
+// Unwatch ends what Mark began: changes are no longer remembered.
+func (p *Pipeline) Unwatch() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.changes.watched, p.changes.list = on, nil
+	p.changes.watched, p.changes.list = false, nil
+}
+
+// Moment is the entries as they were at some time.
+type Moment struct {
+	p    *Pipeline
+	snap *snapshot
+}
+
+// Mark begins to remember changes, if nobody has yet. It gives those since TakeChanges was last called, and the
+// entries as they are now: what is taken next comes after.
+func (p *Pipeline) Mark() ([]Change, Moment) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.publish()
+	list := p.changes.list
+	p.changes.watched, p.changes.list = true, nil
+	return list, Moment{p, p.snap.Load()}
+}
+
+// Flows is Pipeline.Flows of that time.
+func (m Moment) Flows(f FlowFilter) ([]*Entry, error) {
+	list, err := m.p.collectFrom(m.snap, f)
+	sortEntries(list)
+	return list, err
 }
 
 // TakeChanges gives, in their order, the changes since it was last called.

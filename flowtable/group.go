@@ -91,7 +91,10 @@ func (p *Pipeline) GroupMod(now time.Duration, m *openflow.GroupMod) ([]Removed,
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.groupMod(now, m)
+	p.changes.cause = m
+	gone, err := p.groupMod(now, m)
+	p.changes.cause = nil
+	return gone, err
 }
 
 // groupMod is GroupMod for a message that has been checked. Requires p.mu.

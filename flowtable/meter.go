@@ -88,7 +88,10 @@ func (p *Pipeline) MeterMod(now time.Duration, m *openflow.MeterMod) ([]Removed,
 	case openflow.MeterModify:
 		return nil, p.modifyMeter(now, m)
 	case openflow.MeterDelete:
-		return p.deleteMeters(now, m.Meter), nil
+		p.changes.cause = m
+		gone := p.deleteMeters(now, m.Meter)
+		p.changes.cause = nil
+		return gone, nil
 	}
 	return nil, meterError(openflow.MMFCBadCommand, "command %d, the highest is %d", uint16(m.Command), openflow.MeterDelete)
 }

@@ -59,14 +59,17 @@ func sortEntries(list []*Entry) {
 
 // collect works on the snapshot, so that a dump of a million entries holds nobody up.
 func (p *Pipeline) collect(f FlowFilter) ([]*Entry, error) {
+	p.Publish()
+	return p.collectFrom(p.snap.Load(), f)
+}
+
+func (p *Pipeline) collectFrom(snap *snapshot, f FlowFilter) ([]*Entry, error) {
 	if err := p.checkTable(f.Table); err != nil {
 		return nil, err
 	}
 	if err := f.Match.Check(); err != nil {
 		return nil, err
 	}
-	p.Publish()
-	snap := p.snap.Load()
 	var key packet.Key
 	var mask packet.Mask
 	compileMatch(f.Match, &key, &mask)

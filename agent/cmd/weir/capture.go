@@ -52,7 +52,9 @@ func (o *onlook) frame(f *agent.Captured) error {
 		if f.Missed > 0 {
 			comment = fmt.Sprintf("%d frames before this one were missed", f.Missed)
 		}
-		o.ng.packet(f.At, f.Data, f.Length, direction, comment)
+		if err := o.ng.packet(f.At, f.Data, f.Length, direction, comment); err != nil {
+			return err
+		}
 	case o.asJSON:
 		if err := o.line(f); err != nil {
 			return err

@@ -17,8 +17,9 @@ import (
 // was typed behind weir, the last word being the one to complete.
 var shellScripts = map[string]string{
 	"bash": `_weir() {
-    local IFS=$'\n'
-    COMPREPLY=($(compgen -W "$(weir completion words "${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null)" -- "${COMP_WORDS[COMP_CWORD]}"))
+    local word
+    COMPREPLY=()
+    while IFS= read -r word; do COMPREPLY+=("$word"); done < <(weir completion words "${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null)
 }
 complete -o default -F _weir weir
 `,

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"flag"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -54,5 +55,21 @@ func TestCompletion(t *testing.T) {
 		if code := tool.main([]string{"completion", shell}); code != 0 || !strings.Contains(out.String(), "weir completion words") {
 			t.Errorf("%s: %d\n%s", shell, code, out.String())
 		}
+	}
+}
+
+// TestBashTakesWordsAsTheyAre: the name of a bridge is a word, and not a program to be run by the Tab key.
+func TestBashTakesWordsAsTheyAre(t *testing.T) {
+	bash, err := exec.LookPath("bash")
+	if err != nil {
+		t.Skip(err)
+	}
+	script := shellScripts["bash"] + `
+weir() { printf '%s\n' 'br0' '$(echo ran >&2)' 'br*'; }
+COMP_WORDS=(weir show ''); COMP_CWORD=2; _weir; printf '<%s>' "${COMPREPLY[@]}"`
+	cmd := exec.Command(bash, "-c", script)
+	cmd.Dir = t.TempDir()
+	if out, err := cmd.CombinedOutput(); err != nil || string(out) != `<br0><$(echo ran >&2)><br*>` {
+		t.Errorf("%s (%v)", out, err)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"syscall"
 
 	"github.com/weirswitch/weir/agent"
 	"github.com/weirswitch/weir/openflow/client"
@@ -49,9 +50,41 @@ func usagef(format string, args ...any) error { return usageError{fmt.Sprintf(fo
 // errQuiet ends a command with exitFailure and no word: the exit code is the answer.
 var errQuiet = errors.New("no")
 
+// output is where a command writes. It keeps its first error: what did not reach a full disk is no success, though
+// nobody asks after each line. A reader that has gone wanted no more.
+type output struct {
+	io.Writer
+	err error
+}
+
+func (o *output) Write(b []byte) (int, error) {
+	if o.err != nil {
+		return 0, o.err
+	}
+	n, err := o.Writer.Write(b)
+	if err != nil && !errors.Is(err, syscall.EPIPE) {
+		o.err = err
+	}
+	return n, err
+}
+
+// fileOf is the file that a command writes to, if it is one.
+func fileOf(w io.Writer) (*os.File, bool) {
+	if o, ok := w.(*output); ok {
+		w = o.Writer
+	}
+	f, ok := w.(*os.File)
+	return f, ok
+}
+
 // main runs one command line and gives the exit code.
 func (t *tool) main(args []string) int {
+	out := &output{Writer: t.out}
+	t.out = out
 	cmd, err := t.dispatch(args)
+	if err == nil {
+		err = out.err
+	}
 	var usage usageError
 	var exit *client.ExitError
 	switch {

@@ -68,7 +68,9 @@ func (o *onlook) run(title string, follow func(ctx context.Context, idle func() 
 		return err
 	}
 	if o.ng != nil {
-		err = errors.Join(err, o.ng.flush())
+		if full := o.ng.flush(); !errors.Is(err, full) { // else told already
+			err = errors.Join(err, full)
+		}
 	}
 	if o.out != nil {
 		err = errors.Join(err, o.out.Close())
@@ -113,8 +115,11 @@ func (o *onlook) noteMissed(n uint64) {
 	}
 }
 
-// counted counts one shown thing; ErrEnough ends the stream.
+// counted counts one shown thing; ErrEnough ends the stream, and so does a full disk.
 func (o *onlook) counted() error {
+	if out, ok := o.t.out.(*output); ok && out.err != nil {
+		return out.err
+	}
 	if o.seen++; o.seen == o.count {
 		return agent.ErrEnough
 	}

@@ -31,17 +31,17 @@ func newPcapng(w io.Writer, link uint16, name string, snaplen uint32) *pcapng {
 	p := &pcapng{w: bufio.NewWriterSize(w, 64<<10)}
 	le := binary.LittleEndian
 	b := le.AppendUint32(p.begin(0x0a0d0d0a), 0x1a2b3c4d)
-	b = le.AppendUint16(le.AppendUint16(b, 1), 0) // version 1.0
-	b = le.AppendUint64(b, ^uint64(0))            // length of the section: not known
-	p.end(endOptions(appendOption(b, 4, "weir"))) // shb_userappl
+	b = le.AppendUint16(le.AppendUint16(b, 1), 0)     // version 1.0
+	b = le.AppendUint64(b, ^uint64(0))                // length of the section: not known
+	_ = p.end(endOptions(appendOption(b, 4, "weir"))) // shb_userappl
 	b = le.AppendUint16(le.AppendUint16(p.begin(1), link), 0)
 	b = appendOption(le.AppendUint32(b, snaplen), 2, name) // if_name
-	p.end(endOptions(appendOption(b, 9, "\x09")))          // if_tsresol: 10^-9
+	_ = p.end(endOptions(appendOption(b, 9, "\x09")))      // if_tsresol: 10^-9
 	return p
 }
 
-// packet writes an enhanced packet block; an error shows in flush.
-func (p *pcapng) packet(at time.Time, data []byte, length int, direction uint32, comment string) {
+// packet writes an enhanced packet block.
+func (p *pcapng) packet(at time.Time, data []byte, length int, direction uint32, comment string) error {
 	le := binary.LittleEndian
 	ns := uint64(at.UnixNano())
 	b := le.AppendUint32(p.begin(6), 0) // the interface
@@ -52,21 +52,23 @@ func (p *pcapng) packet(at time.Time, data []byte, length int, direction uint32,
 	if comment != "" {
 		b = appendOption(b, 1, comment)
 	}
-	p.end(endOptions(b))
+	return p.end(endOptions(b))
 }
 
 func (p *pcapng) flush() error { return p.w.Flush() }
 
-// begin opens a block; end writes it with its length at both ends.
+// begin opens a block; end writes it with its length at both ends. Its error is that of the block or of one before, and
+// flush has it, too.
 func (p *pcapng) begin(kind uint32) []byte {
 	return append(binary.LittleEndian.AppendUint32(p.block[:0], kind), 0, 0, 0, 0)
 }
 
-func (p *pcapng) end(b []byte) {
+func (p *pcapng) end(b []byte) error {
 	n := uint32(len(b) + 4)
 	binary.LittleEndian.PutUint32(b[4:], n)
 	p.block = binary.LittleEndian.AppendUint32(b, n)
-	_, _ = p.w.Write(p.block) // remembered, see flush
+	_, err := p.w.Write(p.block)
+	return err
 }
 
 func appendOption(b []byte, code uint16, value string) []byte {

@@ -81,7 +81,9 @@ func (s *snoop) message(m *agent.Snooped) error {
 	w := s.tell(m)
 	switch {
 	case s.ng != nil:
-		s.write(m, w)
+		if err := s.write(m, w); err != nil {
+			return err
+		}
 	case s.asJSON:
 		if err := s.line(struct {
 			*agent.Snooped
@@ -217,7 +219,7 @@ func (w *told) explanation() (list []string) {
 }
 
 // write adds a message to the file as TCP segments; what an ERROR means is the comment of its packet.
-func (s *snoop) write(m *agent.Snooped, w *told) {
+func (s *snoop) write(m *agent.Snooped, w *told) error {
 	direction := uint32(inbound)
 	if m.Sent {
 		direction = outbound
@@ -227,6 +229,9 @@ func (s *snoop) write(m *agent.Snooped, w *told) {
 		comment = append(comment, fmt.Sprintf("%d messages before this one were missed", m.Missed))
 	}
 	for _, b := range s.streams.of(&m.Peer).segments(m.Data, m.Sent) {
-		s.ng.packet(m.At, b, len(b), direction, strings.Join(comment, "\n"))
+		if err := s.ng.packet(m.At, b, len(b), direction, strings.Join(comment, "\n")); err != nil {
+			return err
+		}
 	}
+	return nil
 }

@@ -4,13 +4,12 @@ package main
 
 import (
 	"io"
-	"os"
 
 	"golang.org/x/sys/unix"
 )
 
 func isTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
+	f, ok := fileOf(w)
 	if !ok {
 		return false
 	}
@@ -20,7 +19,7 @@ func isTerminal(w io.Writer) bool {
 
 // screenSize is that of the terminal that w is.
 func screenSize(w io.Writer) (columns, lines int, ok bool) {
-	f, isFile := w.(*os.File)
+	f, isFile := fileOf(w)
 	if !isFile || !isTerminal(w) {
 		return 0, 0, false
 	}

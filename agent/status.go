@@ -69,6 +69,7 @@ type PortStatus struct {
 	Present   bool              `json:"present"` // the device exists
 	LinkUp    bool              `json:"link_up"`
 	Config    []string          `json:"config,omitempty"`  // OFPPC words: PORT_DOWN NO_RECV NO_FWD NO_PACKET_IN
+	How       string            `json:"how,omitempty"`     // in what way the device is used, where there are several
 	Problem   string            `json:"problem,omitempty"` // why it does not work and how to mend it
 	SpeedKbps uint64            `json:"speed_kbps"`
 	VLAN      string            `json:"vlan,omitempty"`
@@ -234,7 +235,7 @@ func (s *Switch) Ports() []PortStatus {
 		i, c := p.dev.Info(), p.counters.Snapshot()
 		st := PortStatus{
 			Number: p.number, Name: p.name, Kind: string(i.Kind), Spec: p.cfg.String(), MAC: p.told.HWAddr.String(),
-			MTU: i.MTU, Present: i.Present, LinkUp: i.LinkUp, Config: ofctl.PortConfig(p.config), Problem: i.Problem,
+			MTU: i.MTU, Present: i.Present, LinkUp: i.LinkUp, Config: ofctl.PortConfig(p.config), How: i.How, Problem: i.Problem,
 			SpeedKbps: i.Speed, VLAN: vlanText(p.cfg.VLAN), Age: now - p.born,
 			RxPackets: c.RxPackets, RxBytes: c.RxBytes, RxDropped: c.RxDropped, RxErrors: c.RxErrors,
 			TxPackets: c.TxPackets, TxBytes: c.TxBytes, TxDropped: c.TxDropped, TxErrors: c.TxErrors,

@@ -22,14 +22,25 @@ func TestClaims(t *testing.T) {
 	}
 	served := 0
 	for seed := uint64(1); seed <= n && !t.Failed(); seed++ {
-		served += compareClaims(t, seed)
+		served += compareClaims(t, seed, anyFlow, alike)
 	}
 	if served == 0 {
 		t.Error("no path was found by its claim")
 	}
 }
 
-func compareClaims(t *testing.T, seed uint64) (served int) {
+// TestClaimsThroughRewrites is TestClaims for tables that look at what earlier ones have changed.
+func TestClaimsThroughRewrites(t *testing.T) {
+	n := uint64(*casesFlag) * 4
+	if testing.Short() {
+		n = 40
+	}
+	for seed := uint64(1); seed <= n && !t.Failed(); seed++ {
+		compareClaims(t, seed, rewritingFlow, randomFrame)
+	}
+}
+
+func compareClaims(t *testing.T, seed uint64, flow func(*rand.Rand, int) *openflow.FlowMod, frame func(*rand.Rand) []byte) (served int) {
 	r := rand.New(rand.NewPCG(seed, 77))
 	c := Config{Tables: 1 + int(seed%4), HashSeed: seed, LoopMoves: 1 << 30, CacheSize: 1 << (3 + seed%8)}
 	rigs := []*rig{newRig(t, c, upPorts(5)), newRig(t, c, upPorts(5))}
@@ -37,13 +48,13 @@ func compareClaims(t *testing.T, seed uint64) (served int) {
 	rigs = append(rigs, newRig(t, c, upPorts(5)))
 	wild := &rigs[0].proc.cache
 	var frames [][]byte
-	for range 12 {
-		frames = append(frames, alike(r))
+	for range 24 {
+		frames = append(frames, frame(r))
 	}
 	log := ""
 	for step := range 150 {
 		for range 1 + r.IntN(3) { // published together
-			fm := anyChange(r, c.Tables)
+			fm := anyChange(r, flow(r, c.Tables))
 			first := ""
 			for i, g := range rigs {
 				_, err := g.FlowMod(g.now, fm)
@@ -96,8 +107,7 @@ func compareClaims(t *testing.T, seed uint64) (served int) {
 }
 
 // anyChange is a FLOW_MOD: mostly one that adds, for there is little to take away otherwise.
-func anyChange(r *rand.Rand, tables int) *openflow.FlowMod {
-	fm := anyFlow(r, tables)
+func anyChange(r *rand.Rand, fm *openflow.FlowMod) *openflow.FlowMod {
 	switch r.IntN(6) {
 	case 0:
 		fm.Command = openflow.FlowDelete
@@ -110,6 +120,88 @@ func anyChange(r *rand.Rand, tables int) *openflow.FlowMod {
 		fm.OutPort, fm.OutGroup = openflow.PortAny, groupAny
 	}
 	return fm
+}
+
+// rewritten are the fields that rewritingFlow changes and looks at, with values that frames have.
+var rewritten = []struct {
+	id     openflow.FieldID
+	match  []openflow.Field // in front of it
+	values []uint64
+}{
+	{openflow.EthDst, nil, []uint64{0x020000000001, 0x020000000002, 0x020000000003}},
+	{openflow.EthSrc, nil, []uint64{0x020000000001, 0x020000000002, 0x020000000003}},
+	{openflow.VLANVID, []openflow.Field{openflow.WithMask(openflow.VLANVID, 0x1000, 0x1000)}, []uint64{0x1000, 0x1001, 0x1002}},
+	{openflow.VLANPCP, []openflow.Field{openflow.WithMask(openflow.VLANVID, 0x1000, 0x1000)}, []uint64{0, 1}},
+	{openflow.IPDSCP, []openflow.Field{openflow.Exact(openflow.EthType, 0x0800)}, []uint64{0, 12}},
+	{openflow.IPTTL, []openflow.Field{openflow.Exact(openflow.EthType, 0x0800)}, []uint64{1, 2, 63, 64}},
+	{openflow.IPv4Src, []openflow.Field{openflow.Exact(openflow.EthType, 0x0800)}, []uint64{0x0a000030, 0x0a000031, 0x0a000032}},
+	{openflow.IPv4Dst, []openflow.Field{openflow.Exact(openflow.EthType, 0x0800)}, []uint64{0x0a000030, 0x0a000031, 0x0a000032}},
+	{openflow.IPProto, []openflow.Field{openflow.Exact(openflow.EthType, 0x0800)}, []uint64{6, 17}},
+	{openflow.UDPDst, []openflow.Field{openflow.Exact(openflow.EthType, 0x0800), openflow.Exact(openflow.IPProto, 17)}, []uint64{80, 81, 82}},
+	{openflow.TCPDst, []openflow.Field{openflow.Exact(openflow.EthType, 0x0800), openflow.Exact(openflow.IPProto, 6)}, []uint64{80, 81, 82}},
+	{openflow.MPLSLabel, []openflow.Field{openflow.Exact(openflow.EthType, 0x8847)}, []uint64{16, 17, 77}},
+	{openflow.MPLSTTL, []openflow.Field{openflow.Exact(openflow.EthType, 0x8847)}, []uint64{1, 8, 9, 64}},
+	{openflow.ARPOp, []openflow.Field{openflow.Exact(openflow.EthType, 0x0806)}, []uint64{1, 2}},
+	{openflow.Reg0, nil, []uint64{0, 1, 80, 2}},
+	{openflow.Metadata, nil, []uint64{0, 1, 80, 2}},
+}
+
+// rewritingFlow is an entry that matches little, changes a field or two and goes on, or one that looks at a field in a
+// later table. Loose ones may change fields that frames do not have.
+func rewritingFlow(r *rand.Rand, tables int) *openflow.FlowMod {
+	table := r.IntN(tables)
+	fm := &openflow.FlowMod{TableID: uint8(table), Priority: uint16(r.IntN(4))}
+	if r.IntN(2) == 0 {
+		fm.Loose = &openflow.Loose{NewCookie: ^uint64(0)}
+	}
+	at := rewritten[r.IntN(len(rewritten))]
+	fields := slices.Clone(at.match)
+	if table > 0 || r.IntN(4) == 0 {
+		fields = append(fields, openflow.Exact(at.id, at.values[r.IntN(len(at.values))]))
+	}
+	if r.IntN(5) == 0 || len(fields) == 2 && fields[0].ID == fields[1].ID {
+		fields = fields[len(fields):]
+	}
+	fm.Match = openflow.NewMatch(fields...)
+	j := judgeOf(fm)
+	var list []openflow.Action
+	for range r.IntN(4) {
+		a := rewritingAction(r)
+		try := j
+		if try.see(&a) != nil {
+			continue
+		}
+		if _, err := compileAction(&a, false); err == nil {
+			j, list = try, append(list, a)
+		}
+	}
+	if r.IntN(3) == 0 || table == tables-1 {
+		list = append(list, openflow.Output(openflow.PortNo(1+r.IntN(5))))
+	}
+	in := []openflow.Instruction{openflow.ApplyActions(list...)}
+	if table < tables-1 {
+		in = append(in, openflow.GotoTable(uint8(table+1)))
+	}
+	fm.Instructions = openflow.NewInstructions(in...)
+	return fm
+}
+
+func rewritingAction(r *rand.Rand) openflow.Action {
+	at, from := rewritten[r.IntN(len(rewritten))], rewritten[r.IntN(len(rewritten))]
+	switch r.IntN(10) {
+	case 0:
+		return openflow.Action{Type: openflow.ActionDecNwTTL}
+	case 1:
+		return openflow.Action{Type: openflow.ActionDecMPLSTTL}
+	case 2:
+		return openflow.Action{Type: openflow.ActionPopVLAN}
+	case 3:
+		return openflow.Action{Type: openflow.ActionPushVLAN, EtherType: 0x8100}
+	case 4, 5:
+		n := min(at.id.Info().Bits, from.id.Info().Bits)
+		return openflow.Action{Type: openflow.NXMove, Src: openflow.SubField{ID: from.id, Bits: uint16(n)}, Dst: openflow.SubField{ID: at.id, Bits: uint16(n)}}
+	}
+	return openflow.SetField(at.id, at.values[r.IntN(len(at.values))])
 }
 
 // checkStore looks whether the books of a cache are right.
@@ -291,6 +383,34 @@ func TestFewPaths(t *testing.T) {
 		t.Errorf("%d paths for %d stations", n, stations)
 	}
 	checkStore(t, r.proc)
+}
+
+// TestFewPathsThroughRewrites: a router gives frames other addresses before a second table looks at those. They are
+// the same for all, so they make no more paths; nor does the TTL, which nothing looks at.
+func TestFewPathsThroughRewrites(t *testing.T) {
+	r := newRig(t, Config{HashSeed: 3}, upPorts(2))
+	set := openflow.ApplyActions(openflow.SetField(openflow.EthSrc, 0x0200000000aa), openflow.SetField(openflow.EthDst, 0x0200000000bb),
+		openflow.Action{Type: openflow.ActionDecNwTTL}, openflow.SetField(openflow.Reg0, 7))
+	r.flow(0, 5, ipMatch(openflow.WithMask(openflow.IPv4Dst, 10<<24, 0xff000000)), set, openflow.GotoTable(1))
+	r.flow(1, 5, openflow.NewMatch(openflow.Exact(openflow.EthDst, 0x0200000000bb), openflow.Exact(openflow.Reg0, 7)), toPort(2))
+	r.flow(1, 4, ipMatch(openflow.Exact(openflow.IPTTL, 9)), toPort(1))
+	rnd := rand.New(rand.NewPCG(1, 5))
+	b := newBatch(2000, func(i int) (uint32, []byte) {
+		data := udpFrame(ethernet{dst: "2", src: fmt.Sprint(i % 7)}, uint8(2+i%90), uint16(rnd.IntN(1<<16)), uint16(rnd.IntN(1<<16)))
+		copy(data[26:], []byte{11, byte(i), byte(i >> 8), 1, 10, 0, 0, byte(i)})
+		return 1, data
+	})
+	sink := &nowhere{}
+	r.proc.Process(0, b.refill(), sink)
+	if n := r.proc.cache.paths.inUse; n != 1 || sink.outputs != 2000 {
+		t.Errorf("%d paths, %d frames out", n, sink.outputs)
+	}
+	r.flow(1, 6, ipMatch(openflow.Exact(openflow.IPTTL, 50)), toPort(1)) // now the TTL matters, one less than it was
+	r.proc.Process(0, b.refill(), sink)
+	list, _ := r.Flows(AllFlows())
+	if n := list[1].Counters(0).Packets; n != 22 { // those with 51: 49 + 90k < 2000
+		t.Errorf("%d frames met the entry for TTL 50, expected 22", n)
+	}
 }
 
 // TestClaimsStayFew: rules of many masks would give every second flow bits of its own to rest on.

@@ -139,8 +139,7 @@ type Program struct {
 	metadata uint64 // written under metaMask
 	metaMask uint64
 
-	copies  *packet.Mask // bits that apply copies into other fields, nil if none; only if next is a table
-	changes bool         // apply changes the header; only if next is a table
+	effect *effect // of apply on lookups in later tables, nil if none; only if next is a table
 }
 
 // noTable is Program.next when the pipeline ends here.
@@ -222,7 +221,7 @@ func (p *Pipeline) compileInstructions(table uint8, judge judge, list openflow.I
 		return nil, err
 	}
 	if prog.next != noTable {
-		prog.dependencies()
+		prog.effect = effectOf(prog.apply)
 	}
 	if prog.groups, err = p.bindGroups(prog.apply, apply, nil); err == nil {
 		prog.groups, err = p.bindGroups(prog.write, write, prog.groups)

@@ -30,8 +30,9 @@
 //
 // A path is the list of entries that a frame met, with the merged action set: everything that later
 // frames with the same header fields need. Its claim says which bits of the header it rests on: those that
-// its lookups looked at, and those that an action copied into others. If the header was changed before a
-// later lookup, the claim is all bits that some rule reads, and which headers there are. What a frame
+// its lookups looked at, and those that an action copied into others; not those that an action set to the same
+// in every frame. If a lookup looks at bits that were changed otherwise (effect.go), the claim is all bits that
+// some rule reads, and which headers there are. What a frame
 // hides below a tag or label is not in its header fields, so a path that takes one off and goes on
 // to another table ends there and the walk continues from that table; so does one through a meter
 // that may remark. The path never holds what changes without a publication: ports, the MAC table,

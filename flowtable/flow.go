@@ -207,8 +207,8 @@ func (p *Pipeline) insert(t *table, e *Entry, at classifier.Spot[*Entry], key *p
 	t.rules.Put(at, &e.rule, key, mask, e.Priority)
 	p.meters.join(e)
 	t.reads.Or(mask)
-	if e.prog.copies != nil {
-		t.reads.Or(e.prog.copies)
+	if e.prog.effect != nil {
+		t.reads.Or(&e.prog.effect.copies)
 	}
 	p.altered.note(arrivalOf(e))
 	p.touch(t)

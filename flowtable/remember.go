@@ -14,23 +14,69 @@ type basis struct {
 	header packet.Key // words of the frame as it came in
 	layout packet.Layout
 	mask   packet.Mask // bits that lookups have looked at, or that were copied into such bits
-	wide   bool        // the header was changed between lookups
-	plain  int         // lookups before that
+	wide   bool        // lookups have looked at what was changed before
+	plain  int         // lookups before the first change
+
+	// Once the header was changed:
+	sets, alters packet.Mask // as those of the effects so far
+	later        packet.Mask // what the lookup at hand looks at
+	changed      bool
 }
 
 func (b *basis) begin(f *packet.Frame) {
 	copy(b.header[:headerWords], f.Key[:headerWords])
 	b.layout = f.Layout
-	b.mask, b.wide, b.plain = packet.Mask{}, false, 0
+	b.mask, b.wide, b.plain = packet.Mask{}, false, maxTables+1
+	if b.changed {
+		b.sets, b.alters, b.changed = packet.Mask{}, packet.Mask{}, false
+	}
+}
+
+// used is where a lookup notes the bits that it looks at. b may be nil, here and in the next two.
+func (b *basis) used() *packet.Mask {
+	switch {
+	case b == nil:
+		return nil
+	case !b.changed:
+		return &b.mask
+	}
+	for w := range b.later { // a lookup prefers bits that are there: known to it, or the same for all
+		b.later[w] = b.mask[w]&^b.alters[w] | b.sets[w]
+	}
+	return &b.later
+}
+
+// looked notes what a lookup behind a change has looked at: of what was set the same for all frames nothing depends on
+// the frame, and nobody knows of what, if it was altered in another way.
+func (b *basis) looked() {
+	if b == nil || !b.changed {
+		return
+	}
+	for w := range b.later[:headerWords] {
+		bits := b.later[w] &^ b.sets[w]
+		b.wide = b.wide || bits&b.alters[w] != 0
+		b.mask[w] |= bits
+	}
 }
 
 // follows notes what the last entry of a trail does to a frame that goes on to another table.
 func (b *basis) follows(t *trail, prog *Program) {
-	if prog.copies != nil {
-		b.mask.Or(prog.copies)
+	e := prog.effect
+	if b == nil || e == nil {
+		return
 	}
-	if prog.changes && !b.wide {
-		b.wide, b.plain = true, len(t.steps)
+	b.wide = b.wide || e.changes
+	for w := range e.copies[:headerWords] {
+		b.wide = b.wide || e.copies[w]&(b.alters[w]|e.alters[w]) != 0
+		b.mask[w] |= e.copies[w]
+		b.sets[w] = b.sets[w]&^e.alters[w] | e.sets[w]
+		b.alters[w] = b.alters[w]&^e.sets[w] | e.alters[w]
+		if e.sets[w]|e.alters[w] != 0 {
+			b.changed = true
+		}
+	}
+	if b.changed = b.changed || e.changes; b.changed {
+		b.plain = min(b.plain, len(t.steps))
 	}
 }
 
@@ -74,7 +120,7 @@ func (pr *Processor) keep(hash uint64) {
 		cl = c.narrowClaim(&b.mask)
 	}
 	if cl == nil {
-		// Later lookups saw what was set, and fields that others were copied to. All of it hangs on the bits
+		// Later lookups saw what was changed, and fields that others were copied to. All of it hangs on the bits
 		// that any rule reads and on which headers there are.
 		b.mask.Or(&c.wide)
 		cl = c.claim(&b.mask, true, maxClaims+maxWideClaims)
@@ -88,10 +134,8 @@ func (pr *Processor) keep(hash uint64) {
 	p := c.paths.at(n)
 	p.fill(&pr.trail, &pr.set)
 	p.seen, p.when = c.last, pr.second
-	if b.wide {
+	if b.plain <= maxTables || p.tail != nil {
 		p.grown().plain = b.plain
-	} else if p.tail != nil {
-		p.tail.plain = maxTables + 1
 	}
 	c.hint(hash, n)
 }

@@ -64,14 +64,11 @@ func (pr *Processor) resume(p *path, f *packet.Frame, n uint64) {
 // trail will do for a path.
 func (pr *Processor) walk(f *packet.Frame, table int, b *basis) {
 	t := &pr.trail
-	var used *packet.Mask
-	if b != nil {
-		used = &b.mask
-	}
 	pr.revealed = false
 	f.Key.Set(packet.ActsetOutput, 0, uint64(pr.set.output()))
 	for {
-		e := pr.lookup(table, &f.Key, used)
+		e := pr.lookup(table, &f.Key, b.used())
+		b.looked()
 		if pr.tracer != nil {
 			pr.tracer.looked(pr, table, &f.Key, e)
 		}
@@ -108,11 +105,9 @@ func (pr *Processor) walk(f *packet.Frame, table int, b *basis) {
 		table = int(prog.next)
 		if pr.revealed && t.next == noTable {
 			t.cut, t.next = len(t.steps), prog.next
-			used, b = nil, nil
+			b = nil
 		}
-		if b != nil {
-			b.follows(t, prog)
-		}
+		b.follows(t, prog)
 	}
 	writeMetadata(f, pr.at.prog)
 	if pr.tracer != nil {
@@ -184,45 +179,6 @@ func (s *actionSet) output() uint32 {
 		return unsetOutput
 	}
 	return last.target()
-}
-
-// dependencies notes what lookups behind this program, in other tables, rest on besides the bits they look at: what it
-// copies from into other fields (a pushed VLAN tag or I-TAG copies fields onto themselves), and whether it changes
-// the header at all: then also which headers are there.
-func (p *Program) dependencies() {
-	var from packet.Mask
-	for i := range p.apply {
-		o := &p.apply[i]
-		changes := true
-		switch o.code {
-		case opPushMPLS:
-			for _, fl := range [...]packet.Field{packet.EthType, packet.IPTTL, packet.MPLSLabel, packet.MPLSTC, packet.MPLSBOS, packet.MPLSTTL} {
-				from.SetFull(fl)
-			}
-		case opMove:
-			from.SetFull(packet.Field(o.port))
-			if o.proto|o.from != 0 {
-				from.SetFull(packet.IPProto)
-			}
-			changes = !isPipelineField(o.field)
-		case opSetField:
-			if o.proto != 0 {
-				from.SetFull(packet.IPProto)
-			}
-			changes = !isPipelineField(o.field)
-		case opPushVLAN:
-			if o.whole {
-				from.SetFull(packet.VLANVID)
-			}
-		case opPushPBB, opPopVLAN, opPopMPLS, opPopPBB, opSetIPTTL, opSetMPLSTTL, opDecIPTTL, opDecMPLSTTL, opCopyTTLIn, opCopyTTLOut:
-		default:
-			changes = false
-		}
-		p.changes = p.changes || changes
-	}
-	if from != (packet.Mask{}) {
-		p.copies = &from
-	}
 }
 
 // The table-miss reason of a packet-in is for what table-miss entries send directly (section 5.4);

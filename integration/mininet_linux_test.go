@@ -356,6 +356,39 @@ func TestMininetCleanUp(t *testing.T) {
 	}
 }
 
+// TestMininetRefusals: what WeirSwitch cannot do is told before mn makes anything, and not by an exception, after which mn
+// would clean up what is not its own.
+func TestMininetRefusals(t *testing.T) {
+	cases := []struct{ env, params, want string }{
+		{"", ",stp=True", "weir has no spanning tree: leave out stp=True"},
+		{"", ",faliMode=secure", "unknown parameter faliMode, did you mean failMode?"},
+		{"", ",colour=red", "unknown parameter colour: there are failMode, "},
+		{"", ",failMode=open", "failMode=open: it is standalone or secure"},
+		{"", ",protocols=OpenFlow14", "protocols=OpenFlow14: there are OpenFlow10 and OpenFlow13"},
+		{"", ",reconnectms=soon", "reconnectms=soon: it is a number of milliseconds"},
+		{"WEIR=/nonexistent ", "", "$WEIR names /nonexistent, which does not run"},
+		{"WEIR=/bin/false ", "", "$WEIR names /bin/false, which does not run"},
+		{"WEIR= PATH=/usr/bin:/usr/sbin:/bin:/sbin ", "", "weir was not found: build it with \"make build\", or put it into PATH or into $WEIR"},
+	}
+	script := "touch /tmp/precious.log\n"
+	for _, c := range cases {
+		script += fmt.Sprintf("%smn --custom examples/mininet/weir.py --switch weir%s --controller none --test none; echo \"status $?\"\n", c.env, c.params)
+	}
+	x := newBox(t, script+"ls /tmp/precious.log\n"+mnLeft)
+	x.nothingLeft()
+	out := x.Output()
+	for _, c := range cases {
+		wants(t, c.env+c.params, out, c.want)
+	}
+	if n := strings.Count(out, "status 1\n"); n != len(cases) || strings.Contains(out, "*** Creating network") {
+		t.Errorf("%d of %d sessions were refused with status 1 before mn made anything", n, len(cases))
+	}
+	wants(t, "the log of another", strings.ReplaceAll(out, "cannot access '/tmp/precious.log'", ""), "/tmp/precious.log\n")
+	if t.Failed() {
+		t.Log(out)
+	}
+}
+
 // TestMininetReadme types the session that the example's README prints.
 func TestMininetReadme(t *testing.T) {
 	f, err := os.Open("../examples/mininet/README.md")

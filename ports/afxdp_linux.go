@@ -73,6 +73,9 @@ func openXDP(spec Spec, o Options) (Port, error) {
 	p.again = time.AfterFunc(time.Hour, p.sendRest)
 	p.again.Stop()
 	p.device.outgrown = p.outgrown
+	if err := mayXDP(); err != nil {
+		return nil, err
+	}
 	if err := p.watchLinks(spec, o, p); err != nil {
 		return nil, err
 	}
@@ -129,7 +132,28 @@ func (p *afxdp) attach(l link) error {
 	p.use.Lock()
 	p.lines = line
 	p.use.Unlock()
+	p.how = line.how(l)
 	return nil
+}
+
+// how tells people what the kernel gave.
+func (x *xdpLine) how(l link) string {
+	words := "in the driver"
+	if x.hook.generic {
+		words = "generic"
+	}
+	if x.queues[0].zeroCopy {
+		words += ", zero-copy"
+	} else {
+		words += ", frames are copied"
+	}
+	if n := len(x.queues); n > 1 {
+		words += fmt.Sprintf(", %d queues", n)
+	}
+	if x.hook.generic && l.kind == "veth" {
+		words += "; a host behind it that leaves VLAN tags or segmentation to its device loses those tags and long frames: ethtool -K DEVICE txvlan off tso off gso off there"
+	}
+	return words
 }
 
 // detach gives program and sockets back. Frames that the reader has still are
@@ -225,6 +249,9 @@ func liftMemoryLimit() {
 
 // pollSet is a descriptor that can be read when one of the sockets can.
 func (x *xdpLine) pollSet() (int, error) {
+	if len(x.queues) == 1 {
+		return unix.FcntlInt(uintptr(x.queues[0].fd), unix.F_DUPFD_CLOEXEC, 0)
+	}
 	set, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	for i := 0; err == nil && i < len(x.queues); i++ {
 		err = unix.EpollCtl(set, unix.EPOLL_CTL_ADD, x.queues[i].fd, &unix.EpollEvent{Events: unix.EPOLLIN})

@@ -5,10 +5,13 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/vishvananda/netlink"
 
 	"github.com/weirswitch/weir/flowtable/packet"
 )
@@ -383,5 +386,91 @@ func TestKeepTags(t *testing.T) {
 	}
 	if n := sw.links.rxQueues("sw0"); n != 1 {
 		t.Errorf("%d queues", n)
+	}
+}
+
+// TestXDPQueues has a device of several queues: frames come by more than one, and all of them arrive.
+func TestXDPQueues(t *testing.T) {
+	h, sw := newSpace(t), newSpace(t)
+	h.quiet()
+	sw.quiet()
+	v := &netlink.Veth{LinkAttrs: netlink.NewLinkAttrs(), PeerName: "sw0", PeerNamespace: netlink.NsFd(sw.ns), PeerNumRxQueues: 3, PeerNumTxQueues: 3}
+	v.Name, v.NumTxQueues, v.NumRxQueues = "eth0", 3, 3
+	h.must(h.net.LinkAdd(v))
+	h.up("eth0")
+	sw.up("sw0")
+	p := sw.port("xdp:sw0")
+	if how := p.Info().How; how != "in the driver, frames are copied, 3 queues" {
+		t.Error(how)
+	}
+	const sent = 300
+	want := map[string]bool{}
+	for i := range sent {
+		b, _, _ := transportPacket(false, protoUDP, []byte{byte(i >> 8), byte(i)})
+		be.PutUint16(b[20:], uint16(1000+i))
+		f := slices.Concat(testFrame("", 14)[:12], []byte{8, 0}, b)
+		want[string(f)] = true
+		h.raw("eth0", f)
+	}
+	for _, f := range read(t, p, sent) {
+		if !want[string(f)] {
+			t.Errorf("came twice or was not sent: %x", f)
+		}
+		delete(want, string(f))
+	}
+	if len(want) != 0 {
+		t.Errorf("%d frames did not come: %+v", len(want), countersOf(p))
+	}
+	used := 0
+	for _, s := range p.(*afxdp).lines.queues {
+		if s.rx.own > 0 {
+			used++
+		}
+	}
+	if used < 2 {
+		t.Errorf("%d queues were used", used)
+	}
+}
+
+// TestXDPOnTap serves the host's side of a tap, as that of a guest: another driver than veth's.
+func TestXDPOnTap(t *testing.T) {
+	s := newSpace(t)
+	s.quiet()
+	guest, p := s.port("tap:vm1"), s.port("xdp:vm1")
+	t.Log(p.Info().How)
+	f := packet.NewFrame(2000)
+	for _, frame := range [][]byte{testFrame("", 60), testFrame("8100600a", 1518)} {
+		f.SetBytes(frame)
+		if n := guest.Write([]*packet.Frame{f}); n != 1 {
+			t.Fatalf("%+v", countersOf(guest))
+		}
+		if got := read(t, p, 1); len(got) != 1 || !bytes.Equal(got[0], frame) {
+			t.Errorf("from the guest: %x: %+v", got, countersOf(p))
+		}
+		if n := p.Write([]*packet.Frame{f}); n != 1 {
+			t.Fatalf("%+v", countersOf(p))
+		}
+		if got := read(t, guest, 1); len(got) != 1 || !bytes.Equal(got[0], frame) {
+			t.Errorf("to the guest: %x: %+v", got, countersOf(guest))
+		}
+	}
+}
+
+// TestXDPRest fills a device whose far side does not take frames for a moment: what stays in the ring follows by itself.
+func TestXDPRest(t *testing.T) {
+	h, sw := newSpace(t), newSpace(t)
+	h.quiet()
+	sw.quiet()
+	cable(h, "eth0", sw, "sw0", 1500)
+	a, b := h.port("xdp:eth0").(*afxdp), sw.port("xdp:sw0")
+	f := packet.NewFrame(100)
+	f.SetBytes(testFrame("", 60))
+	a.sending.Lock()
+	s := a.lines.queues[0]
+	s.place(f.Bytes()) // as if the kernel had refused it
+	a.again.Reset(restDelay)
+	a.sending.Unlock()
+	if got := read(t, b, 1); len(got) != 1 || !bytes.Equal(got[0], f.Bytes()) {
+		t.Errorf("%x: %+v", got, countersOf(b))
 	}
 }

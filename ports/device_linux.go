@@ -34,6 +34,7 @@ type device struct {
 	closed  bool         // guarded by mu
 	link    link         // guarded by mu: the interface in use; index 0 = none
 	problem string       // guarded by mu: why there is none
+	how     string       // guarded by mu: in what way the interface is used, where there are several
 	wasMTU  int          // guarded by mu: what we changed the MTU from; 0 = nothing changed
 	downed  bool         // guarded by mu: it was up and SetUp switched it off
 	remake  func() error // guarded by mu: makes an interface again that was the port's own; may be nil
@@ -174,6 +175,7 @@ func (d *device) publish() (changed bool) {
 		Offload: !d.opt.NoOffload,
 	}
 	if l.index != 0 {
+		in.How = d.how
 		in.Device, in.MAC, in.MTU, in.IfIndex = l.name, net.HardwareAddr(l.mac), l.mtu, l.index
 		in.Present, in.AdminUp = true, l.adminUp
 		in.LinkUp = l.adminUp && l.carrier

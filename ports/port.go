@@ -67,6 +67,8 @@ type Info struct {
 	LinkUp  bool // frames written now have a chance to arrive: Present, AdminUp and carrier
 	Offload bool // takes frames with unfinished checksums and GSO super-frames whole
 
+	How string // in what way the device is used, in words, where there are several; may be empty
+
 	Problem string // why it is not working and how to mend it; empty while all is well
 }
 

@@ -54,10 +54,18 @@ func TestRights(t *testing.T) {
 	} else {
 		t.Log(out)
 	}
+	for _, capability := range []string{"CAP_NET_RAW", "CAP_NET_ADMIN", "CAP_BPF"} {
+		if out := open("xdp:eth0", nobody); !strings.Contains(out, capability) || !strings.Contains(out, "setcap") {
+			t.Error(out)
+		}
+	}
 	own := &syscall.SysProcAttr{
 		Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNET,
 		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: 0, Size: 1}},
 		GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: 0, Size: 1}},
+	}
+	if out := open("xdp:eth0", own); !strings.Contains(out, "CAP_BPF") || !strings.Contains(out, "outside of any user namespace") {
+		t.Errorf("in a user namespace: %s", out)
 	}
 	if out := open("eth0", own); out != "opened\n" {
 		t.Errorf("in a user namespace: %s", out)

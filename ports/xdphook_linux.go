@@ -22,14 +22,37 @@ type xdpHook struct {
 	generic bool
 }
 
+// mayXDP says what is missing for a port whose device is not there yet.
+func mayXDP() error {
+	fd, err := xdpSocket()
+	if err != nil {
+		return err
+	}
+	_ = unix.Close(fd)
+	sockets, err := newXDPMap(1)
+	if err != nil {
+		return err
+	}
+	return sockets.Close()
+}
+
+// newXDPMap makes the map of a device's queues.
+func newXDPMap(queues int) (*ebpf.Map, error) {
+	m, err := ebpf.NewMap(&ebpf.MapSpec{Name: "weir_queues", Type: ebpf.XSKMap, KeySize: 4, ValueSize: 4, MaxEntries: uint32(queues)})
+	if err != nil {
+		return nil, fmt.Errorf("making a map of AF_XDP sockets: %w", needsXDP(err))
+	}
+	return m, nil
+}
+
 // newXDPHook puts the program on an interface: into the driver if that has a
 // place for it, else in front of the host's stack, unless mode wants one. Every
 // veth has a place in its driver; where it refuses, tags and segmentation would be
 // lost in front of the stack, so that is for those who ask for it.
 func newXDPHook(links *Links, l link, queues int, mode string) (*xdpHook, error) {
-	sockets, err := ebpf.NewMap(&ebpf.MapSpec{Name: "weir_queues", Type: ebpf.XSKMap, KeySize: 4, ValueSize: 4, MaxEntries: uint32(queues)})
+	sockets, err := newXDPMap(queues)
 	if err != nil {
-		return nil, fmt.Errorf("making the map of AF_XDP sockets: %w", needsXDP(err))
+		return nil, err
 	}
 	h := &xdpHook{sockets: sockets}
 	var native error

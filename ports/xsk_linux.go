@@ -28,15 +28,19 @@ const (
 //
 // The reader owns fill, rx and lent; whoever holds afxdp.sending owns tx, done
 // and spare.
+//
+// What sends is a second socket that shares the memory: the first one is watched
+// for frames that come, and every frame that was sent would look up who watches.
 type xsk struct {
 	fd     int
+	sender int    // -1: this queue only receives
 	memory []byte // Go's own, so that frames lent from it stay readable after the socket has gone
 	chunk  int
 
 	fill, rx xdpRing
 	lent     []uint64 // chunks that the reader's caller may still look at
 
-	tx, done xdpRing // no memory: this queue only receives
+	tx, done xdpRing
 	spare    []uint64
 
 	zeroCopy bool
@@ -77,12 +81,18 @@ func (r *xdpRing) desc(i uint32) *unix.XDPDesc {
 // newXSK makes a socket with its memory and rings. It is bound later, for the
 // program comes first.
 func newXSK(chunk, receive, send int) (*xsk, error) {
-	fd, err := unix.Socket(unix.AF_XDP, unix.SOCK_RAW|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	fd, err := xdpSocket()
 	if err != nil {
-		return nil, fmt.Errorf("opening an AF_XDP socket: %w", needsXDP(err))
+		return nil, err
 	}
-	s := &xsk{fd: fd, chunk: chunk, lent: make([]uint64, 0, receive), spare: make([]uint64, 0, send)}
-	if err = s.share(receive + send); err == nil {
+	s := &xsk{fd: fd, sender: -1, chunk: chunk, lent: make([]uint64, 0, receive), spare: make([]uint64, 0, send)}
+	if send > 0 {
+		s.sender, err = xdpSocket()
+	}
+	if err == nil {
+		err = s.share(receive + send)
+	}
+	if err == nil {
 		err = s.mapRings(receive, send)
 	}
 	if err != nil {
@@ -98,11 +108,19 @@ func newXSK(chunk, receive, send int) (*xsk, error) {
 		s.spare = append(s.spare, uint64((receive+i)*chunk))
 	}
 	// What waits to be taken by the far side of a veth counts here. Without CAP_NET_ADMIN it stops at net.core.wmem_max.
-	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, txBuffer) != nil {
-		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, txBuffer)
+	if unix.SetsockoptInt(s.sender, unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, txBuffer) != nil {
+		_ = unix.SetsockoptInt(s.sender, unix.SOL_SOCKET, unix.SO_SNDBUF, txBuffer)
 	}
-	_ = unix.SetsockoptInt(fd, unix.SOL_XDP, unix.XDP_MAX_TX_SKB_BUDGET, batch) // Linux 6.17; 32 a call before
+	_ = unix.SetsockoptInt(s.sender, unix.SOL_XDP, unix.XDP_MAX_TX_SKB_BUDGET, batch) // Linux 6.17; 32 a call before
 	return s, nil
+}
+
+func xdpSocket() (int, error) {
+	fd, err := unix.Socket(unix.AF_XDP, unix.SOCK_RAW|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return -1, fmt.Errorf("opening an AF_XDP socket: %w", needsXDP(err))
+	}
+	return fd, nil
 }
 
 // share registers the memory of n frames, which the kernel pins.
@@ -124,14 +142,14 @@ func (s *xsk) share(n int) error {
 }
 
 func (s *xsk) mapRings(receive, send int) error {
-	for _, r := range []struct{ option, n int }{
-		{unix.XDP_UMEM_FILL_RING, receive}, {unix.XDP_UMEM_COMPLETION_RING, max(send, 1)}, // every memory has both
-		{unix.XDP_RX_RING, receive}, {unix.XDP_TX_RING, send},
+	for _, r := range []struct{ fd, option, n int }{
+		{s.fd, unix.XDP_UMEM_FILL_RING, receive}, {s.fd, unix.XDP_UMEM_COMPLETION_RING, max(send, 1)}, // every memory has both
+		{s.fd, unix.XDP_RX_RING, receive}, {s.sender, unix.XDP_TX_RING, send},
 	} {
 		if r.n == 0 {
 			continue
 		}
-		if err := unix.SetsockoptInt(s.fd, unix.SOL_XDP, r.option, r.n); err != nil {
+		if err := unix.SetsockoptInt(r.fd, unix.SOL_XDP, r.option, r.n); err != nil {
 			return fmt.Errorf("making a ring of %d frames: %w", r.n, err)
 		}
 	}
@@ -143,21 +161,22 @@ func (s *xsk) mapRings(receive, send int) error {
 		return fmt.Errorf("layout of the rings: %w; AF_XDP ports need Linux 5.9", errno)
 	}
 	for _, r := range []struct {
+		fd    int
 		to    *xdpRing
 		off   *unix.XDPRingOffset
 		page  int64
 		n     int
 		entry int
 	}{
-		{&s.fill, &off.Fr, unix.XDP_UMEM_PGOFF_FILL_RING, receive, 8},
-		{&s.rx, &off.Rx, unix.XDP_PGOFF_RX_RING, receive, 16},
-		{&s.done, &off.Cr, unix.XDP_UMEM_PGOFF_COMPLETION_RING, send, 8},
-		{&s.tx, &off.Tx, unix.XDP_PGOFF_TX_RING, send, 16},
+		{s.fd, &s.fill, &off.Fr, unix.XDP_UMEM_PGOFF_FILL_RING, receive, 8},
+		{s.fd, &s.rx, &off.Rx, unix.XDP_PGOFF_RX_RING, receive, 16},
+		{s.fd, &s.done, &off.Cr, unix.XDP_UMEM_PGOFF_COMPLETION_RING, send, 8},
+		{s.sender, &s.tx, &off.Tx, unix.XDP_PGOFF_TX_RING, send, 16},
 	} {
 		if r.n == 0 {
 			continue
 		}
-		m, err := unix.Mmap(s.fd, r.page, int(r.off.Desc)+r.n*r.entry, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_POPULATE)
+		m, err := unix.Mmap(r.fd, r.page, int(r.off.Desc)+r.n*r.entry, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_POPULATE)
 		if err != nil {
 			return fmt.Errorf("mapping a ring: %w", err)
 		}
@@ -175,6 +194,12 @@ func (s *xsk) bind(index, queue int, flags uint16) error {
 	if err != nil {
 		return err
 	}
+	if s.sender >= 0 {
+		err := unix.Bind(s.sender, &unix.SockaddrXDP{Ifindex: uint32(index), QueueID: uint32(queue), Flags: unix.XDP_SHARED_UMEM, SharedUmemFD: uint32(s.fd)})
+		if err != nil {
+			return err
+		}
+	}
 	options, err := unix.GetsockoptInt(s.fd, unix.SOL_XDP, unix.XDP_OPTIONS)
 	s.zeroCopy = err == nil && options&unix.XDP_OPTIONS_ZEROCOPY != 0
 	return nil
@@ -183,6 +208,9 @@ func (s *xsk) bind(index, queue int, flags uint16) error {
 // close gives everything back but the memory of frames that are still looked
 // at, which Go keeps as long as it has to.
 func (s *xsk) close() {
+	if s.sender >= 0 {
+		_ = unix.Close(s.sender)
+	}
 	_ = unix.Close(s.fd)
 	for _, r := range []*xdpRing{&s.fill, &s.rx, &s.done, &s.tx} {
 		if r.memory != nil {
@@ -280,7 +308,7 @@ func (s *xsk) wake() (lost, size int, waiting bool) {
 }
 
 func (s *xsk) send() unix.Errno {
-	_, _, errno := unix.Syscall6(unix.SYS_SENDTO, uintptr(s.fd), 0, 0, unix.MSG_DONTWAIT, 0, 0)
+	_, _, errno := unix.Syscall6(unix.SYS_SENDTO, uintptr(s.sender), 0, 0, unix.MSG_DONTWAIT, 0, 0)
 	return errno
 }
 

@@ -13,6 +13,8 @@ detach writes the configuration that is wanted now and lets weir apply the diffe
 `OVS_RUNDIR=/run/weir-mininet ovs-ofctl dump-flows s1`. Nothing of it outlives mn, however that ends.
 """
 
+import difflib
+import inspect
 import json
 import os
 import shutil
@@ -20,7 +22,8 @@ import subprocess
 
 from mininet.clean import addCleanupCallback
 from mininet.log import debug, error
-from mininet.node import Switch
+from mininet.node import Node, Switch
+from mininet.util import splitArgs
 
 RUN = '/run/weir-mininet'
 # "mn -c" ends what has "mininet:" in its command line.
@@ -32,6 +35,57 @@ def find_weir():
     here = os.path.dirname(os.path.abspath(find_weir.__code__.co_filename))  # mn --custom sets no __file__
     built = os.path.join(here, '..', '..', 'bin', 'weir')
     return os.environ.get('WEIR') or shutil.which(built) or shutil.which('weir')
+
+
+def check_weir():
+    "Raise OSError if the program cannot be run."
+    found = find_weir()
+    if not found:
+        raise OSError('weir was not found: build it with "make build", or put it into PATH or into $WEIR')
+    try:
+        subprocess.run([found, 'version'], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=True)
+    except (OSError, subprocess.CalledProcessError) as e:
+        by = '$WEIR names' if os.environ.get('WEIR') else 'weir was found as'
+        raise OSError('%s %s, which does not run (%s): build weir with "make build", or put one that runs into PATH or '
+                      'into $WEIR' % (by, found, e)) from e
+
+
+# What Mininet itself gives a switch or takes from one, besides the arguments of the classes.
+OF_MININET = {'ip', 'mac', 'defaultRoute', 'lo', 'cores', 'cls', 'isSwitch', 'datapath', 'inband'}
+
+
+def check_params(params, strict):
+    "Raise ValueError for what WeirSwitch cannot be given; unless strict, a script's own words are let through."
+    known = OF_MININET.union(*(inspect.signature(c.__init__).parameters for c in (WeirSwitch, Switch, Node)))
+    known -= {'self', 'name', 'params'}
+    for name, value in params.items():
+        near = difflib.get_close_matches(name.lower(), [k.lower() for k in known], 1, 0.75)
+        if name not in known and (near or strict):
+            meant = [k for k in known if k.lower() in near]
+            raise ValueError('unknown parameter %s%s' % (
+                name, ', did you mean %s?' % meant[0] if meant else
+                ': there are failMode, protocols, dpid, reconnectms and batch'))
+        if name == 'stp' and value:
+            raise ValueError('weir has no spanning tree: leave out stp=True, or run one in a controller')
+        if name == 'failMode' and value not in (None, 'standalone', 'secure'):
+            raise ValueError('failMode=%s: it is standalone or secure' % value)
+        if name == 'protocols' and not set(str(value or 'OpenFlow13').split(',')) <= {'OpenFlow10', 'OpenFlow13'}:
+            raise ValueError('protocols=%s: there are OpenFlow10 and OpenFlow13' % value)
+        if name == 'reconnectms' and not isinstance(value or 0, int):
+            raise ValueError('reconnectms=%s: it is a number of milliseconds' % value)
+
+
+def validate(options):
+    """mn calls this before it makes anything. An exception would have it clean up as "mn -c" does, which kills and deletes
+    what is not its own; an exit does not."""
+    if options.switch.split(',')[0] != 'weir':
+        return
+    try:
+        check_params(splitArgs(options.switch)[2], strict=True)
+        check_weir()
+    except (OSError, ValueError) as e:
+        error('*** --switch %s: %s\n' % (options.switch, e))
+        raise SystemExit(1) from e
 
 
 class Daemon:
@@ -121,9 +175,8 @@ class WeirSwitch(Switch):
            stp: there is none; True is an error, for a loop would flood
            batch: start() leaves the work to batchStartup, which Mininet.start() calls: faster for many switches,
                   wrong for a script that calls start() itself"""
+        check_params(dict(params, failMode=failMode, protocols=protocols, reconnectms=reconnectms, stp=stp), strict=False)
         Switch.__init__(self, name, **params)
-        if stp:
-            raise Exception('weir has no spanning tree: leave out stp=True, or run one in a controller')
         self.failMode = failMode
         self.protocols = protocols
         self.reconnectms = reconnectms
@@ -133,10 +186,11 @@ class WeirSwitch(Switch):
     @classmethod
     def setup(cls):
         "Look for the program, once, and clean up after a session that was killed."
-        if not find_weir():
-            error('weir was not found: build it with "make build", or put it into PATH or into $WEIR\n')
-            raise SystemExit(1)
-        Daemon(RUN, []).weir('version')
+        try:
+            check_weir()
+        except OSError as e:
+            error('*** %s\n' % e)
+            raise SystemExit(1) from e
         clean_weir()
 
     def start(self, controllers):

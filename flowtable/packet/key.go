@@ -217,6 +217,13 @@ func (m *Mask) Or(o *Mask) {
 	}
 }
 
+// Without removes o's bits from m.
+func (m *Mask) Without(o *Mask) {
+	for i := range m {
+		m[i] &^= o[i]
+	}
+}
+
 // Equal reports whether k and o agree in every bit of m.
 func (m *Mask) Equal(k, o *Key) bool {
 	for i := range m {

@@ -224,6 +224,9 @@ func checkStore(t *testing.T, pr *Processor) {
 			t.Errorf("path %d is lost", n)
 		}
 	}
+	if 64*inUse > firstHints && len(c.wild.slots) > 64*inUse {
+		t.Errorf("%d hints for %d paths", len(c.wild.slots), inUse)
+	}
 	if inUse != c.paths.inUse || inUse > c.paths.limit {
 		t.Errorf("%d paths in use, counted %d, the limit is %d", inUse, c.paths.inUse, c.paths.limit)
 	}
@@ -424,4 +427,39 @@ func TestClaimsStayFew(t *testing.T) {
 		t.Errorf("%d claims", n)
 	}
 	checkStore(t, r.proc)
+}
+
+// TestNoAllocationByClaims: paths found by their claims, and paths held against what has changed.
+func TestNoAllocationByClaims(t *testing.T) {
+	r, met := mixedTables(t, Config{HashSeed: 1}, 2000)
+	s := newStream(met)
+	batches := len(s.bytes) / 64 / benchBatch
+	sink := &counter{}
+	for range 3 * batches {
+		r.proc.Process(0, s.next(), sink)
+	}
+	for i := range 8 {
+		r.flow(0, 1, ipMatch(openflow.Exact(openflow.IPv4Src, uint64(i))), toPort(2))
+	}
+	for range batches {
+		r.proc.Process(0, s.next(), sink)
+	}
+	c := &r.proc.cache
+	none := newHints(ways)
+	walked := r.proc.basis
+	if n := testing.AllocsPerRun(10*batches, func() {
+		clear(none.slots)
+		c.exact, c.crowded, c.worth = none, -1<<20, 1024
+		for n := range c.paths.used {
+			if p := c.paths.at(n + 1); p.claim != nil {
+				p.seen = c.last - 8
+			}
+		}
+		r.proc.Process(0, s.next(), sink)
+	}); n != 0 {
+		t.Errorf("%v allocations a batch", n)
+	}
+	if r.proc.basis != walked {
+		t.Error("a frame walked the tables")
+	}
 }

@@ -222,10 +222,11 @@ func (pr *Processor) place(cl *claim) uint32 {
 	if cl.shape {
 		p.grown().shape = shapeOf(&b.layout)
 	}
-	if c.paths.inUse > len(c.wild.slots)/2 {
+	// Half full, two of a hundred buckets would have to turn paths away, time and again.
+	if c.paths.inUse > len(c.wild.slots)/4 || c.wild.victim(h) != 0 && c.paths.inUse > len(c.wild.slots)/32 {
 		c.wild.grow()
 	}
-	if out := c.wild.victim(h); out != 0 {
+	if out := c.wild.victim(h); out != 0 { // many with one hash
 		pr.release(out)
 	}
 	c.wild.put(h, n)

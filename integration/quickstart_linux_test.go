@@ -182,6 +182,15 @@ func TestQuickstartKeep(t *testing.T) {
 	if err != nil || !strings.Contains(string(out), "10.0.0.1") {
 		t.Errorf("%s: %v\n%s", line, err, out)
 	}
+	// A visitor stops the bridge and starts another one in the background, which ends with the lab.
+	_, line, _ = strings.Cut(q.out.String(), "\n  switch ")
+	line, _, _ = strings.Cut(line, " bash\n")
+	wants(t, "hint", q.out.String(), "stop it first (weir stop br0)")
+	visit := exec.Command("sh", "-c", line+` sh -c 'weir stop br0 && weir run --name mine --port 1:eth1 --detach --wait-ready 5s && weir ports mine'`)
+	visit.Env = append(os.Environ(), q.mark)
+	if out, err := visit.CombinedOutput(); err != nil || !strings.Contains(string(out), "eth1") {
+		t.Errorf("%s: %v\n%s", line, err, out)
+	}
 	_ = syscall.Kill(-q.cmd.Process.Pid, syscall.SIGINT)
 	if code := q.finish(); code != 0 {
 		t.Errorf("exit status %d", code)

@@ -70,9 +70,23 @@ func (o options) main() int {
 		return 0
 	case <-ctx.Done():
 		if o.keep {
+			o.stopAll(l)
 			return 0
 		}
 		return exitSigns
+	}
+}
+
+// stopAll stops the bridges that a visitor has started in the lab, too: their run directory goes with it.
+func (o options) stopAll(l *lab.Lab) {
+	bin, err := filepath.Abs(o.weir)
+	if err != nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if out, err := l.Switch.RunCmd(ctx, lab.Cmd{Path: bin, Args: []string{"--rundir", l.Dir(), "stop"}}); err != nil {
+		fmt.Fprintf(os.Stderr, "quickstart: %v: %s\n", err, strings.TrimSpace(out))
 	}
 }
 
@@ -253,11 +267,14 @@ func (s *show) wait(ctx context.Context) error {
 		enter = fmt.Sprintf("nsenter --user=/proc/%d/ns/user --preserve-credentials", os.Getpid())
 	}
 	s.say("\nThe lab stays up until Ctrl-C. Enter it from another terminal:")
+	env := fmt.Sprintf(`env "PATH=%s:$PATH" %s`, filepath.Dir(s.options.weir), s.env()[0])
 	for _, h := range s.lab.Hosts() {
-		s.say("  %-7s %s --net=%s bash", h.Name, enter, h.Path())
+		s.say("  %-7s %s --net=%s %s bash", h.Name, enter, h.Path(), env)
 	}
-	s.say("  %-7s %s --net=%s env %s bash", "switch", enter, s.lab.Switch.Path(), s.env()[0])
-	s.say("In the switch's shell: bin/weir flows br0; ovs-ofctl -O OpenFlow13 dump-flows br0. In a host's: ping 10.0.0.2")
+	s.say("  %-7s %s --net=%s %s bash", "switch", enter, s.lab.Switch.Path(), env)
+	s.say("In the switch's shell: weir flows br0; ovs-ofctl -O OpenFlow13 dump-flows br0. In a host's: ping 10.0.0.2\n"+
+		"%s runs and has eth1, eth2 and eth3: stop it first (weir stop %s) to start a bridge of your own, as in README.md.\n"+
+		"OVS_RUNDIR is set, so that weir and ovs-ofctl find it. Bridges that still run there end with the lab.", bridge, bridge)
 	<-ctx.Done()
 	return ctx.Err()
 }

@@ -4,6 +4,7 @@ package agent
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -86,11 +87,24 @@ type PortStatus struct {
 	Queues    []QueueStatus     `json:"queues,omitempty"`
 }
 
+// Cookie is an entry's cookie. In JSON it is a text such as "0x1f", because many readers' numbers have but 53 bits.
+type Cookie uint64
+
+// MarshalText makes it the text of JSON.
+func (c Cookie) MarshalText() ([]byte, error) { return fmt.Appendf(nil, "%#x", uint64(c)), nil }
+
+// UnmarshalText reads it.
+func (c *Cookie) UnmarshalText(text []byte) error {
+	v, err := strconv.ParseUint(string(text), 0, 64)
+	*c = Cookie(v)
+	return err
+}
+
 // FlowStatus is one entry in the words of ovs-ofctl.
 type FlowStatus struct {
 	Table       uint8         `json:"table"`
 	Priority    uint16        `json:"priority"`
-	Cookie      uint64        `json:"cookie"`
+	Cookie      Cookie        `json:"cookie"`
 	Duration    time.Duration `json:"duration_ns"` // truncated to milliseconds, as in a reply
 	Packets     uint64        `json:"packets"`
 	Bytes       uint64        `json:"bytes"`
@@ -141,7 +155,7 @@ func (s *Switch) Status() Status {
 	st := Status{
 		Name: s.name, DPID: fmt.Sprintf("%016x", s.dpid), MAC: s.mac.String(), Uptime: now - s.born,
 		Tables: s.pipe.Features().Tables, Flows: s.pipe.Len(), Ports: len(s.table.Load().list), MACs: s.pipe.MACStats().Size,
-		Controllers: s.Controllers(), Drops: map[string]uint64{},
+		Controllers: s.Controllers(), Listeners: []string{}, Drops: map[string]uint64{},
 		PacketIns: s.packetIns.Load(), PacketDrops: s.packetDrops.Load(),
 	}
 	drops := s.pipe.Drops()
@@ -180,7 +194,7 @@ func (s *Switch) Controllers() []ControllerStatus {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.clock.Now()
-	var list []ControllerStatus
+	list := []ControllerStatus{} // not null in JSON
 	known := map[*Channel]bool{}
 	for _, c := range s.controllers {
 		st := ControllerStatus{
@@ -289,7 +303,7 @@ func (s *Switch) Flows(table int) []FlowStatus {
 func flowStatus(e *flowtable.Entry, now time.Duration) FlowStatus {
 	st := flowStats(e, now)
 	return FlowStatus{
-		Table: e.Table, Priority: e.Priority, Cookie: e.Cookie, Packets: st.PacketCount, Bytes: st.ByteCount,
+		Table: e.Table, Priority: e.Priority, Cookie: Cookie(e.Cookie), Packets: st.PacketCount, Bytes: st.ByteCount,
 		Duration:    time.Duration(st.DurationSec)*time.Second + time.Duration(st.DurationNsec),
 		IdleTimeout: e.IdleTimeout, HardTimeout: e.HardTimeout, Flags: ofctl.FlowFlags(e.Flags),
 		Match: ofctl.Match(e.Match()), Actions: ofctl.Instructions(e.Instructions()), Text: ofctl.Flow(&st),

@@ -124,7 +124,7 @@ type TraceOutput struct {
 type TracePacketIn struct {
 	Reason string `json:"reason"`
 	Table  uint8  `json:"table"`
-	Cookie uint64 `json:"cookie"`
+	Cookie Cookie `json:"cookie"`
 	MaxLen uint16 `json:"max_len"`
 	Frame  string `json:"frame"`
 }

@@ -118,7 +118,7 @@ func (w *traceWriter) leaves(s *flowtable.TraceStep, out *TraceStep) {
 		w.output(s, out)
 	case flowtable.TracePacketIn:
 		in := &s.PacketIn
-		w.out.PacketIns = append(w.out.PacketIns, TracePacketIn{Reason: in.Reason.String(), Table: in.Table, Cookie: in.Cookie,
+		w.out.PacketIns = append(w.out.PacketIns, TracePacketIn{Reason: in.Reason.String(), Table: in.Table, Cookie: Cookie(in.Cookie),
 			MaxLen: in.MaxLen, Frame: fmt.Sprintf("%x", s.Frame)})
 		out.Kind = "packet_in"
 		out.Text = fmt.Sprintf("packet-in to the controllers: reason %s, table %d, cookie 0x%x", in.Reason, in.Table, in.Cookie)

@@ -59,7 +59,7 @@ func commands() []command {
 			example: "weir ports br0 --watch 2s", setup: (*tool).ports},
 		{words: []string{"port", "add"}, args: "BRIDGE [NUM:]SPEC", least: 2, most: 2, summary: "add a port to a running bridge",
 			example: "weir port add br0 3:tap:vm2,tag=10", setup: (*tool).portAdd},
-		{words: []string{"port", "del"}, args: "BRIDGE NAME", least: 2, most: 2, summary: "take a port out of a running bridge, by name or number",
+		{words: []string{"port", "del"}, args: "BRIDGE PORT", least: 2, most: 2, summary: "take a port out of a running bridge, by name or number",
 			example: "weir port del br0 vm2", setup: (*tool).portDel},
 		{words: []string{"flows"}, args: "[BRIDGE] [--table N] [--watch [INTERVAL]] [--json]", most: 1, summary: "flow entries by table, priority and age, with counters and rates",
 			more:    "\"weir ofctl dump-flows BRIDGE\" prints them as ovs-ofctl does. " + watching,
@@ -89,7 +89,7 @@ func commands() []command {
 			more: "MATCH is in ovs-ofctl's words. Forwarding does not become slower: of heavy traffic a sample is looked at,\n" +
 				"and each line says of how many.",
 			example: "weir watch br0 in_port=1,tcp,tp_dst=80", setup: (*tool).watch},
-		{words: []string{"ofctl"}, args: "[OPTIONS] COMMAND [ARG...]", most: anyNumber, summary: "what ovs-ofctl does, for weir and any other OpenFlow 1.3 switch",
+		{words: []string{"ofctl"}, args: "[OPTIONS] COMMAND [ARG...]", most: anyNumber, summary: "what ovs-ofctl does, for weir and any other switch of OpenFlow 1.3 or 1.0",
 			more:    "\"weir ofctl --help\" lists the commands, \"weir ofctl COMMAND --help\" tells of one.",
 			example: "weir ofctl dump-flows br0", setup: (*tool).ofctl, explain: (*tool).explainOfctl},
 		{words: []string{"trace"}, args: "BRIDGE FLOW|--hex BYTES|--pcap FILE [--in-port PORT] [--length BYTES] [--segment BYTES] [--send] [--json]", least: 1, most: 2,

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -48,24 +49,30 @@ func (t *tool) completion(*flag.FlagSet) func([]string) error {
 
 // completeWords prints what may stand where the last word is, one a line.
 func (t *tool) completeWords(words []string) {
-	for len(words) > 2 && words[0] == "--rundir" {
-		t.runDir, words = words[1], words[2:]
-	}
 	if len(words) == 0 {
 		words = []string{""}
 	}
 	last := words[len(words)-1]
-	for _, w := range t.candidates(words[:len(words)-1], last) {
+	before, typed, err := splitBefore(words[:len(words)-1])
+	if err != nil {
+		return
+	}
+	for _, w := range t.candidates(before, typed, last) {
 		if strings.HasPrefix(w, last) {
 			fmt.Fprintln(t.out, w)
 		}
 	}
 }
 
-// candidates are the words that may follow those before.
-func (t *tool) candidates(before []string, last string) []string {
+// candidates are the words that may follow those that were typed behind the flags before the command. Where there are
+// none a shell offers files.
+func (t *tool) candidates(before, typed []string, last string) []string {
+	help := len(typed) > 0 && typed[0] == "help"
+	if help {
+		typed = typed[1:]
+	}
 	all := commands()
-	if len(before) == 0 {
+	if len(typed) == 0 {
 		var firsts []string
 		for i := range all {
 			if !slices.Contains(firsts, all[i].words[0]) {
@@ -74,33 +81,39 @@ func (t *tool) candidates(before []string, last string) []string {
 		}
 		return append(firsts, "help")
 	}
-	cmd, rest, err := findCommand(slices.Clone(before))
-	if err != nil || cmd.standard && len(before) == 1 {
+	cmd, rest, err := findCommand(slices.Clone(typed))
+	if err != nil || cmd.standard && len(typed) == 1 {
 		var seconds []string
 		for i := range all {
-			if all[i].words[0] == before[0] && len(all[i].words) > 1 && len(before) == 1 {
+			if all[i].words[0] == typed[0] && len(all[i].words) > 1 && len(typed) == 1 {
 				seconds = append(seconds, all[i].words[1])
 			}
 		}
 		return seconds
 	}
-	if strings.HasPrefix(last, "-") {
-		return flagWords(cmd, t)
-	}
-	rest = slices.DeleteFunc(rest, func(w string) bool { return strings.HasPrefix(w, "-") })
-	if cmd.words[0] == "ofctl" && len(rest) == 0 {
+	fs := flag.NewFlagSet("", flag.ContinueOnError)
+	cmd.setup(t, fs)
+	words, err := t.parse(cmd, fs, append(before, rest...))
+	switch {
+	case err != nil: // the value of a flag is missing
+		return nil
+	case strings.HasPrefix(last, "-"):
+		return flagWords(fs)
+	case cmd.words[0] == "completion":
+		return slices.Sorted(maps.Keys(shellScripts))
+	case cmd.words[0] == "ofctl" && len(words) == 0:
 		var names []string
 		for _, c := range client.Commands() {
 			names = append(names, c.Name)
 		}
 		return names
+	case help || cmd.words[0] != "ofctl" && !strings.Contains(cmd.args, "BRIDGE"):
+		return nil
 	}
 	return t.bridgeNames()
 }
 
-func flagWords(cmd *command, t *tool) (words []string) {
-	fs := flag.NewFlagSet("", flag.ContinueOnError)
-	cmd.setup(t, fs)
+func flagWords(fs *flag.FlagSet) (words []string) {
 	fs.VisitAll(func(f *flag.Flag) {
 		if f.Usage != "" && len(f.Name) > 1 {
 			words = append(words, "--"+f.Name)

@@ -42,6 +42,11 @@ func TestCompletion(t *testing.T) {
 	for typed, want := range map[string]string{
 		"st": "stop\nstatus\n", "port ": "add\ndel\n", "port a": "add\n", "ofctl dump-f": "dump-flows\n", "ofctl --names dump-flows b": "br0\nbr1\n",
 		"status br": "br0\nbr1\n", "flows --ta": "--table\n", "meters --w": "--watch\n", "sh": "show\n", "show b": "br0\nbr1\n", "ports --watch 2s b": "br0\nbr1\n", "ofctl --no-s": "--no-stats\n", "ofctl dump-flows --rs": "--rsort\n", "nosuch ": "", "tls ": "init\n",
+		// Words that only the flags of the command can tell from arguments.
+		"ofctl -O OpenFlow13 dump-f": "dump-flows\n", "ofctl -O ": "", "flows --table 3 b": "br0\nbr1\n", "ofctl -t5 --names dump-flows b": "br0\nbr1\n",
+		"--rundir=/nonexistent show b": "", "show --rundir /nonexistent b": "", "--rundir": "", "--": "", "--nosuch x": "",
+		"help sh": "show\n", "help ofctl dump-f": "dump-flows\n", "help show b": "", "completion ": "bash\nfish\nzsh\n",
+		"check ": "", "check -c ": "", "tls init ": "", "show $(": "",
 	} {
 		var out bytes.Buffer
 		tool := &tool{out: &out, err: &out, getenv: func(string) string { return dir }}

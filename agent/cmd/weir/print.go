@@ -199,7 +199,7 @@ func watches(b *agent.BucketStatus) string {
 
 // printGroups has a row for each group, and one for each of its buckets.
 func printGroups(w io.Writer, list []groupRow, rates bool) {
-	t := table{header: slices.Concat([]string{">GROUP", "<TYPE", ">BUCKET", ">WEIGHT", "<WATCHES"}, countedColumns(rates), []string{">USED BY", ">AGE", "<ACTIONS"})}
+	t := table{header: slices.Concat([]string{">GROUP", "<TYPE", ">BUCKET", ">WEIGHT", "<WATCHES"}, countedColumns(rates), []string{">REFERENCES", ">AGE", "<ACTIONS"})}
 	for i := range list {
 		g := &list[i]
 		t.add(slices.Concat([]string{number(g.Group), g.Type, "all", "-", "-"}, counted(g.Packets, g.Bytes, g.rates, rates),
@@ -227,7 +227,7 @@ func rateAt(list []rates, i int) (r rates) {
 
 // printMeters has a row for each meter, with what came, and one for each of its bands, with what it caught.
 func printMeters(w io.Writer, list []meterRow, rates bool) {
-	t := table{header: slices.Concat([]string{">METER", "<BAND", ">RATE", ">BURST"}, countedColumns(rates), []string{">USED BY", ">AGE"})}
+	t := table{header: slices.Concat([]string{">METER", "<BAND", ">RATE", ">BURST"}, countedColumns(rates), []string{">FLOWS", ">AGE"})}
 	for i := range list {
 		m := &list[i]
 		per, unit := "kbit/s", "kbit"

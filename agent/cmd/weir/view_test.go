@@ -5,6 +5,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding"
 	"errors"
 	"fmt"
 	"io"
@@ -294,6 +295,11 @@ func TestSchema(t *testing.T) {
 func schema(b *strings.Builder, path string, t reflect.Type) {
 	kind := ""
 	switch t.Kind() {
+	case reflect.Uint64:
+		kind = "number"
+		if t.Implements(reflect.TypeFor[encoding.TextMarshaler]()) {
+			kind = "text"
+		}
 	case reflect.Pointer:
 		schema(b, path, t.Elem())
 		return

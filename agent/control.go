@@ -220,7 +220,7 @@ func (c *controlServer) flows(r *http.Request) (any, error) {
 	table := -1
 	if q := r.URL.Query().Get("table"); q != "" {
 		n, err := strconv.ParseUint(q, 10, 8)
-		if err != nil {
+		if err != nil || n > 254 {
 			return nil, fmt.Errorf("table %q is not a number from 0 to 254", q)
 		}
 		table = int(n)

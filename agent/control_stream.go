@@ -26,7 +26,11 @@ type streamEnd struct {
 func (c *controlServer) streamRoutes(mux *http.ServeMux) {
 	handle := func(pattern string, h func(http.ResponseWriter, *http.Request) error) {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
-			if err := h(w, r); err != nil {
+			_, err := url.ParseQuery(r.URL.RawQuery) // else a filter that cannot be read would be none
+			if err == nil {
+				err = h(w, r)
+			}
+			if err != nil {
 				replyJSON(w, nil, err)
 			}
 		})

@@ -508,6 +508,8 @@ func TestControlErrors(t *testing.T) {
 		{func() error { return c.RemovePort("zz") }, `has no port "zz"`},
 		{func() error { _, err := c.FlushFDB("zz"); return err }, `"zz"`},
 		{func() error { return c.ask("GET", "/flows?table=x", nil, nil) }, `table "x" is not a number`},
+		{func() error { return c.ask("GET", "/flows?table=255", nil, nil) }, `table "255" is not a number from 0 to 254`},
+		{func() error { return c.ask("GET", "/capture?port=a&filter=%zz", nil, nil) }, "invalid URL escape"},
 		{func() error { return c.ask("GET", "/other", nil, nil) }, "GET /other is not known here"},
 		{func() error { return c.ask("POST", "/stop", map[string]int{"now": 1}, nil) }, "unknown field"},
 		{func() error {

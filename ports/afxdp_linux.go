@@ -200,7 +200,7 @@ func (x *xdpLine) open(links *Links, l link, mtu int, mode string) (err error) {
 			return err
 		}
 		x.queues, send = append(x.queues, s), 0
-		if err := s.bind(l.index, i, flags); err != nil {
+		if err := patiently(func() error { return s.bind(l.index, i, flags) }); err != nil {
 			return fmt.Errorf("binding an AF_XDP socket to queue %d of interface %s: %w", i, l.name, explainBind(err))
 		}
 		if err := x.hook.sockets.Put(uint32(i), uint32(s.fd)); err != nil {
@@ -215,6 +215,19 @@ func (x *xdpLine) open(links *Links, l link, mtu int, mode string) (err error) {
 		}
 	}
 	return x.listenToAll(l)
+}
+
+// xdpPatience is how long to try what another one has. The kernel gives a
+// queue free some time after its socket has gone: that of a process that was
+// killed, or this port's own from before.
+const xdpPatience = time.Second
+
+func patiently(try func() error) error {
+	for end := time.Now().Add(xdpPatience); ; time.Sleep(5 * time.Millisecond) {
+		if err := try(); !occupied(err) || time.Now().After(end) {
+			return err
+		}
+	}
 }
 
 func explainBind(err error) error {

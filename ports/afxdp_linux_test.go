@@ -351,7 +351,7 @@ func TestXDPKilled(t *testing.T) {
 	for _, mode := range []string{"native", "generic"} {
 		h, sw := newSpace(t), newSpace(t)
 		cable(h, "eth0", sw, "sw0", 1500)
-		for range 2 {
+		for i := range 3 {
 			cmd := exec.Command(os.Args[0], "-test.run=^TestXDPKilled$")
 			cmd.Env = append(os.Environ(), child+"=xdp:sw0,mode="+mode)
 			out, err := cmd.StdoutPipe()
@@ -364,7 +364,9 @@ func TestXDPKilled(t *testing.T) {
 			}
 			_ = cmd.Process.Kill()
 			_ = cmd.Wait()
-			eventually(t, "nothing to be left", func() bool { return sw.xdpAttached("sw0") == 0 })
+			if i == 2 {
+				eventually(t, "nothing to be left", func() bool { return sw.xdpAttached("sw0") == 0 })
+			}
 		}
 	}
 }

@@ -233,6 +233,51 @@ func script(t *testing.T, say func(c *openflow.Conn)) *Client {
 	}}
 }
 
+// TestAnswersToOtherQuestionsAreFailures: they are shown, and the exit status tells that nothing was answered. A part of
+// which records cannot be read is an answer, and so is an ERROR.
+func TestAnswersToOtherQuestionsAreFailures(t *testing.T) {
+	for _, v := range []uint8{openflow.Version, of10.Version} {
+		statsReply := map[uint8]byte{openflow.Version: 19, of10.Version: 17}[v]
+		for _, it := range []struct {
+			kind byte
+			body string
+			ok   bool
+		}{
+			{5, "", false},          // a FEATURES_REQUEST
+			{statsReply, "", false}, // too short
+			{statsReply, "\x00\x01\x00\x00\x00\x00\x00\x00", false},      // of flows
+			{statsReply, "\x00\x03\x00\x00\x00\x00\x00\x00", true},       // of tables
+			{statsReply, "\x00\x03\x00\x00\x00\x00\x00\x00broken", true}, // the same, and what is in it cannot be read
+			{1, "\x00\x01\x00\x02" + "what was asked for", true},         // an ERROR
+		} {
+			c := script(t, func(conn *openflow.Conn) {
+				_, _ = conn.ReadMessage()
+				_ = conn.Send(1, openflow.NewHello(v))
+				if raw, err := conn.ReadMessage(); err == nil {
+					_, _ = conn.NetConn().Write(append([]byte{v, it.kind, 0, byte(8 + len(it.body)), raw[4], raw[5], raw[6], raw[7]}, it.body...))
+				}
+			})
+			out, _, err := c.test("dump-tables", "br0")
+			if (err == nil) != it.ok || out == "" {
+				t.Errorf("version %d, type %d with %q: %v, printed %q", v, it.kind, it.body, err, out)
+			}
+		}
+	}
+}
+
+// TestNumbersAreWholeWords: 10x is no number.
+func TestNumbersAreWholeWords(t *testing.T) {
+	c := peer(t)
+	for _, words := range [][]string{{"ping", "br0", "10x"}, {"ping", "br0", "-1"}, {"queue-stats", "br0", "1", "5x"}} {
+		if out, _, err := c.test(words...); err == nil || out != "" {
+			t.Errorf("%v: %v, printed %q", words, err, out)
+		}
+	}
+	if out, _, err := c.test("queue-stats", "br0", "1", "0x5"); err != nil || !strings.Contains(out, "queue=5") {
+		t.Errorf("0x5: %v, printed %q", err, out)
+	}
+}
+
 // TestStrangePeers end a command with a sentence, never with a panic or a wait without end.
 func TestStrangePeers(t *testing.T) {
 	hello := func(c *openflow.Conn, h *openflow.Hello) {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -230,9 +231,11 @@ func (c *Client) queueStats(args []string) error {
 		return err
 	}
 	if len(args) > 2 && !strings.EqualFold(args[2], "all") {
-		if _, err := fmt.Sscan(args[2], &r.Queue); err != nil {
+		n, err := strconv.ParseUint(args[2], 0, 32)
+		if err != nil {
 			return fmt.Errorf("%q is not the number of a queue", args[2])
 		}
+		r.Queue = uint32(n)
 	}
 	return c.dump(args[0], &openflow.MultipartRequest{Type: openflow.MultipartQueue, Records: []openflow.Record{r}})
 }
@@ -371,7 +374,8 @@ const pings = 10
 func (c *Client) ping(args []string) error {
 	size := 64
 	if len(args) > 1 {
-		if _, err := fmt.Sscan(args[1], &size); err != nil || size < 0 || size > openflow.MaxMessage-openflow.HeaderSize {
+		var err error
+		if size, err = strconv.Atoi(args[1]); err != nil || size < 0 || size > openflow.MaxMessage-openflow.HeaderSize {
 			return fmt.Errorf("%q: expected how many bytes to send, 0 to %d", args[1], openflow.MaxMessage-openflow.HeaderSize)
 		}
 	}

@@ -18,6 +18,7 @@ type session struct {
 	target string
 	conn   *openflow.Conn
 	old    *of10.Session // OpenFlow 1.0 was agreed on; nil: 1.3
+	asked  []byte        // the last message that was sent
 	stop   func() bool   // leaves the connection alone when the time is over
 }
 
@@ -116,16 +117,14 @@ func (s *session) send(m openflow.Message) (uint32, error) {
 
 func (s *session) queue(xid uint32, m openflow.Message) error {
 	if s.old == nil {
-		if err := s.conn.Queue(xid, m); err != nil {
-			return s.lost(err)
+		s.asked = openflow.Append(s.asked[:0], xid, m)
+	} else {
+		var err error
+		if s.asked, err = s.old.AppendRequest(s.asked[:0], xid, m); err != nil {
+			return fmt.Errorf("%s: %w", s.target, err)
 		}
-		return nil
 	}
-	raw, err := s.old.AppendRequest(nil, xid, m)
-	if err != nil {
-		return fmt.Errorf("%s: %w", s.target, err)
-	}
-	if err := s.conn.QueueRaw(raw); err != nil {
+	if err := s.conn.QueueRaw(s.asked); err != nil {
 		return s.lost(err)
 	}
 	return nil
@@ -187,12 +186,14 @@ func (s *session) transact(m openflow.Message) ([]byte, error) {
 	return s.answer(xid)
 }
 
-// parts sends a multipart request and hands out each part of the answer, or the ERROR that is one.
+// parts sends a multipart request and hands out each part of the answer, or the ERROR that is one. Anything else is
+// handed out, too, and then an error, as for ovs-ofctl.
 func (s *session) parts(m openflow.Message, use func(raw []byte) error) error {
 	xid, err := s.send(m)
 	if err != nil {
 		return err
 	}
+	asked := bytes.Clone(s.asked)
 	for {
 		raw, err := s.answer(xid)
 		if err != nil {
@@ -201,10 +202,28 @@ func (s *session) parts(m openflow.Message, use func(raw []byte) error) error {
 		if err := use(raw); err != nil {
 			return err
 		}
-		if !s.isPart(raw) || raw[11]&1 == 0 {
+		switch {
+		case openflow.ReadHeader(raw).Type == openflow.TypeError:
+			return nil
+		case !s.answers(asked, raw):
+			return fmt.Errorf("%s: that is no answer to what it was asked: it breaks the protocol, or something else listens there", s.target)
+		case !s.isPart(raw) || raw[11]&1 == 0:
 			return nil
 		}
 	}
+}
+
+// answers reports a message of the type that follows a request: in each version it is the next one. What is in it may
+// be readable or not.
+func (s *session) answers(asked, raw []byte) bool {
+	head, isMultipart := 16, openflow.Type(asked[1]) == openflow.TypeMultipartRequest
+	if s.old != nil { // whose parts have no padding
+		head, isMultipart = 12, openflow.Type(asked[1]) == of10.StatsReply-1
+	}
+	if raw[0] != asked[0] || raw[1] != asked[1]+1 {
+		return false
+	}
+	return !isMultipart || len(raw) >= head && bytes.Equal(raw[8:10], asked[8:10])
 }
 
 // isPart reports a part of a multipart reply.

@@ -59,7 +59,7 @@ func commands() []command {
 			example: "weir ports br0 --watch 2s", setup: (*tool).ports},
 		{words: []string{"port", "add"}, args: "BRIDGE [NUM:]SPEC", least: 2, most: 2, summary: "add a port to a running bridge",
 			example: "weir port add br0 3:tap:vm2,tag=10", setup: (*tool).portAdd},
-		{words: []string{"port", "del"}, args: "BRIDGE NAME", least: 2, most: 2, summary: "take a port out of a running bridge, by name or number",
+		{words: []string{"port", "del"}, args: "BRIDGE PORT", least: 2, most: 2, summary: "take a port out of a running bridge, by name or number",
 			example: "weir port del br0 vm2", setup: (*tool).portDel},
 		{words: []string{"flows"}, args: "[BRIDGE] [--table N] [--watch [INTERVAL]] [--json]", most: 1, summary: "flow entries by table, priority and age, with counters and rates",
 			more:    "\"weir ofctl dump-flows BRIDGE\" prints them as ovs-ofctl does. " + watching,

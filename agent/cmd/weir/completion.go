@@ -49,24 +49,30 @@ func (t *tool) completion(*flag.FlagSet) func([]string) error {
 
 // completeWords prints what may stand where the last word is, one a line.
 func (t *tool) completeWords(words []string) {
-	for len(words) > 2 && words[0] == "--rundir" {
-		t.runDir, words = words[1], words[2:]
-	}
 	if len(words) == 0 {
 		words = []string{""}
 	}
 	last := words[len(words)-1]
-	for _, w := range t.candidates(words[:len(words)-1], last) {
+	before, typed, err := splitBefore(words[:len(words)-1])
+	if err != nil {
+		return
+	}
+	for _, w := range t.candidates(before, typed, last) {
 		if strings.HasPrefix(w, last) {
 			fmt.Fprintln(t.out, w)
 		}
 	}
 }
 
-// candidates are the words that may follow those before; none where a file or a text of one's own stands.
-func (t *tool) candidates(before []string, last string) []string {
+// candidates are the words that may follow those that were typed behind the flags before the command. Where there are
+// none a shell offers files.
+func (t *tool) candidates(before, typed []string, last string) []string {
+	help := len(typed) > 0 && typed[0] == "help"
+	if help {
+		typed = typed[1:]
+	}
 	all := commands()
-	if len(before) == 0 || before[0] == "help" && len(before) == 1 {
+	if len(typed) == 0 {
 		var firsts []string
 		for i := range all {
 			if !slices.Contains(firsts, all[i].words[0]) {
@@ -75,11 +81,11 @@ func (t *tool) candidates(before []string, last string) []string {
 		}
 		return append(firsts, "help")
 	}
-	cmd, rest, err := findCommand(slices.Clone(before))
-	if err != nil || cmd.standard && len(before) == 1 {
+	cmd, rest, err := findCommand(slices.Clone(typed))
+	if err != nil || cmd.standard && len(typed) == 1 {
 		var seconds []string
 		for i := range all {
-			if all[i].words[0] == before[0] && len(all[i].words) > 1 && len(before) == 1 {
+			if all[i].words[0] == typed[0] && len(all[i].words) > 1 && len(typed) == 1 {
 				seconds = append(seconds, all[i].words[1])
 			}
 		}
@@ -87,11 +93,14 @@ func (t *tool) candidates(before []string, last string) []string {
 	}
 	fs := flag.NewFlagSet("", flag.ContinueOnError)
 	cmd.setup(t, fs)
-	if fs.Lookup("rundir") == nil {
-		fs.String("rundir", "", "`DIR`")
+	open := openFlag(fs, rest)
+	if open != nil {
+		rest = rest[:len(rest)-1]
 	}
-	words, open := t.typedWords(fs, rest)
+	words, err := t.parse(cmd, fs, append(before, rest...))
 	switch {
+	case err != nil: // not to be understood so far
+		return nil
 	case open != nil:
 		arg, _ := flag.UnquoteUsage(open)
 		if values := flagValues[open.Name]; values != "" {
@@ -100,6 +109,8 @@ func (t *tool) candidates(before []string, last string) []string {
 		return t.fitting(arg, words)
 	case strings.HasPrefix(last, "-"):
 		return flagWords(fs)
+	case help && (cmd.words[0] != "ofctl" || len(words) > 0):
+		return nil
 	case cmd.words[0] != "ofctl":
 		return t.fitting(placeholder(cmd.args, len(words)), words)
 	case len(words) == 0:
@@ -121,30 +132,18 @@ var flagValues = map[string]string{
 	"fragments": "normal|drop|reassemble", "log-level": "error|warn|info|debug", "log-format": "text|json",
 }
 
-// typedWords are the arguments of a command without its flags; open is a flag at the end whose value comes next.
-func (t *tool) typedWords(fs *flag.FlagSet, args []string) (words []string, open *flag.Flag) {
-	if fs.Lookup("watch") != nil {
-		args = joinWatch(args)
+// openFlag is the flag whose value comes next, if one does.
+func openFlag(fs *flag.FlagSet, args []string) *flag.Flag {
+	if len(args) == 0 || !strings.HasPrefix(args[len(args)-1], "-") {
+		return nil
 	}
-	for _, a := range args {
-		name, _, whole := strings.Cut(strings.TrimLeft(a, "-"), "=")
-		switch {
-		case open != nil:
-			if open.Name == "rundir" {
-				t.runDir = a
-			}
-			open = nil
-		case !strings.HasPrefix(a, "-"):
-			words = append(words, a)
-		case !whole:
-			if open = fs.Lookup(name); open != nil {
-				if b, ok := open.Value.(interface{ IsBoolFlag() bool }); ok && b.IsBoolFlag() {
-					open = nil
-				}
-			}
+	f := fs.Lookup(strings.TrimLeft(args[len(args)-1], "-"))
+	if f != nil {
+		if b, ok := f.Value.(interface{ IsBoolFlag() bool }); ok && b.IsBoolFlag() {
+			return nil
 		}
 	}
-	return words, open
+	return f
 }
 
 // placeholder is what help calls the nth argument: BRIDGE, PORT. Flags of the text are no arguments.

@@ -42,10 +42,15 @@ func TestCompletion(t *testing.T) {
 	for typed, want := range map[string]string{
 		"st": "stop\nstatus\n", "port ": "add\ndel\n", "port a": "add\n", "ofctl dump-f": "dump-flows\n", "ofctl --names dump-flows b": "br0\nbr1\n",
 		"status br": "br0\nbr1\n", "flows --ta": "--table\n", "meters --w": "--watch\n", "sh": "show\n", "show b": "br0\nbr1\n", "ports --watch 2s b": "br0\nbr1\n", "ofctl --no-s": "--no-stats\n", "ofctl dump-flows --rs": "--rsort\n", "nosuch ": "", "tls ": "init\n",
+		// Words that only the flags of the command can tell from arguments.
+		"ofctl -O OpenFlow13 dump-f": "dump-flows\n", "ofctl -O ": "OpenFlow10\nOpenFlow13\n", "flows --table 3 b": "br0\nbr1\n", "ofctl -t5 --names dump-flows b": "br0\nbr1\n",
+		"--rundir=/nonexistent show b": "", "show --rundir /nonexistent b": "", "--rundir": "", "--": "", "--nosuch x": "",
+		"help sh": "show\n", "help ofctl dump-f": "dump-flows\n", "help show b": "", "completion ": "bash\nzsh\nfish\n",
+		"check ": "", "check -c ": "", "tls init ": "", "show $(": "",
 		// Where a bridge cannot be right, none is offered.
-		"run --fail-mode ": "standalone\nsecure\n", "run --protocols ": "OpenFlow10\nOpenFlow13\n", "ofctl -O ": "OpenFlow10\nOpenFlow13\n", "run --name ": "",
-		"run ": "", "completion ": "bash\nzsh\nfish\n", "capture b": "br0\nbr1\n", "capture br0 ": "", "port del br0 ": "", "port add br0 ": "",
-		"fdb flush br0 --port ": "", "check ": "", "check -c ": "", "reload -c ": "", "reload -c file b": "br0\nbr1\n", "ports br0 ": "", "show br0 b": "br0\nbr1\n",
+		"run --fail-mode ": "standalone\nsecure\n", "run --protocols ": "OpenFlow10\nOpenFlow13\n", "run --name ": "",
+		"run ": "", "capture b": "br0\nbr1\n", "capture br0 ": "", "port del br0 ": "", "port add br0 ": "",
+		"fdb flush br0 --port ": "", "reload -c ": "", "reload -c file b": "br0\nbr1\n", "ports br0 ": "", "show br0 b": "br0\nbr1\n",
 		"ofctl -O OpenFlow13 dump-flows b": "br0\nbr1\n", "ofctl add-flow br0 ": "", "ofctl add-flows br0 ": "", "ofctl parse-flow ": "",
 		"ofctl set-frags br0 ": "normal\ndrop\nreassemble\n", "ofctl diff-flows br0 b": "br0\nbr1\n", "trace br0 ": "", "watch br0 ": "", "help tl": "tls\n",
 		"reload -": "-c\n--rundir\n--help\n", "status --ru": "--rundir\n", "status --rundir /nonexistent ": "",

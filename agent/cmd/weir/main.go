@@ -158,16 +158,30 @@ func splitBefore(args []string) (before, rest []string, err error) {
 	return before, args, nil
 }
 
-// call parses the flags of a command, which may stand between its arguments, and runs it.
+// call parses the flags of a command and runs it.
 func (t *tool) call(cmd *command, args []string) error {
 	fs := flag.NewFlagSet(cmd.name(), flag.ContinueOnError)
+	run := cmd.setup(t, fs)
+	words, err := t.parse(cmd, fs, args)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		return t.explain(cmd, words)
+	case err != nil:
+		return cmd.misused(betterFlagError(err.Error(), fs))
+	case len(words) < cmd.least || len(words) > cmd.most:
+		return usagef("expected \"weir %s %s\"", cmd.name(), cmd.args)
+	}
+	return run(words)
+}
+
+// parse reads the flags of a command, which may stand between its arguments, and gives the arguments: with an error those
+// before it.
+func (t *tool) parse(cmd *command, fs *flag.FlagSet, args []string) (words []string, err error) {
 	fs.SetOutput(io.Discard)
 	fs.Usage = func() {}
-	run := cmd.setup(t, fs)
 	if fs.Lookup("rundir") == nil {
 		fs.StringVar(&t.runDir, "rundir", "", "`DIR` folder of the sockets of running bridges")
 	}
-	var words []string
 	if cmd.explain != nil {
 		args = unglue(args)
 	}
@@ -175,21 +189,11 @@ func (t *tool) call(cmd *command, args []string) error {
 		args = joinWatch(args)
 	}
 	for {
-		if err := fs.Parse(args); err != nil {
-			if errors.Is(err, flag.ErrHelp) {
-				return t.explain(cmd, words)
-			}
-			return cmd.misused(betterFlagError(err.Error(), fs))
-		}
-		if fs.NArg() == 0 {
-			break
+		if err := fs.Parse(args); err != nil || fs.NArg() == 0 {
+			return words, err
 		}
 		words, args = append(words, fs.Arg(0)), fs.Args()[1:]
 	}
-	if len(words) < cmd.least || len(words) > cmd.most {
-		return usagef("expected \"weir %s %s\"", cmd.name(), cmd.args)
-	}
-	return run(words)
 }
 
 // explain answers --help.

@@ -94,18 +94,18 @@ func (o *onlook) idle(title string) error {
 }
 
 func (o *onlook) begin() (err error) {
-	o.begun = true
 	switch o.file {
 	case "":
-		return nil
 	case "-":
 		o.ng = newPcapng(o.t.out, o.link, o.name, o.snaplen)
-		return nil
-	}
-	if o.out, err = os.Create(o.file); err == nil {
+	default:
+		if o.out, err = os.Create(o.file); err != nil {
+			return err
+		}
 		o.ng = newPcapng(o.out, o.link, o.name, o.snaplen)
 	}
-	return err
+	o.begun = true
+	return nil
 }
 
 // noteMissed tells of a gap where it is.

@@ -191,7 +191,11 @@ func (r *reader) checkBridge(b *bridgeDraft, seen *clashes) {
 		}
 	}
 	if (b.TLS.PrivateKey == "") != (b.TLS.Certificate == "") {
-		r.fail(b.at+".tls", "private-key and certificate belong together: give both")
+		given := ".tls.private-key"
+		if b.TLS.PrivateKey == "" {
+			given = ".tls.certificate"
+		}
+		r.fail(b.at+given, "private-key and certificate belong together: give both")
 	}
 	r.takeInternal(b)
 	r.checkPorts(b, seen)

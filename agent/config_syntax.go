@@ -29,6 +29,9 @@ func (r *reader) syntax(text []byte, err error) {
 	for _, c := range yamlCures() {
 		if strings.Contains(m[2], c.says) {
 			cure = c.cure
+			if c.says == twoMappings && line > 0 && line <= len(lines) && !twoKeys(lines[line-1]) {
+				cure = notAsNeighbours
+			}
 			break
 		}
 	}
@@ -129,13 +132,21 @@ func allKeys() (words []string) {
 	return words
 }
 
+const (
+	twoMappings     = "mapping values are not allowed" // a second key in the line, or a key deeper than its neighbours
+	notAsNeighbours = "the line is not indented as its neighbours: keys that belong together begin in the same column"
+)
+
+// twoKeys says whether a line has more than one colon that ends a key.
+func twoKeys(line string) bool { return strings.Count(strings.TrimSpace(line)+" ", ": ") > 1 }
+
 // yamlCures says how to mend what the YAML parser complains of in its own words.
 func yamlCures() []struct{ says, cure string } {
 	return []struct{ says, cure string }{
 		{"cannot start any token", "put quotes around a text that begins with @, ` or %"},
 		{"expected node content", "a value is missing, or a [ or { is not closed"},
-		{"mapping values are not allowed", "a second \": \" in one line: put quotes around the text, or begin the second key in a line of its own, indented as the others"},
-		{"did not find expected key", "the line is not indented as its neighbours: keys that belong together begin in the same column"},
+		{twoMappings, "a second \": \" in one line: put quotes around the text, or begin the second key in a line of its own, indented as the others"},
+		{"did not find expected key", notAsNeighbours},
 		{"did not find expected '-'", "the line is not indented as its neighbours: each \"- \" of a list begins in the same column"},
 		{"could not find expected ':'", "a key needs \": \" and a value behind it, as in \"name: br0\""},
 		{"expected ',' or", "a [ or { is not closed, or a comma is missing in it"},

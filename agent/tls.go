@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 )
@@ -29,8 +30,12 @@ func (files TLSConfig) load() (*tls.Config, error) {
 		return nil, errors.New("ssl: and pssl: need the files of tls: private-key, certificate and ca-cert")
 	}
 	cert, err := tls.LoadX509KeyPair(files.Certificate, files.PrivateKey)
-	if err != nil {
+	var missing *fs.PathError // which names its file
+	switch {
+	case errors.As(err, &missing):
 		return nil, fmt.Errorf("tls: %w", err)
+	case err != nil:
+		return nil, fmt.Errorf("tls: certificate %s with private-key %s: %w", files.Certificate, files.PrivateKey, err)
 	}
 	pem, err := os.ReadFile(files.CACert)
 	if err != nil {

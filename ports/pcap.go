@@ -35,6 +35,14 @@ type pcapFile struct {
 
 var _ Port = (*pcapFile)(nil)
 
+// Plays is the capture that a port of kind pcap reads; empty: it only records, or is a live device.
+func (s *Spec) Plays() string {
+	if s.Kind != KindPcap || !isCapture(s.Target, fileExists) {
+		return ""
+	}
+	return s.Target
+}
+
 func openPcap(s Spec, o Options) (Port, error) {
 	if !isCapture(s.Target, fileExists) {
 		if len(s.Args) > 0 {

@@ -363,6 +363,26 @@ func TestDetachTellsWhy(t *testing.T) {
 	s.ok("stop", "--wait")
 }
 
+// TestMissingFiles: check and run name what cannot be read.
+func TestMissingFiles(t *testing.T) {
+	s := newShell(t)
+	files := []string{"--private-key", "/nope/key.pem", "--certificate", "/nope/cert.pem", "--ca-cert", "/nope/ca.pem"}
+	file := s.write("tls.yaml", "bridges:\n- name: br0\n  listen: [\"pssl:0:127.0.0.1\"]\n  tls: {private-key: /nope/key.pem, certificate: /nope/cert.pem, ca-cert: /nope/ca.pem}\n")
+	_, errs, code := s.weir("check", file)
+	if want := "weir: warning: bridge br0: tls.private-key: /nope/key.pem cannot be read: no such file or directory; encrypted connections fail until it can\n"; code != 0 ||
+		!strings.HasPrefix(errs, want) || strings.Count(errs, "warning") != 3 {
+		t.Errorf("%d, %s", code, errs)
+	}
+	_, errs, code = s.weir(append([]string{"run", "--name", "br0", "--controller", "ssl:127.0.0.1:1", "--detach"}, files...)...)
+	if code != 0 || strings.Count(errs, "warning: bridge br0: tls.") != 3 {
+		t.Errorf("%d, %s", code, errs)
+	}
+	s.fails(2, "--private-key /nope/key.pem: private-key and certificate belong together", "run", "--name", "br1", "--private-key", "/nope/key.pem")
+	s.fails(1, "bridge br0: port in: the capture /nope/in.pcap cannot be read: no such file or directory",
+		"check", s.write("pcap.yaml", "bridges:\n- name: br0\n  ports: [\"1:pcap:/nope/in.pcap\"]\n"))
+	s.fails(1, "the capture /nope/in.pcap cannot be read", "run", "--name", "br1", "--port", "1:pcap:/nope/in.pcap")
+}
+
 // TestKillAndStartAgain: kill -9 leaves sockets; the next start takes their place.
 func TestKillAndStartAgain(t *testing.T) {
 	s := newShell(t)
@@ -388,6 +408,7 @@ func TestKillAndStartAgain(t *testing.T) {
 			t.Fatalf("nothing stale to test with: %v", err)
 		}
 		s.fails(1, "is not running", "status", "br0")
+		s.fails(1, "br0 is not running: nobody answers at "+filepath.Join(s.run, "br0.mgmt"), "ofctl", "dump-flows", "br0")
 	}
 	start()
 	a.send(frame(0xff, 1))

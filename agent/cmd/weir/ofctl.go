@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"text/tabwriter"
 	"time"
 
@@ -141,7 +142,11 @@ func (t *tool) ofctl(fs *flag.FlagSet) func([]string) error {
 			Dial: func(ctx context.Context, target string, p client.Purpose) (net.Conn, error) {
 				return t.dialSwitch(ctx, target, p, o.tls)
 			}}
-		return explainTLS(c.Run(context.Background(), words), o.tls)
+		err = c.Run(context.Background(), words)
+		if errors.Is(err, io.EOF) && slices.ContainsFunc(words, func(w string) bool { return strings.HasPrefix(w, "tcp:") }) {
+			err = fmt.Errorf("%w: it ended the connection at once; where it wants encryption, name it ssl: in place of tcp:", err)
+		}
+		return explainTLS(err, o.tls)
 	}
 }
 
@@ -197,7 +202,11 @@ func (t *tool) dialSwitch(ctx context.Context, word string, p client.Purpose, fi
 	}
 	for _, path := range []string{word, filepath.Join(dir, word+suffix), filepath.Join(dir, bare+suffix)} {
 		if st, err := os.Stat(path); err == nil && st.Mode()&os.ModeSocket != 0 {
-			return agent.DialTarget(ctx, agent.Target{Scheme: "unix", Path: path}, files)
+			nc, err := agent.DialTarget(ctx, agent.Target{Scheme: "unix", Path: path}, files)
+			if errors.Is(err, syscall.ECONNREFUSED) {
+				return nil, fmt.Errorf("%s is not running: nobody answers at %s, which a process that was killed has left", word, path)
+			}
+			return nc, err
 		}
 	}
 	return nil, t.noSuchBridge(word, dir, suffix)

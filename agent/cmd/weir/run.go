@@ -47,6 +47,13 @@ func (t *tool) runCommand(o *runOptions) error {
 			return err
 		}
 	}
+	if o.readyFD == 0 { // else the parent has said it
+		warnings, err := cfg.MissingFiles()
+		if err != nil {
+			return err
+		}
+		t.warn(warnings)
+	}
 	if o.detach {
 		err := detach(cfg.Log.File)
 		if err == nil && cfg.Log.File == "" {
@@ -59,6 +66,13 @@ func (t *tool) runCommand(o *runOptions) error {
 		tellParent(o.readyFD, err.Error())
 	}
 	return err
+}
+
+// warn says what is no failure yet.
+func (t *tool) warn(warnings []string) {
+	for _, w := range warnings {
+		fmt.Fprintf(t.err, "weir: warning: %s\n", w)
+	}
 }
 
 // withoutLog is told to who starts a process whose log nobody will see.
@@ -181,6 +195,11 @@ func (t *tool) check(fs *flag.FlagSet) func([]string) error {
 		if err != nil {
 			return err
 		}
+		warnings, err := cfg.MissingFiles()
+		if err != nil {
+			return err
+		}
+		t.warn(warnings)
 		n := 0
 		for _, b := range cfg.Bridges {
 			n += len(b.Ports)

@@ -223,7 +223,7 @@ func TestDefaults(t *testing.T) {
 	}
 	want := BridgeConfig{Name: "br0", FailMode: FailStandalone, TableMiss: MissNormal, Tables: 254, MaxFlows: 1_000_000, MaxGroups: 1_000_000, MaxMeters: 1 << 18, MaxPaths: 1 << 20,
 		Protocols: []string{"OpenFlow10", "OpenFlow13"}, DatapathDesc: "br0", PacketInQueue: 512, Buffers: BufferConfig{Age: 5 * second},
-		MACTable: MACTableConfig{Size: 8192, Age: 300 * second},
+		Spin: 50 * microsecond, MACTable: MACTableConfig{Size: 8192, Age: 300 * second},
 		Controllers: []ControllerConfig{{Target: Target{Scheme: "tcp", Host: "10.0.0.1", Port: 6653},
 			MinBackoff: second, MaxBackoff: 8 * second, InactivityProbe: 5 * second, PacketInBurst: 100}}}
 	if !reflect.DeepEqual(c.Bridges, []BridgeConfig{want}) {

@@ -42,7 +42,6 @@ type trio struct {
 	tables int
 	frames [][]byte
 	log    []string
-	failed bool
 }
 
 func everyChange(t *testing.T, seed uint64, steps int) {

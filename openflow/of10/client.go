@@ -95,7 +95,7 @@ func (s *Session) AppendRequest(dst []byte, xid uint32, m openflow.Message) ([]b
 		dst[start] = Version
 		s.addInvalidTTL(dst, start)
 	default:
-		return dst, fmt.Errorf("OpenFlow 1.0 has no %s", m.MsgType())
+		return dst, fmt.Errorf("OpenFlow 1.0 has no %s: that takes OpenFlow 1.3", m.MsgType())
 	}
 	return endMessage(dst, start), nil
 }
@@ -253,7 +253,7 @@ func (s *Session) appendStatsRequest(b []byte, xid uint32, m *openflow.Multipart
 		kind, subtype = statsVendor, nxstGroupFeatures
 	case openflow.MultipartDesc, openflow.MultipartTable, openflow.MultipartPortStats, openflow.MultipartQueue, openflow.MultipartPortDesc:
 	default:
-		return b, fmt.Errorf("OpenFlow 1.0 has no %s statistics", m.Type)
+		return b, fmt.Errorf("OpenFlow 1.0 has no %s statistics: that takes OpenFlow 1.3", m.Type)
 	}
 	b = appendZeros(append16(appendHeader(b, typeStatsRequest, xid), kind), 2)
 	if kind == statsVendor {

@@ -222,7 +222,7 @@ func TestDefaults(t *testing.T) {
 	}
 	want := BridgeConfig{Name: "br0", FailMode: FailStandalone, TableMiss: MissNormal, Tables: 254, MaxFlows: 1_000_000, MaxGroups: 1_000_000, MaxMeters: 1 << 18, MaxPaths: 1 << 20,
 		Protocols: []string{"OpenFlow10", "OpenFlow13"}, DatapathDesc: "br0", PacketInQueue: 512, Buffers: BufferConfig{Age: 5 * second},
-		MACTable: MACTableConfig{Size: 8192, Age: 300 * second},
+		Spin: 50 * microsecond, MACTable: MACTableConfig{Size: 8192, Age: 300 * second},
 		Controllers: []ControllerConfig{{Target: Target{Scheme: "tcp", Host: "10.0.0.1", Port: 6653},
 			MinBackoff: second, MaxBackoff: 8 * second, InactivityProbe: 5 * second, PacketInBurst: 100}}}
 	if !reflect.DeepEqual(c.Bridges, []BridgeConfig{want}) {
@@ -358,7 +358,7 @@ func TestEachKeyHasItsFlag(t *testing.T) {
 func TestPortKeysAreOptions(t *testing.T) {
 	specs := map[string]string{
 		"name": "eth1,name=x", "mtu": "eth1,mtu=1400", "tag": "eth1,tag=1", "trunks": "eth1,trunks=1;2",
-		"vlan-mode": "eth1,vlan-mode=trunk", "flood": "eth1,flood=no", "offload": "eth1,offload=no", "ring": "eth1,ring=4096",
+		"vlan-mode": "eth1,vlan-mode=trunk", "flood": "eth1,flood=no", "offload": "eth1,offload=no", "ring": "eth1,ring=4096", "mode": "xdp:eth1,mode=copy",
 		"link-rate": "eth1,link-rate=1Gbit,queue=0", "queues": "eth1,queue=7:min-rate=1Mbit:max-rate=1500kbit,queue=0",
 		"address": "internal:br0,address=10.0.0.1/8", "peer": "patch:a,peer=b",
 		"mac":   "tap:a,mac=02:00:00:00:00:01",
@@ -440,6 +440,7 @@ bridges:
   - {port: "1:eth1", name: one, mtu: 1400, tag: 10, vlan-mode: access, flood: no, offload: no, ring: 512}
   - {port: "2:eth2", trunks: [1, 5-7]}
   - {port: eth3, link-rate: 1Gbit, queues: [{id: 3, max-rate: 100Mbit}, {id: 0, min-rate: 0.5Mbit}, "9:max-rate=1kbit"]}
+  - {port: "xdp:eth4", mode: generic}
   - {port: "patch:a", peer: b}
   - {port: "tap:t", mac: "02:00:00:00:00:09"}
   - {port: "wire:udp", local: "127.0.0.1:1", remote: "127.0.0.1:2"}
@@ -471,7 +472,7 @@ bridges:
 		"--packet-in-rate", "50", "--packet-in-burst", "60",
 		"--port", "1:eth1,name=one,mtu=1400,tag=10,vlan_mode=access,flood=no,offload=no,ring=512", "--port", "2:eth2,trunks=1;5-7",
 		"--port", "eth3,queue=0:min-rate=500kbit,queue=3:max-rate=100000kbit,link-rate=1gbit,queue=9:max-rate=1000bit",
-		"--port", "patch:a,peer=b", "--port", "tap:t,mac=02:00:00:00:00:09", "--port", "wire:udp,local=127.0.0.1:1,remote=127.0.0.1:2",
+		"--port", "xdp:eth4,mode=generic", "--port", "patch:a,peer=b", "--port", "tap:t,mac=02:00:00:00:00:09", "--port", "wire:udp,local=127.0.0.1:1,remote=127.0.0.1:2",
 		"--port", "wire:unix,listen=/tmp/vm.sock", "--port", "wire:tcp,connect=127.0.0.1:9,name=w2",
 		"--port", "pcap:in.pcap,out=out.pcap,rate=fast,loop=3",
 		"--name", "br8", "--port", "patch:b,peer=a", "--internal-address", "10.1.0.1/24")

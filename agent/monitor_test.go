@@ -102,6 +102,7 @@ func TestMonitorTellsOwnChangesFromOthers(t *testing.T) {
 	p.barrier()
 	p.send(monitorAll(openflow.MonitorAdd | openflow.MonitorDelete))
 	expect[*openflow.MultipartReply](p)
+	p.barrier() // the request is over, with what happened meanwhile told
 	b.sw.pipe.Expire(2 * time.Second) // as the tick does, which has not come to telling of it
 	xid := p.send(add(10, inPort(2), openflow.Output(1)))
 	got := updates(p)

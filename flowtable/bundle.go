@@ -194,8 +194,8 @@ func (p *Pipeline) undoFlow(c *Change) {
 		was.stats.used.CompareAndSwap(int64(c.Entry.Created), int64(c.used))
 	}
 	n := was.again(was.prog)
+	n.rule.Keep(was.rule.Order())
 	p.insert(t, n, at, &key, &mask)
-	t.rules.Reorder(&n.rule, was.rule.Order())
 }
 
 // groupChange is what a bundle has done to the group table.

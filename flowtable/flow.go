@@ -184,7 +184,9 @@ func (p *Pipeline) add(now time.Duration, m *openflow.FlowMod) error {
 			e.stats = c.old.stats
 		}
 	}
-	e.stats.used.Store(int64(now))
+	if int64(now) > e.stats.used.Load() { // a frame may have come while the request waited for its turn
+		e.stats.used.Store(int64(now))
+	}
 	p.insert(t, e, at, &key, &mask)
 	p.changes.note(c)
 	return nil

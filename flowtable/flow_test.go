@@ -446,3 +446,21 @@ func TestDeleteAllAtOnce(t *testing.T) {
 		}
 	})
 }
+
+// TestLateReplacementKeepsTheLastUse: a request carries the time at which it was read. One that had waited for another's
+// long change set the time of the last frame back, and the entry was idle too early.
+func TestLateReplacementKeepsTheLastUse(t *testing.T) {
+	r := newRig(t, Config{}, upPorts(2))
+	fm := &openflow.FlowMod{Priority: 5, Match: inPort(1), IdleTimeout: 2, Instructions: openflow.NewInstructions(toPort(2))}
+	r.mod(fm)
+	r.now = 5 * time.Second
+	r.send(1, udpFrame(ethernet{dst: "2", src: "1"}, 64, 7, 80))
+	r.now = 4 * time.Second
+	r.mod(fm)
+	if r.Expire(6500 * time.Millisecond); r.Len() != 1 {
+		t.Error("an entry went 1.5 s after its last frame, with an idle timeout of 2 s")
+	}
+	if r.Expire(7 * time.Second); r.Len() != 0 {
+		t.Error("an entry stayed beyond its idle timeout")
+	}
+}

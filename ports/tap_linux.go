@@ -267,7 +267,7 @@ func (p *tap) readOne(fd int, f *packet.Frame) (int, unix.Errno) {
 	room := f.Room()
 	p.iov[1].Base = unsafe.SliceData(room)
 	p.iov[1].SetLen(len(room))
-	r, _, errno := unix.Syscall(unix.SYS_READV, uintptr(fd), uintptr(unsafe.Pointer(p.iov)), 2)
+	r, _, errno := unix.RawSyscall(unix.SYS_READV, uintptr(fd), uintptr(unsafe.Pointer(p.iov)), 2)
 	if errno != 0 {
 		return 0, errno
 	}
@@ -335,7 +335,12 @@ func (p *tap) writeOne(fd int, b []byte) unix.Errno {
 	p.outIov[1].Base = unsafe.SliceData(b)
 	p.outIov[1].SetLen(len(b))
 	for {
-		_, _, errno := unix.Syscall(unix.SYS_WRITEV, uintptr(fd), uintptr(unsafe.Pointer(p.outIov)), 2)
+		var errno unix.Errno
+		if len(b) > tellBytes/batch { // the host's stack may do long work with it
+			_, _, errno = unix.Syscall(unix.SYS_WRITEV, uintptr(fd), uintptr(unsafe.Pointer(p.outIov)), 2)
+		} else {
+			_, _, errno = unix.RawSyscall(unix.SYS_WRITEV, uintptr(fd), uintptr(unsafe.Pointer(p.outIov)), 2)
+		}
 		if errno != unix.EINTR {
 			p.outIov[1].Base = nil
 			return errno

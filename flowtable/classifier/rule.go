@@ -134,6 +134,9 @@ func (r *Rule[V]) matchesRest(words []maskWord, k *packet.Key) bool {
 // Order grows with the time of insertion; a replacement has its predecessor's.
 func (r *Rule[V]) Order() uint64 { return r.seq }
 
+// Keep gives a rule that is in no Table yet the place in the order of insertion that another one had.
+func (r *Rule[V]) Keep(order uint64) { r.seq = order }
+
 // before reports whether r wins over o when both match.
 func (r *Rule[V]) before(o *Rule[V]) bool {
 	if r.Priority != o.Priority {

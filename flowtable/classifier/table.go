@@ -171,7 +171,7 @@ func (t *Table[V]) Find(key *packet.Key, mask *packet.Mask, prio uint16) *Rule[V
 }
 
 // Put makes r a rule of this key, mask and priority, which at is the spot of;
-// only its Value is the caller's to set. The rule that is there goes: r takes its
+// only its Value is the caller's to set, and Keep. The rule that is there goes: r takes its
 // place in the order of insertion.
 func (t *Table[V]) Put(at Spot[V], r *Rule[V], key *packet.Key, mask *packet.Mask, prio uint16) {
 	f := at.of
@@ -187,18 +187,16 @@ func (t *Table[V]) Put(at Spot[V], r *Rule[V], key *packet.Key, mask *packet.Mas
 		s.dir.replace(t.edition, old, r)
 		return
 	}
-	t.seq++
-	t.n++
-	r.seq = t.seq
+	if t.n++; r.seq == 0 {
+		t.seq++
+		r.seq = t.seq
+	}
 	f.widen(key)
 	s.dir.insert(t.edition, r)
 	s.sift(r, key)
 	f.count(prio, 1)
 	t.settle(s)
 }
-
-// Reorder gives a rule the place in the order of insertion that another had; before the next Freeze.
-func (t *Table[V]) Reorder(r *Rule[V], order uint64) { r.seq = order }
 
 // Insert puts a rule made by NewRule into its spot, and returns the one that it
 // replaces.

@@ -369,3 +369,42 @@ func TestMemoryReturns(t *testing.T) {
 		}
 	}
 }
+
+// TestKeptPlaceAmongCollisions: a rule that came back with its old place in the order of insertion lay in the wrong place
+// of an overflow, where rules of one hash are in that order, so that the table could not find it to delete it.
+func TestKeptPlaceAmongCollisions(t *testing.T) {
+	rules := map[uint32][]uint64{} // keys by hash
+	words := wordsOf(&packet.Mask{1: ^uint64(0)})
+	var pair []uint64
+	var crowded uint32
+	for v := uint64(1); pair == nil; v++ {
+		h := hashKey(0, words, &packet.Key{1: v})
+		if rules[h] = append(rules[h], v); len(rules[h]) == 2 {
+			pair, crowded = rules[h], h
+		}
+	}
+	var table Table[int]
+	add := func(v uint64, order uint64) *Rule[int] {
+		r := ruleOn(1, v, 1, int(v))
+		r.Keep(order)
+		table.Insert(r)
+		return r
+	}
+	for h, keys := range rules { // fill their leaf
+		if h>>24 == crowded>>24 && h != crowded && table.Len() < leafSize {
+			add(keys[0], 0)
+		}
+	}
+	first, second := add(pair[0], 0), add(pair[1], 0)
+	if lf := table.subs[0].dir.at(table.subs[0].dir.place(crowded)); lf.more == nil || len(lf.more.rules) != 2 {
+		t.Fatalf("the two are not in an overflow: %+v", lf)
+	}
+	table.Delete(first)
+	again := add(pair[0], first.Order())
+	if !table.Delete(again) || table.Find(&packet.Key{1: pair[0]}, &packet.Mask{1: ^uint64(0)}, 1) != nil {
+		t.Error("the rule that came back cannot be deleted")
+	}
+	if !table.Delete(second) {
+		t.Error("the other one has gone instead")
+	}
+}

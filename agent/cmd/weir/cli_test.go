@@ -214,6 +214,11 @@ func TestDayOfASwitch(t *testing.T) {
 	}
 	s.fails(1, `port "c"`, "port", "add", "br0", "6:"+c.spec)
 	s.fails(2, "a port number is 1 to 65279", "port", "add", "br0", "0:eth1")
+	for _, before := range []string{"port del br0", "capture br0", "ofctl mod-port br0", "fdb flush br0 --port"} {
+		if out := s.ok(append(append([]string{"completion", "words"}, strings.Fields(before)...), "")...); out != "a\nb\nc\n" {
+			t.Errorf("behind %s the shell offers %q", before, out)
+		}
+	}
 	s.ok("port", "del", "br0", "5")
 	s.fails(1, `has no port "c"`, "port", "del", "br0", "c")
 
@@ -568,8 +573,10 @@ func TestUsage(t *testing.T) {
 		{"check", `expected "weir check [-c] FILE"`},
 		{"flows br0 --table 300", `invalid value "300" for --table: expected the number of a table, 0 to 254`},
 		{"flows br0 --table x", `invalid value "x" for --table: expected the number of a table, 0 to 254`},
-		{"flows --watch=soon", `invalid value "soon" for --watch: expected a time such as 2s, at least 100ms`},
-		{"ports br0 --watch 1ms", "expected a time such as 2s, at least 100ms"},
+		{"flows --watch=soon", `invalid value "soon" for --watch: expected a time such as 2s or 500ms, or a number of seconds, at least 100ms`},
+		{"ports br0 --watch 1ms", "expected a time such as 2s or 500ms, or a number of seconds, at least 100ms"},
+		{"ports br0 --watch 2x", `invalid value "2x" for --watch: expected a time`},
+		{"stat", `there is no command "stat", did you mean "status"?`},
 		{"ports br0 -c 5", "-c COUNT needs --watch"},
 		{"status --watch --connected", "--connected and --watch: choose one"},
 		{"run", "expected a bridge: name a file with -c FILE"},

@@ -83,7 +83,7 @@ func (t *tool) each(ctx context.Context, names []string, f func(*agent.Client) e
 }
 
 func (t *tool) status(fs *flag.FlagSet) func([]string) error {
-	connected := fs.Bool("connected", false, "exit 0 when a controller is there or none is needed, else 1")
+	connected := fs.Bool("connected", false, "exit 0 when a controller is there or none is needed, else 1; a standalone bridge needs none")
 	v := viewFlags(t, fs)
 	return func(names []string) error {
 		if *connected && v.every > 0 {

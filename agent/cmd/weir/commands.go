@@ -133,7 +133,13 @@ func findCommand(args []string) (*command, []string, error) {
 		firsts = append(firsts, w[0])
 	}
 	if seconds == nil {
-		if near := agent.Nearest(args[0], firsts); near != "" {
+		near := agent.Nearest(args[0], firsts)
+		for _, f := range firsts {
+			if near == "" && len(args[0]) > 1 && strings.HasPrefix(f, args[0]) {
+				near = f
+			}
+		}
+		if near != "" {
 			return nil, nil, usagef("there is no command %q, did you mean %q?", args[0], near)
 		}
 		return nil, nil, usagef("there is no command %q", args[0])
@@ -193,12 +199,21 @@ func (t *tool) printOverview(w io.Writer) {
 	fmt.Fprint(w, "weir is an OpenFlow 1.3 software switch.\n\n")
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, c := range commands() {
-		fmt.Fprintf(tw, "  weir %s %s\t%s\n", c.name(), c.args, c.summary)
+		fmt.Fprintf(tw, "  weir %s\t%s\n", c.name(), c.summary)
 	}
 	tw.Flush()
-	fmt.Fprint(w, "\nEvery command takes --rundir DIR, also before its name (default $OVS_RUNDIR, else /run/weir),\n"+
-		"and --help. Exit codes: 0 done, 1 did not work, 2 not understood.\n")
+	fmt.Fprint(w, "\n\"weir help COMMAND\" tells its arguments and flags. Every command takes --rundir DIR, also before its\n"+
+		"name (default $OVS_RUNDIR, else /run/weir), and --help.\nExit codes: 0 done, 1 did not work, 2 not understood.\n")
 }
+
+// usage is what weir alone says.
+const usage = `weir is an OpenFlow 1.3 software switch.
+
+  weir run --name br0 --port 1:eth1 --port 2:eth2    run one until Ctrl-C
+  weir status, weir flows br0                        ask running ones
+  weir help                                          all commands
+
+`
 
 // printHelp tells all of one command.
 func (t *tool) printHelp(w io.Writer, c *command) {

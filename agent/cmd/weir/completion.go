@@ -6,10 +6,10 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/weirswitch/weir/openflow/client"
 )
@@ -93,29 +93,132 @@ func (t *tool) candidates(before, typed []string, last string) []string {
 	}
 	fs := flag.NewFlagSet("", flag.ContinueOnError)
 	cmd.setup(t, fs)
+	open := openFlag(fs, rest)
+	if open != nil {
+		rest = rest[:len(rest)-1]
+	}
 	words, err := t.parse(cmd, fs, append(before, rest...))
 	switch {
-	case err != nil: // the value of a flag is missing
+	case err != nil: // not to be understood so far
 		return nil
+	case open != nil:
+		arg, _ := flag.UnquoteUsage(open)
+		if values := flagValues[open.Name]; values != "" {
+			arg = values
+		}
+		return t.fitting(arg, words)
 	case strings.HasPrefix(last, "-"):
 		return flagWords(fs)
-	case cmd.words[0] == "completion":
-		return slices.Sorted(maps.Keys(shellScripts))
-	case cmd.words[0] == "ofctl" && len(words) == 0:
+	case help && (cmd.words[0] != "ofctl" || len(words) > 0):
+		return nil
+	case cmd.words[0] != "ofctl":
+		return t.fitting(placeholder(cmd.args, len(words)), words)
+	case len(words) == 0:
 		var names []string
 		for _, c := range client.Commands() {
 			names = append(names, c.Name)
 		}
 		return names
-	case help || cmd.words[0] != "ofctl" && !strings.Contains(cmd.args, "BRIDGE"):
+	}
+	if c, err := client.Find(words[0]); err == nil {
+		return t.fitting(placeholder(c.Args, len(words)-1), words[1:])
+	}
+	return nil
+}
+
+// flagValues are the values of flags that have but a few.
+var flagValues = map[string]string{
+	"O": "OpenFlow10|OpenFlow13", "protocols": "OpenFlow10|OpenFlow13", "fail-mode": "standalone|secure", "table-miss": "normal|drop|controller",
+	"fragments": "normal|drop|reassemble", "log-level": "error|warn|info|debug", "log-format": "text|json",
+}
+
+// openFlag is the flag whose value comes next, if one does.
+func openFlag(fs *flag.FlagSet, args []string) *flag.Flag {
+	if len(args) == 0 || !strings.HasPrefix(args[len(args)-1], "-") {
 		return nil
 	}
-	return t.bridgeNames()
+	f := fs.Lookup(strings.TrimLeft(args[len(args)-1], "-"))
+	if f != nil {
+		if b, ok := f.Value.(interface{ IsBoolFlag() bool }); ok && b.IsBoolFlag() {
+			return nil
+		}
+	}
+	return f
 }
+
+// placeholder is what help calls the nth argument: BRIDGE, PORT. Flags of the text are no arguments.
+func placeholder(args string, n int) string {
+	skip := false
+	repeated := ""
+	for _, w := range strings.Fields(args) {
+		name := strings.Trim(w, "[]")
+		switch {
+		case skip:
+			skip = false
+		case strings.HasPrefix(name, "-"):
+			skip = !strings.HasSuffix(w, "]")
+		case n == 0:
+			return strings.TrimSuffix(name, "...")
+		default:
+			n--
+			if repeated = ""; strings.HasSuffix(name, "...") {
+				repeated = strings.TrimSuffix(name, "...")
+			}
+		}
+	}
+	return repeated
+}
+
+// fitting are the words that may stand for a placeholder, the first of those before being the bridge.
+func (t *tool) fitting(name string, before []string) []string {
+	switch name {
+	case "BRIDGE", "SWITCH", "SOURCE1", "SOURCE2":
+		return t.bridgeNames()
+	case "PORT", "NAME":
+		if len(before) > 0 {
+			return t.portNames(before[0])
+		}
+		return nil
+	}
+	words := strings.Split(name, "|")
+	for _, w := range words {
+		if w == strings.ToUpper(w) || strings.HasPrefix(w, "-") { // FLOW, and not a word to be typed
+			return nil
+		}
+	}
+	return words
+}
+
+// portNames asks a bridge, but not for long: a Tab key must be quick.
+func (t *tool) portNames(bridge string) []string {
+	c, err := t.dial(bridge)
+	if err != nil {
+		return nil
+	}
+	late := time.AfterFunc(tabPatience, func() { c.Close() })
+	defer late.Stop()
+	defer c.Close()
+	list, err := c.Ports()
+	if err != nil {
+		return nil
+	}
+	var names []string
+	for _, p := range list {
+		names = append(names, p.Name)
+	}
+	return names
+}
+
+// tabPatience is how long a Tab key may take.
+const tabPatience = 500 * time.Millisecond
 
 func flagWords(fs *flag.FlagSet) (words []string) {
 	fs.VisitAll(func(f *flag.Flag) {
-		if f.Usage != "" && len(f.Name) > 1 {
+		switch {
+		case f.Usage == "": // between weir and itself
+		case len(f.Name) == 1:
+			words = append(words, "-"+f.Name)
+		default:
 			words = append(words, "--"+f.Name)
 		}
 	})

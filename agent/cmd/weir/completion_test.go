@@ -43,10 +43,17 @@ func TestCompletion(t *testing.T) {
 		"st": "stop\nstatus\n", "port ": "add\ndel\n", "port a": "add\n", "ofctl dump-f": "dump-flows\n", "ofctl --names dump-flows b": "br0\nbr1\n",
 		"status br": "br0\nbr1\n", "flows --ta": "--table\n", "meters --w": "--watch\n", "sh": "show\n", "show b": "br0\nbr1\n", "ports --watch 2s b": "br0\nbr1\n", "ofctl --no-s": "--no-stats\n", "ofctl dump-flows --rs": "--rsort\n", "nosuch ": "", "tls ": "init\n",
 		// Words that only the flags of the command can tell from arguments.
-		"ofctl -O OpenFlow13 dump-f": "dump-flows\n", "ofctl -O ": "", "flows --table 3 b": "br0\nbr1\n", "ofctl -t5 --names dump-flows b": "br0\nbr1\n",
+		"ofctl -O OpenFlow13 dump-f": "dump-flows\n", "ofctl -O ": "OpenFlow10\nOpenFlow13\n", "flows --table 3 b": "br0\nbr1\n", "ofctl -t5 --names dump-flows b": "br0\nbr1\n",
 		"--rundir=/nonexistent show b": "", "show --rundir /nonexistent b": "", "--rundir": "", "--": "", "--nosuch x": "",
-		"help sh": "show\n", "help ofctl dump-f": "dump-flows\n", "help show b": "", "completion ": "bash\nfish\nzsh\n",
+		"help sh": "show\n", "help ofctl dump-f": "dump-flows\n", "help show b": "", "completion ": "bash\nzsh\nfish\n",
 		"check ": "", "check -c ": "", "tls init ": "", "show $(": "",
+		// Where a bridge cannot be right, none is offered.
+		"run --fail-mode ": "standalone\nsecure\n", "run --protocols ": "OpenFlow10\nOpenFlow13\n", "run --name ": "",
+		"run ": "", "capture b": "br0\nbr1\n", "capture br0 ": "", "port del br0 ": "", "port add br0 ": "",
+		"fdb flush br0 --port ": "", "reload -c ": "", "reload -c file b": "br0\nbr1\n", "ports br0 ": "", "show br0 b": "br0\nbr1\n",
+		"ofctl -O OpenFlow13 dump-flows b": "br0\nbr1\n", "ofctl add-flow br0 ": "", "ofctl add-flows br0 ": "", "ofctl parse-flow ": "",
+		"ofctl set-frags br0 ": "normal\ndrop\nreassemble\n", "ofctl diff-flows br0 b": "br0\nbr1\n", "trace br0 ": "", "watch br0 ": "", "help tl": "tls\n",
+		"reload -": "-c\n--rundir\n--help\n", "status --ru": "--rundir\n", "status --rundir /nonexistent ": "",
 	} {
 		var out bytes.Buffer
 		tool := &tool{out: &out, err: &out, getenv: func(string) string { return dir }}
@@ -59,6 +66,46 @@ func TestCompletion(t *testing.T) {
 		tool := &tool{out: &out, err: &out}
 		if code := tool.main([]string{"completion", shell}); code != 0 || !strings.Contains(out.String(), "weir completion words") {
 			t.Errorf("%s: %d\n%s", shell, code, out.String())
+		}
+	}
+}
+
+// TestFlagValues: what completion knows of a flag's values is what its help says.
+func TestFlagValues(t *testing.T) {
+	seen := map[string]bool{}
+	for _, c := range commands() {
+		fs := flag.NewFlagSet("", flag.ContinueOnError)
+		c.setup(new(tool), fs)
+		fs.VisitAll(func(f *flag.Flag) {
+			for _, v := range strings.Split(flagValues[f.Name], "|") {
+				seen[f.Name] = true
+				if !strings.Contains(f.Usage, v) {
+					t.Errorf("weir %s --%s: %s is not in %q", c.name(), f.Name, v, f.Usage)
+				}
+			}
+		})
+	}
+	for name := range flagValues {
+		if !seen[name] {
+			t.Errorf("there is no flag --%s", name)
+		}
+	}
+}
+
+// TestOverviewFits a terminal of 100 columns; weir alone says it in a few lines.
+func TestOverviewFits(t *testing.T) {
+	for _, args := range [][]string{{"help"}, {}} {
+		var out, errs bytes.Buffer
+		tool := &tool{out: &out, err: &errs}
+		tool.main(args)
+		lines := strings.Split(strings.TrimRight(out.String()+errs.String(), "\n"), "\n")
+		for _, line := range lines {
+			if len(line) > 100 {
+				t.Errorf("%d columns: %s", len(line), line)
+			}
+		}
+		if len(args) == 0 && len(lines) > 8 {
+			t.Errorf("weir alone says %d lines:\n%s", len(lines), errs.String())
 		}
 	}
 }

@@ -117,7 +117,7 @@ func (t *tool) dispatch(args []string) (*command, error) {
 		return nil, err
 	}
 	if len(rest) == 0 {
-		t.printOverview(t.err)
+		fmt.Fprint(t.err, usage)
 		return nil, usagef("which command?")
 	}
 	switch rest[0] {

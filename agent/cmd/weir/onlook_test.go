@@ -127,7 +127,7 @@ func TestSnoop(t *testing.T) {
 	matches(t, text.end(0, "weir: 8 messages, 0 missed\n"),
 		to+`HELLO \(OF1.3\) .*`, from+`HELLO \(OF1.3\) .*`, from+"FEATURES_REQUEST .*", to+"FEATURES_REPLY .* dpid:0000000000000001",
 		strings.TrimSuffix(from, "OFPT_")+flow,
-		to+`ERROR \(xid=.*\): OFPBIC_BAD_TABLE_ID`,
+		to+`ERROR \(OF1.3\) \(xid=.*\): OFPBIC_BAD_TABLE_ID`,
 		" +refused: "+flow,
 		" +because: goto_table:3 from table 3: expected a later one; there are 0 to 253",
 		" +meaning: goto_table to a table that is not behind this one or does not exist",

@@ -105,7 +105,11 @@ func (s *snoop) tell(m *agent.Snooped) *told {
 	e, isError := v.(*openflow.Error)
 	switch {
 	case isError:
-		w.Text = fmt.Sprintf("OFPT_ERROR (xid=0x%x): %s", h.XID, e.CodeName())
+		version := "1.3"
+		if h.Version == of10.Version {
+			version = "1.0"
+		}
+		w.Text = fmt.Sprintf("OFPT_ERROR (OF%s) (xid=0x%x): %s", version, h.XID, e.CodeName())
 		w.Error = e.CodeName()
 		w.Meaning, w.Mend = e.Meaning()
 		w.Refused = s.refused(m, e)

@@ -42,7 +42,7 @@ const (
 func viewFlags(t *tool, fs *flag.FlagSet) *view {
 	v := &view{t: t, now: time.Now, wait: pause, screen: func() (int, int, bool) { return screenSize(t.out) }}
 	fs.BoolVar(&v.asJSON, "json", false, "print JSON; with --watch one value a line")
-	fs.Var((*watchFlag)(v), "watch", "`[INTERVAL]` show it again and again, with rates a second, until Ctrl-C (every 1s if not said)")
+	fs.Var((*watchFlag)(v), "watch", "`[INTERVAL]` show it again and again, with rates a second, until Ctrl-C (2s, 500ms, or a number of seconds; 1s if not said)")
 	fs.Func("c", "`COUNT` with --watch: end after so many readings", func(text string) (err error) {
 		if v.count, err = strconv.ParseUint(text, 10, 63); err != nil || v.count == 0 {
 			return errors.New("expected a number of readings, from 1")
@@ -64,7 +64,7 @@ func (w *watchFlag) Set(text string) error {
 	}
 	d, ok := interval(text)
 	if !ok || d < leastPause {
-		return fmt.Errorf("expected a time such as 2s, at least %s", leastPause)
+		return fmt.Errorf("expected a time such as 2s or 500ms, or a number of seconds, at least %s", leastPause)
 	}
 	w.every = d
 	return nil
@@ -79,11 +79,11 @@ func interval(text string) (time.Duration, bool) {
 	return d, err == nil
 }
 
-// joinWatch makes one word of "--watch 2s". A bridge whose name reads as a time must stand before --watch.
+// joinWatch makes one word of "--watch 2s". A bridge whose name begins with a digit must stand before --watch.
 func joinWatch(args []string) (out []string) {
 	for _, a := range args {
 		if n := len(out) - 1; n >= 0 && (out[n] == "--watch" || out[n] == "-watch") {
-			if _, ok := interval(a); ok {
+			if a != "" && a[0] >= '0' && a[0] <= '9' || strings.HasPrefix(a, ".") {
 				out[n] += "=" + a
 				continue
 			}

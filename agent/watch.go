@@ -33,6 +33,7 @@ type viewer struct {
 	tells  pace
 
 	seen, looked atomic.Uint64 // frames that passed, and those of them that were looked at
+	turn         atomic.Uint64 // which frame of a batch is the first to be looked at
 }
 
 // watchNote is one frame's way. It is made anew for each, a few hundred times a second at most.
@@ -100,7 +101,7 @@ func (w *worker) processWatched(frames []*packet.Frame) {
 // batch would tell little more.
 func (o *viewer) pick(now time.Duration, frames []*packet.Frame) uint64 {
 	n := len(frames)
-	seen := o.seen.Add(uint64(n))
+	o.seen.Add(uint64(n))
 	if !o.tells.open(now) {
 		return 0
 	}
@@ -109,7 +110,7 @@ func (o *viewer) pick(now time.Duration, frames []*packet.Frame) uint64 {
 		return 0
 	}
 	o.looked.Add(uint64(looks))
-	at, step := int(seen%uint64(n)), n/looks // begin elsewhere each time, go evenly
+	at, step := int(o.turn.Add(1)%uint64(n)), n/looks // begin elsewhere each time, go evenly
 	for range looks {
 		f := frames[at%n]
 		if f.Parse(); o.filter == nil || o.filter.Matches(f) {

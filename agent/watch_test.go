@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/weirswitch/weir/flowtable/packet"
 	"github.com/weirswitch/weir/openflow"
 )
 
@@ -123,6 +124,24 @@ func TestWatchKeepsOrder(t *testing.T) {
 	b.settle()
 	if n := len(b.verdicts(o)); n < 150 {
 		t.Errorf("%d verdicts of 200 frames", n)
+	}
+}
+
+// TestEachFrameOfABatchIsWatchedInTurn: under load batches are full, and traffic may repeat in step with them.
+func TestEachFrameOfABatchIsWatchedInTurn(t *testing.T) {
+	b := newBench(t, 1)
+	o := watching(t, b.sw, "", 1000)
+	frames := make([]*packet.Frame, batchSize)
+	for i := range frames {
+		frames[i] = packet.NewFrame(64)
+		frames[i].SetBytes(frame(2, 1, "a frame"))
+	}
+	var all uint64
+	for i := range batchSize {
+		all |= o.pick(time.Hour+time.Duration(i)*time.Second, frames)
+	}
+	if all != ^uint64(0) {
+		t.Errorf("of full batches only %064b was looked at", all)
 	}
 }
 

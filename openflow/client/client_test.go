@@ -265,6 +265,33 @@ func TestAnswersToOtherQuestionsAreFailures(t *testing.T) {
 	}
 }
 
+// TestOnlyTheAnswerIsTheAnswer: messages of other transactions are passed over, and an ECHO_REQUEST between is answered.
+func TestOnlyTheAnswerIsTheAnswer(t *testing.T) {
+	echoed := make(chan string, 1)
+	c := script(t, func(conn *openflow.Conn) {
+		_, _ = conn.ReadMessage()
+		_ = conn.Send(1, openflow.NewHello(4))
+		raw, _ := conn.ReadMessage()
+		xid := openflow.ReadHeader(raw).XID
+		_ = conn.Send(xid+1, &openflow.MultipartReply{Type: openflow.MultipartDesc, Records: []openflow.Record{&openflow.Desc{Software: "another's"}}})
+		_ = conn.Send(xid+7, &openflow.EchoRequest{Data: []byte("are you there?")})
+		raw, err := conn.ReadMessage()
+		if err != nil {
+			echoed <- err.Error()
+			return
+		}
+		echoed <- openflow.ReadHeader(raw).Type.String() + string(raw[openflow.HeaderSize:])
+		_ = conn.Send(xid, &openflow.MultipartReply{Type: openflow.MultipartDesc, Records: []openflow.Record{&openflow.Desc{Software: "the one"}}})
+	})
+	out, _, err := c.test("dump-desc", "br0")
+	if err != nil || strings.Contains(out, "another") || !strings.Contains(out, "the one") {
+		t.Errorf("%v, printed %q", err, out)
+	}
+	if got := <-echoed; !strings.Contains(got, "ECHO_REPLY") || !strings.HasSuffix(got, "are you there?") {
+		t.Errorf("the echo request got %q", got)
+	}
+}
+
 // TestNumbersAreWholeWords: 10x is no number.
 func TestNumbersAreWholeWords(t *testing.T) {
 	c := peer(t)

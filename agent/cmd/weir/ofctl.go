@@ -144,7 +144,7 @@ func (t *tool) ofctl(fs *flag.FlagSet) func([]string) error {
 			}}
 		err = c.Run(context.Background(), words)
 		if errors.Is(err, io.EOF) && slices.ContainsFunc(words, func(w string) bool { return strings.HasPrefix(w, "tcp:") }) {
-			err = fmt.Errorf("%w: it ended the connection at once; where it wants encryption, name it ssl: in place of tcp:", err)
+			err = fmt.Errorf("%w: it ended the connection at once; where it wants encryption, write ssl: instead of tcp:, with -p, -c and -C", err)
 		}
 		return explainTLS(err, o.tls)
 	}

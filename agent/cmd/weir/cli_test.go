@@ -716,6 +716,16 @@ func TestTLSInit(t *testing.T) {
 	if out := s.ok("status"); !strings.Contains(out, "listens on pssl:") {
 		t.Error(out)
 	}
+	var status []agent.BridgeStatus
+	decode(t, s.ok("status", "--json"), &status)
+	for _, l := range status[0].Listeners {
+		if rest, ok := strings.CutPrefix(l, "pssl:"); ok {
+			port, _, _ := strings.Cut(rest, ":")
+			s.fails(1, "where it wants encryption, write ssl: instead of tcp:", "ofctl", "show", "tcp:127.0.0.1:"+port)
+			ca, certificate := filepath.Join(dir, "ca.pem"), filepath.Join(dir, "controller.pem")
+			s.fails(1, "certificate "+certificate+" with private-key "+ca+": ", "ofctl", "-p", ca, "-c", certificate, "-C", ca, "show", "ssl:127.0.0.1:"+port)
+		}
+	}
 	s.fails(1, "is there already", "tls", "init", dir)
 	s.fails(2, "--days 0", "tls", "init", filepath.Join(s.dir, "x"), "--days", "0")
 }

@@ -336,7 +336,9 @@ func TestMininetCleanUp(t *testing.T) {
 		// What was weir's goes by itself, what was Mininet's with "mn -c".
 		"killed": post + session + "kill -9 $pid; touch /tmp/go; until ! [ -e /run/weir-mininet ]; do sleep 0.02; done; mn -c",
 		// "mn -c" in another terminal, without and with the custom file; then mn itself ends, one way or the other.
-		"mn -c":          post + session + "mn -c; pgrep -x weir && echo STILL THERE; touch /tmp/go; kill -9 $pid",
+		// A process that was killed is seen until the kernel has taken its sockets down.
+		"mn -c": post + session + "mn -c; for i in $(seq 500); do pgrep -x weir >/dev/null || break; sleep 0.02; done; " +
+			"pgrep -x weir && echo STILL THERE; touch /tmp/go; kill -9 $pid",
 		"mn --custom -c": post + session + "mn --custom examples/mininet/weir.py -c; ls -d /run/weir-mininet && echo STILL THERE; touch /tmp/go; kill -9 $pid",
 		// A process that was killed together with everything that would clean up after it.
 		"both": post + session + "pkill -9 -f 'read _'; pkill -9 -x weir; kill -9 $pid; touch /tmp/go; mn -c; ls -d /run/weir-mininet/s2.mgmt\n" +

@@ -16,7 +16,7 @@ import (
 // claims alone, one that finds them by the exact hash first, and one without a cache. What leaves, in
 // which order, and all counters must be the same.
 func TestClaims(t *testing.T) {
-	n := uint64(*casesFlag) * 2
+	n := uint64(*casesFlag) * 4
 	if testing.Short() {
 		n = 30
 	}
@@ -31,7 +31,7 @@ func TestClaims(t *testing.T) {
 
 // TestClaimsThroughRewrites is TestClaims for tables that look at what earlier ones have changed.
 func TestClaimsThroughRewrites(t *testing.T) {
-	n := uint64(*casesFlag) * 2
+	n := uint64(*casesFlag) * 4
 	if testing.Short() {
 		n = 40
 	}

@@ -21,7 +21,7 @@ func TestCacheOutlivesEveryChange(t *testing.T) {
 		everyChange(t, *seedFlag, *stepsFlag)
 		return
 	}
-	n := uint64(*casesFlag) / 4
+	n := uint64(*casesFlag) / 2
 	if testing.Short() {
 		n = 10
 	}

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -231,6 +233,27 @@ func script(t *testing.T, say func(c *openflow.Conn)) *Client {
 		go say(openflow.NewConn(far))
 		return near, nil
 	}}
+}
+
+// refusing is a connection whose peer did not like the certificate: it said so and closed before the first write.
+type refusing struct{ net.Conn }
+
+func (refusing) Write([]byte) (int, error) { return 0, &net.OpError{Op: "write", Err: syscall.EPIPE} }
+func (refusing) Read([]byte) (int, error) {
+	return 0, &net.OpError{Op: "remote error", Err: tls.AlertError(42)}
+}
+
+// TestAlertIsTold: with TLS 1.3 a refused certificate may show first as a write that fails; the alert has the reason.
+func TestAlertIsTold(t *testing.T) {
+	c := &Client{Now: time.Now, Dial: func(context.Context, string, Purpose) (net.Conn, error) {
+		near, far := net.Pipe()
+		t.Cleanup(func() { far.Close() })
+		return refusing{near}, nil
+	}}
+	var alert tls.AlertError
+	if _, _, err := c.test("show", "br0"); !errors.As(err, &alert) {
+		t.Errorf("the alert got lost: %v", err)
+	}
 }
 
 // TestAnswersToOtherQuestionsAreFailures: they are shown, and the exit status tells that nothing was answered. A part of

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 
 	"github.com/weirswitch/weir/openflow"
@@ -54,11 +55,9 @@ func (c *Client) nextXID() uint32 {
 func (s *session) greet(purpose Purpose) error {
 	ours := openflow.NewHello(s.c.versions()...)
 	ours.HasBitmap = ours.Version > of10.Version // which knows of none
-	if err := s.conn.Send(s.c.nextXID(), ours); err != nil {
-		return s.lost(err)
-	}
-	raw, err := s.conn.ReadMessage()
-	if err != nil {
+	sent := s.conn.Send(s.c.nextXID(), ours)
+	raw, err := s.conn.ReadMessage() // also when nothing could be sent: why may have been told, as in a TLS alert
+	if err = whyLost(sent, err); err != nil {
 		return s.lost(err)
 	}
 	m, _, err := openflow.Decode(raw)
@@ -95,6 +94,16 @@ func (s *session) decode(raw []byte) (openflow.Message, error) {
 // refused is the error of an answer that is not what was asked for.
 func (s *session) refused(raw []byte) error {
 	return errors.New(s.target + " refused:\n" + strings.TrimRight(ofctl.Message(raw, nil), "\n"))
+}
+
+// whyLost chooses between the errors of a write and of the read after it. A peer that refuses a certificate says so when the
+// handshake is over for this side (TLS 1.3), and closes: whether the write still succeeds is chance, the alert is there to be read.
+func whyLost(sent, read error) error {
+	var told *net.OpError
+	if sent == nil || errors.As(read, &told) && told.Op == "remote error" {
+		return read
+	}
+	return sent
 }
 
 // lost names the connection that ended.

@@ -55,11 +55,10 @@ func newWorker(sw *Switch) *worker {
 	return w
 }
 
-// forwardFrom is a port's goroutine: wait for frames, borrow a worker, forward, give it back.
+// forwardFrom is the goroutine of a port's inlet: wait for frames, borrow a worker, forward, give it back.
 // An idle port costs nothing but this goroutine. It begins when all ports of the configuration are
 // there: a capture's first frames are not for the few that happen to be open by then.
-func (s *Switch) forwardFrom(p *port) {
-	defer close(p.done)
+func (s *Switch) forwardFrom(p *inlet) {
 	<-s.flowing
 	for s.spin.sleep(p) == nil {
 		for again := true; again; again = s.linger(p) {
@@ -75,16 +74,16 @@ func (s *Switch) forwardFrom(p *port) {
 	}
 }
 
-// serve forwards what the port has, for at most so many batches. It reports whether there may be
+// serve forwards what the inlet has, for at most so many batches. It reports whether there may be
 // more, and a device that cannot be read.
-func (s *Switch) serve(p *port, rounds int) (more, failed bool) {
+func (s *Switch) serve(p *inlet, rounds int) (more, failed bool) {
 	w := <-s.workers
 	more, failed = w.serve(p, rounds)
 	s.workers <- w
 	return more, failed
 }
 
-func (w *worker) serve(p *port, rounds int) (more, failed bool) {
+func (w *worker) serve(p *inlet, rounds int) (more, failed bool) {
 	for range rounds {
 		n, err := w.round(p)
 		if n == 0 {
@@ -95,13 +94,13 @@ func (w *worker) serve(p *port, rounds int) (more, failed bool) {
 }
 
 // round forwards one batch and says how many frames it had.
-func (w *worker) round(p *port) (int, error) {
+func (w *worker) round(p *inlet) (int, error) {
 	w.batch.Add(1)
 	defer w.batch.Add(1)
 	if p.removed.Load() { // asked after batch turned odd: see quiesce
 		return 0, nil
 	}
-	n, err := p.dev.Read(w.frames)
+	n, err := p.in.Read(w.frames)
 	if n == 0 {
 		return 0, err
 	}

@@ -15,8 +15,8 @@ import (
 // Waking a goroutine that sleeps in the poller takes longer than forwarding a frame. So a goroutine whose port ran
 // dry goes on looking for a while, if that is likely to pay:
 //
-//  1. Each port has a window. A sleep that turned out shorter than Spin of the configuration makes it longer, any other
-//     sleep empties it. What has nothing to do, or more than Spin between frames, never spins.
+//  1. Each port (each of its inlets, here and below) has a window. A sleep that turned out shorter than Spin of the
+//     configuration makes it longer, any other sleep empties it. What has nothing to do, or more than Spin between frames, never spins.
 //  2. One goroutine of the process spins. Others of its switch that run dry meanwhile give it their ports to look at,
 //     so that an answer finds it awake though it comes in by another port, and nobody is woken for nothing.
 //  3. A port with more than a few batches is given back to its own goroutine: load is shared as ever.
@@ -30,8 +30,8 @@ type spinner struct {
 	born  time.Time
 
 	mu     sync.Mutex
-	active bool    // guarded by mu: a goroutine of this switch spins
-	guests []*port // guarded by mu: whose goroutines wait for resume
+	active bool     // guarded by mu: a goroutine of this switch spins
+	guests []*inlet // guarded by mu: whose goroutines wait for resume
 	pause  time.Duration
 }
 
@@ -57,14 +57,14 @@ func (sp *spinner) limit(most time.Duration) {
 }
 
 // sleep waits for frames of p and learns how long that took.
-func (sp *spinner) sleep(p *port) error {
+func (sp *spinner) sleep(p *inlet) error {
 	most := time.Duration(sp.most.Load())
-	if _, can := p.dev.(peeker); !can || most == 0 {
+	if _, can := p.in.(peeker); !can || most == 0 {
 		p.window = 0
-		return p.dev.Wait()
+		return p.in.Wait()
 	}
 	start := time.Now()
-	err := p.dev.Wait()
+	err := p.in.Wait()
 	if time.Since(start) < most {
 		p.window = min(most, max(2*p.window, most/4))
 	} else {
@@ -78,7 +78,7 @@ func (sp *spinner) now() time.Duration { return time.Since(sp.born) }
 
 // linger looks for more frames of p, or lets the goroutine that spins look. True means that p should be
 // served, false that its goroutine should sleep.
-func (s *Switch) linger(p *port) bool {
+func (s *Switch) linger(p *inlet) bool {
 	sp := &s.spin
 	if p.window == 0 || p.removed.Load() || int64(sp.now()) < sp.rest.Load() {
 		return false
@@ -109,7 +109,7 @@ func (s *Switch) linger(p *port) bool {
 
 // lookRound spins, and forwards what comes, until a window ends without a frame. It reports whether p
 // wants its goroutine for itself.
-func (s *Switch) lookRound(p *port) (more bool) {
+func (s *Switch) lookRound(p *inlet) (more bool) {
 	sp := &s.spin
 	last := sp.now()
 	until := last + p.window
@@ -148,8 +148,8 @@ func (s *Switch) lookRound(p *port) (more bool) {
 }
 
 // look forwards a little of what a port has; more means that there is too much to do it beside others.
-func (s *Switch) look(p *port) (found, more bool) {
-	if !p.dev.(peeker).Ready() {
+func (s *Switch) look(p *inlet) (found, more bool) {
+	if !p.in.(peeker).Ready() {
 		return false, false
 	}
 	more, failed := s.serve(p, lingerRounds)
@@ -157,7 +157,7 @@ func (s *Switch) look(p *port) (found, more bool) {
 }
 
 // guest is the i-th port that the spinner looks at for others, nil behind the last.
-func (sp *spinner) guest(i int) *port {
+func (sp *spinner) guest(i int) *inlet {
 	sp.mu.Lock()
 	defer sp.mu.Unlock()
 	if i < len(sp.guests) {
@@ -167,9 +167,9 @@ func (sp *spinner) guest(i int) *port {
 }
 
 // dismiss gives a port back to its goroutine, which serves it or sleeps.
-func (sp *spinner) dismiss(p *port, serve bool) {
+func (sp *spinner) dismiss(p *inlet, serve bool) {
 	sp.mu.Lock()
-	sp.guests = slices.DeleteFunc(sp.guests, func(g *port) bool { return g == p })
+	sp.guests = slices.DeleteFunc(sp.guests, func(g *inlet) bool { return g == p })
 	sp.mu.Unlock()
 	p.resume <- serve
 }

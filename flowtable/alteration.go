@@ -2,30 +2,11 @@
 
 package flowtable
 
-import "math/bits"
-
 // alteration is a change of the tables that may turn frames away from the path they took.
 type alteration struct {
 	e     *Entry // that came, or went
 	meter int32  // or the slot of a meter that is another now
 	came  bool
-
-	// The word of the header in which the match of an entry that came has most bits: few paths agree in it.
-	at        uint8
-	bits, key uint64
-}
-
-// arrivalOf is the alteration of an entry that came.
-func arrivalOf(e *Entry) alteration {
-	a := alteration{e: e, came: true}
-	most := 0
-	for i := range e.rule.Words() {
-		if at, mask, key := e.rule.Word(i); at < headerWords && bits.OnesCount64(mask) > most {
-			most = bits.OnesCount64(mask)
-			a.at, a.bits, a.key = at, mask, key
-		}
-	}
-	return a
 }
 
 // alterations is the writer's log. Guarded by Pipeline.mu.
@@ -35,9 +16,8 @@ type alterations struct {
 	shown uint64       // last, as last published
 }
 
-// maxRecent is how many alterations a snapshot tells of. A path that has not been used for longer is made
-// anew, which costs about as much as going through so many.
-const maxRecent = 128
+// maxRecent is how many alterations a snapshot tells of. After more than that no path is known to hold.
+const maxRecent = 512
 
 // note enters an alteration. What a snapshot shows is never written again.
 func (a *alterations) note(x alteration) {
@@ -62,30 +42,44 @@ func (a *alterations) freeze(s *snapshot) {
 	s.recent, s.last = a.list[from:len(a.list):len(a.list)], a.last
 }
 
+// news is an alteration that may touch paths of a claim.
+type news struct {
+	number uint64
+	alteration
+}
+
+// maxNews is how many of them a claim keeps. A path that has missed more is made anew, which costs about as much as
+// going through so many.
+const maxNews = 128
+
+// tell notes an alteration for the paths of a claim.
+func (cl *claim) tell(n news) {
+	if len(cl.news) == maxNews {
+		const kept = maxNews / 2
+		cl.since = cl.news[maxNews-kept-1].number
+		copy(cl.news, cl.news[maxNews-kept:])
+		clear(cl.news[kept:])
+		cl.news = cl.news[:kept]
+	}
+	cl.news, cl.touched = append(cl.news, n), n.number
+}
+
 // alive reports whether a path is still what its frames undergo, and remembers it.
 func (c *cache) alive(p *path) bool {
-	if p.seen == c.last {
+	cl := p.claim
+	if p.seen >= cl.touched {
 		return true
 	}
-	behind := c.last - p.seen
-	if behind > uint64(len(c.recent)) {
+	if p.seen < cl.since {
 		return false
 	}
-	for i := len(c.recent) - int(behind); i < len(c.recent); i++ {
-		if a := &c.recent[i]; !p.strange(a) && !p.outlives(a) {
-			p.seen = 0
+	for i := len(cl.news) - 1; i >= 0 && cl.news[i].number > p.seen; i-- {
+		if !p.outlives(&cl.news[i].alteration) {
 			return false
 		}
 	}
 	p.seen = c.last
 	return true
-}
-
-// strange reports, of most alterations, that they cannot touch the path: it disagrees with an entry that came in
-// the one word.
-func (p *path) strange(a *alteration) bool {
-	k := p.claim.place[a.at]
-	return a.came && k >= 0 && p.tail == nil && (p.word(int(k))^a.key)&a.bits&p.claim.words[k].bits != 0
 }
 
 // outlives reports whether the path is the same after an alteration. When in doubt it is not.

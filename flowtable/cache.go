@@ -33,8 +33,8 @@ type cache struct {
 	worth  int      // what searches by claims bring, see worthwhile
 	paths  pathStore
 
-	recent []alteration // the last alterations of the tables
-	last   uint64       // number of the last of them
+	last   uint64 // number of the last alteration of the tables that is known here
+	census census
 }
 
 // headerWord is a word of a frame's header, and the bits of it that matter.
@@ -63,16 +63,16 @@ func (c *cache) init(cfg *Config) {
 func (c *cache) forget() {
 	c.exact, c.wild = newHints(firstHints), newHints(firstHints)
 	c.claims, c.looks, c.crowded, c.worth = nil, 0, 0, 256
-	c.paths = pathStore{limit: c.paths.limit}
+	c.paths, c.census = pathStore{limit: c.paths.limit}, census{}
 }
 
-// adopt brings the cache up to date with a new snapshot. Paths stay: each is looked at when it is wanted
-// next (cache.alive). Only after a flood of changes all go at once, to let go of the entries that went.
-func (c *cache) adopt(s *snapshot) {
+// adopt brings the cache up to date with a new snapshot. Paths stay: those that the changes might touch are looked at
+// when they are wanted next (cache.alive). Only after a flood of changes all go at once, to let go of the entries that went.
+func (c *cache) adopt(s *snapshot, second uint16) {
 	if s.last-c.last > floodOfChanges {
 		c.forget()
 	}
-	c.recent, c.last = s.recent, s.last
+	c.learn(s, second)
 	if c.wide == s.reads {
 		return
 	}

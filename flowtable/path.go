@@ -46,12 +46,17 @@ type tail struct {
 
 // claim is the header bits that a path rests on. Paths with the same bits share it.
 type claim struct {
-	words  []headerWord // ascending
-	shape  bool         // and which headers there are
-	place  [headerWords]int8
-	digest uint64 // of the mask
-	paths  int
-	served int // frames that it found a path for, of late
+	words   []headerWord // ascending
+	touched uint64       // number of the last alteration that may concern a path of it
+	shape   bool         // and which headers there are
+	place   [headerWords]int8
+	digest  uint64 // of the mask
+	paths   int
+	served  int // frames that it found a path for, of late
+
+	reach, recount *reach // the second while paths are counted anew
+	news           []news // the alterations up to touched that may concern its paths
+	since          uint64 // and before news: paths that have not seen this one are lost
 }
 
 // shapeOf tells which headers a frame has: two frames may agree in every field because one lacks

@@ -158,7 +158,7 @@ func (pr *Processor) begin(now time.Duration, s Sink) {
 	pr.see(pr.p.snap.Load())
 	if pr.snap.epoch != pr.epoch {
 		pr.epoch = pr.snap.epoch
-		pr.cache.adopt(pr.snap)
+		pr.cache.adopt(pr.snap, pr.second)
 	}
 }
 
@@ -214,7 +214,7 @@ func (pr *Processor) process(frames []*packet.Frame) {
 // forward takes a frame its way: by the guessed path if that serves it.
 func (pr *Processor) forward(f *packet.Frame, hash uint64, p *path) {
 	c := &pr.cache
-	if !p.holds(f) || p.seen != c.last && !c.alive(p) {
+	if !p.holds(f) || p.seen < p.claim.touched && !c.alive(p) {
 		if p = c.search(f, hash); p == nil {
 			pr.walkAndKeep(f, hash)
 			return
@@ -303,6 +303,7 @@ func writeMetadata(f *packet.Frame, prog *Program) {
 func (pr *Processor) end() {
 	pr.settlePaths()
 	pr.tidy()
+	pr.cache.count(pr.second)
 	pr.metered.flush()
 	for w := range pr.seen {
 		for ; pr.seen[w] != 0; pr.seen[w] &= pr.seen[w] - 1 {

@@ -130,13 +130,14 @@ func (pr *Processor) keep(hash uint64) {
 		c.forget()
 		cl = c.claim(&b.mask, true, maxClaims)
 	}
-	n := pr.place(cl)
+	n, fresh := pr.place(cl)
 	p := c.paths.at(n)
 	p.fill(&pr.trail, &pr.set)
 	p.seen, p.when = c.last, pr.second
 	if b.plain <= maxTables || p.tail != nil {
 		p.grown().plain = b.plain
 	}
+	c.enter(p, fresh)
 	c.hint(hash, n)
 }
 
@@ -159,7 +160,10 @@ func (c *cache) claim(mask *packet.Mask, shape bool, room int) *claim {
 			return nil
 		}
 	}
-	cl := &claim{shape: shape, digest: digest}
+	cl := &claim{shape: shape, digest: digest, reach: newReach()}
+	if c.census.next != nil {
+		cl.recount = newReach()
+	}
 	for i, w := range mask[:headerWords] {
 		if cl.place[i] = -1; w != 0 {
 			cl.place[i] = int8(len(cl.words))
@@ -192,20 +196,20 @@ func (c *cache) order() {
 	}
 }
 
-// place is the path of a claim for the frame at hand: one that died, or a new one.
-func (pr *Processor) place(cl *claim) uint32 {
+// place is the path of a claim for the frame at hand: one that died, or a fresh one.
+func (pr *Processor) place(cl *claim) (n uint32, fresh bool) {
 	c, b := &pr.cache, &pr.basis
 	h := cl.hash(c, &b.header, &b.layout)
 	for n := c.wild.find(h, 0); n != 0; n = c.wild.find(h, n) {
 		if p := c.paths.at(n); p.claim == cl && p.holdsKey(&b.header, &b.layout) {
-			if p.seen == c.last {
+			if p.seen >= cl.touched {
 				c.paid()
 			}
 			pr.flush(p)
-			return n
+			return n, false
 		}
 	}
-	n := pr.takePath()
+	n = pr.takePath()
 	p := c.paths.at(n)
 	p.claim = cl
 	cl.paths++
@@ -230,7 +234,7 @@ func (pr *Processor) place(cl *claim) uint32 {
 		pr.release(out)
 	}
 	c.wild.put(h, n)
-	return n
+	return n, true
 }
 
 // takePath is a free path, or the one whose turn it is to go.

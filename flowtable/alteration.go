@@ -44,7 +44,7 @@ func (a *alterations) freeze(s *snapshot) {
 
 // news is an alteration that may touch paths of a claim.
 type news struct {
-	number uint64
+	number uint32 // the cache's clock when it became known
 	alteration
 }
 
@@ -66,7 +66,7 @@ func (cl *claim) tell(n news) {
 
 // alive reports whether a path is still what its frames undergo, and remembers it.
 func (c *cache) alive(p *path) bool {
-	cl := p.claim
+	cl := c.numbered[p.claim]
 	if p.seen >= cl.touched {
 		return true
 	}
@@ -74,58 +74,54 @@ func (c *cache) alive(p *path) bool {
 		return false
 	}
 	for i := len(cl.news) - 1; i >= 0 && cl.news[i].number > p.seen; i-- {
-		if !p.outlives(&cl.news[i].alteration) {
+		if !p.outlives(cl, &cl.news[i].alteration) {
 			return false
 		}
 	}
-	p.seen = c.last
+	p.seen = c.clock
 	return true
 }
 
 // outlives reports whether the path is the same after an alteration. When in doubt it is not.
-func (p *path) outlives(a *alteration) bool {
+func (p *path) outlives(cl *claim, a *alteration) bool {
+	steps := p.steps()
 	switch {
 	case a.e == nil:
-		for i := range p.steps {
-			if p.steps[i].prog.meter == a.meter {
+		for i := range steps {
+			if steps[i].prog.meter == a.meter {
 				return false
 			}
 		}
 		return true
 	case !a.came:
-		for i := range p.steps {
-			if p.steps[i].e == a.e {
+		for i := range steps {
+			if steps[i].e == a.e {
 				return false
 			}
 		}
 		return true
 	}
-	return !p.mayMeet(a.e)
+	return !p.mayMeet(cl, a.e)
 }
 
 // mayMeet reports whether some frame on the path might meet an entry that came. The header decides most
 // cases; entries are only looked at when it does not, for they are far away.
-func (p *path) mayMeet(e *Entry) bool {
-	plain := maxTables + 1
-	if p.tail != nil {
-		plain = p.tail.plain
-	}
-	agrees := p.agrees(e)
-	if !agrees && plain > len(p.steps) {
+func (p *path) mayMeet(cl *claim, e *Entry) bool {
+	agrees, plain, steps := p.agrees(cl, e), p.plain(), p.steps()
+	if !agrees && plain > len(steps) {
 		return false
 	}
-	for i := range p.steps {
-		if s := p.steps[i].e; s.Table == e.Table {
+	for i := range steps {
+		if s := steps[i].e; s.Table == e.Table {
 			return e.Priority >= s.Priority && (agrees || i >= plain)
 		}
 	}
-	return p.miss == e.Table && (agrees || len(p.steps) >= plain)
+	return p.miss() == e.Table && (agrees || len(steps) >= plain)
 }
 
 // agrees reports whether a frame of this path can match e before its header is changed, as far as is known:
 // nothing is known of the fields of the pipeline.
-func (p *path) agrees(e *Entry) bool {
-	cl := p.claim
+func (p *path) agrees(cl *claim, e *Entry) bool {
 	for j := range e.rule.Words() {
 		at, bits, key := e.rule.Word(j)
 		if at >= headerWords {

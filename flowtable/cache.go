@@ -27,13 +27,15 @@ type cache struct {
 	exact   hints
 	crowded int // hints pushed out of exact since it last grew
 
-	wild   hints
-	claims []*claim // those with paths, the most used first
-	looks  int      // since claims were put in order
-	worth  int      // what searches by claims bring, see worthwhile
-	paths  pathStore
+	wild     hints
+	claims   []*claim    // those with paths, the most used first
+	numbered [256]*claim // the same
+	looks    int         // since claims were put in order
+	worth    int         // what searches by claims bring, see worthwhile
+	paths    pathStore
 
 	last   uint64 // number of the last alteration of the tables that is known here
+	clock  uint32 // counts them since the cache was empty
 	census census
 }
 
@@ -63,6 +65,7 @@ func (c *cache) init(cfg *Config) {
 func (c *cache) forget() {
 	c.exact, c.wild = newHints(firstHints), newHints(firstHints)
 	c.claims, c.looks, c.crowded, c.worth = nil, 0, 0, 256
+	c.numbered, c.clock = [256]*claim{}, 0
 	c.paths, c.census = pathStore{limit: c.paths.limit}, census{}
 }
 
@@ -112,7 +115,7 @@ func (c *cache) guess(h uint64) *path { return c.paths.at(c.exact.find(h, 0)) }
 // by claim. It is nil when there is none.
 func (c *cache) search(f *packet.Frame, h uint64) *path {
 	for i := c.exact.find(h, 0); i != 0; i = c.exact.find(h, i) {
-		if p := c.paths.at(i); p.holds(f) && c.alive(p) {
+		if p := c.paths.at(i); c.holds(p, f) && c.alive(p) {
 			return p
 		}
 	}
@@ -126,7 +129,7 @@ func (c *cache) search(f *packet.Frame, h uint64) *path {
 		g := cl.hash(c, &f.Key, &f.Layout)
 		for i := c.wild.find(g, 0); i != 0; i = c.wild.find(g, i) {
 			p := c.paths.at(i)
-			if p.claim == cl && p.holds(f) && c.alive(p) {
+			if p.claim == cl.no && p.holdsKey(cl, &f.Key, &f.Layout) && c.alive(p) {
 				cl.served++
 				c.paid()
 				c.hint(h, i)
@@ -249,13 +252,13 @@ func (x *hints) drop(h uint64, path uint32) {
 	}
 }
 
-// grow doubles the index. Each bucket becomes two.
+// grow doubles the index. Each bucket becomes two, in which hints keep their places.
 func (x *hints) grow() {
 	old := x.slots
 	x.slots = make([]uint64, 2*len(old))
-	for _, s := range old {
+	for i, s := range old {
 		if s&maxPaths != 0 {
-			x.put(s, uint32(s&maxPaths))
+			x.slots[x.bucket(s)+i%ways] = s
 		}
 	}
 }

@@ -55,14 +55,15 @@ func newReach() *reach {
 }
 
 func (r *reach) enter(p *path) {
-	for i := range p.steps {
-		e := p.steps[i].e
+	steps := p.steps()
+	for i := range steps {
+		e := steps[i].e
 		r.low[e.Table] = min(r.low[e.Table], int32(e.Priority))
 	}
-	if p.miss != noPathTable {
-		r.low[p.miss] = -1
+	if m := p.miss(); m != noPathTable {
+		r.low[m] = -1
 	}
-	r.blind = r.blind || p.tail != nil && p.tail.plain <= len(p.steps)
+	r.blind = r.blind || p.plain() <= len(steps)
 }
 
 func newTracks(masks []packet.Mask, asked []uint16, paths int) *tracks {
@@ -70,10 +71,10 @@ func newTracks(masks []packet.Mask, asked []uint16, paths int) *tracks {
 	return &tracks{masks: masks, asked: asked, words: make([]uint64, size/64), shift: uint8(65 - bits.Len(uint(size))), room: size / 8}
 }
 
-func (t *tracks) enter(c *cache, p *path) {
+func (t *tracks) enter(c *cache, cl *claim, p *path) {
 	for i := range t.masks {
-		h := t.begin(c, p.claim, i)
-		for k, w := range p.claim.words {
+		h := t.begin(c, cl, i)
+		for k, w := range cl.words {
 			if j := w.bits & t.masks[i][w.at]; j != 0 {
 				h = mix(h^p.word(k)&j, c.secret)
 			}
@@ -103,18 +104,18 @@ func (t *tracks) has(c *cache, cl *claim, i int, key *packet.Key) bool {
 }
 
 // enter notes a path that was filled just now. One that is not fresh was there before, with other entries perhaps.
-func (c *cache) enter(p *path, fresh bool) {
+func (c *cache) enter(cl *claim, p *path, fresh bool) {
 	s := &c.census
-	p.claim.reach.enter(p)
+	cl.reach.enter(p)
 	if s.next != nil {
-		p.claim.recount.enter(p)
+		cl.recount.enter(p)
 	}
 	if !fresh {
 		return
 	}
-	s.now.enter(c, p)
+	s.now.enter(c, cl, p)
 	if s.next != nil {
-		s.next.enter(c, p)
+		s.next.enter(c, cl, p)
 	}
 }
 
@@ -124,17 +125,20 @@ func (c *cache) learn(s *snapshot, second uint16) {
 	if fresh == 0 {
 		return
 	}
-	c.census.second = second
+	c.census.second, c.last = second, s.last
+	if c.clock > 1<<31 {
+		c.forget()
+	}
 	if fresh > uint64(len(s.recent)) {
-		c.last = s.last
+		c.clock++
 		for _, cl := range c.claims {
 			clear(cl.news)
-			cl.news, cl.since, cl.touched = cl.news[:0], c.last, c.last
+			cl.news, cl.since, cl.touched = cl.news[:0], c.clock, c.clock
 		}
 		return
 	}
 	for i := len(s.recent) - int(fresh); i < len(s.recent); i++ {
-		c.last++
+		c.clock++
 		c.tell(&s.recent[i])
 	}
 }
@@ -149,7 +153,7 @@ func (c *cache) tell(a *alteration) {
 	for _, cl := range c.claims {
 		if a.e == nil || int32(a.e.Priority) >= cl.reach.low[a.e.Table] &&
 			(mask < 0 || cl.reach.blind || c.census.now.has(c, cl, mask, &key)) {
-			cl.tell(news{c.last, *a})
+			cl.tell(news{c.clock, *a})
 		}
 	}
 }
@@ -184,9 +188,10 @@ func (c *cache) count(second uint16) {
 				return
 			}
 			s.at++
-			if p := c.paths.at(s.at); p.claim != nil {
-				p.claim.recount.enter(p)
-				s.next.enter(c, p)
+			p := c.paths.at(s.at)
+			if cl := c.numbered[p.claim]; cl != nil {
+				cl.recount.enter(p)
+				s.next.enter(c, cl, p)
 			}
 		}
 	case len(s.now.masks) > 0 && second-s.second > idlePath:

@@ -208,18 +208,18 @@ func rewritingAction(r *rand.Rand) openflow.Action {
 func checkStore(t *testing.T, pr *Processor) {
 	t.Helper()
 	c := &pr.cache
-	paths := map[*claim]int{}
+	paths := map[uint8]int{}
 	inUse := 0
 	for n := uint32(1); n <= c.paths.used; n++ {
-		if p := c.paths.at(n); p.claim != nil {
+		if p := c.paths.at(n); p.claim != 0 {
 			inUse++
 			paths[p.claim]++
-			if p.packets != 0 || p.bytes != 0 {
+			if p.slot != 0 {
 				t.Errorf("path %d has not been counted", n)
 			}
 			checkCounted(t, c, n)
-			if found := c.wild.find(p.claim.hashOf(c, p), 0); found == 0 {
-				t.Errorf("path %d of %d cannot be found by its claim %+v, %d hints", n, c.paths.inUse, p.claim, len(c.wild.slots))
+			if found := c.wild.find(c.numbered[p.claim].hashOf(c, p), 0); found == 0 {
+				t.Errorf("path %d of %d cannot be found by its claim %+v, %d hints", n, c.paths.inUse, c.numbered[p.claim], len(c.wild.slots))
 			}
 		} else if !slices.Contains(c.paths.free, n) {
 			t.Errorf("path %d is lost", n)
@@ -232,10 +232,10 @@ func checkStore(t *testing.T, pr *Processor) {
 		t.Errorf("%d paths in use, counted %d, the limit is %d", inUse, c.paths.inUse, c.paths.limit)
 	}
 	for _, cl := range c.claims {
-		if cl.paths != paths[cl] {
-			t.Errorf("a claim has %d paths, counted %d", paths[cl], cl.paths)
+		if cl.paths != paths[cl.no] || c.numbered[cl.no] != cl {
+			t.Errorf("a claim has %d paths, counted %d", paths[cl.no], cl.paths)
 		}
-		delete(paths, cl)
+		delete(paths, cl.no)
 	}
 	if len(paths) > 0 {
 		t.Errorf("%d claims with paths are not in the list", len(paths))
@@ -246,21 +246,22 @@ func checkStore(t *testing.T, pr *Processor) {
 func checkCounted(t *testing.T, c *cache, n uint32) {
 	t.Helper()
 	p := c.paths.at(n)
-	r := p.claim.reach
-	for _, s := range p.steps {
+	cl := c.numbered[p.claim]
+	r := cl.reach
+	for _, s := range p.steps() {
 		if r.low[s.e.Table] > int32(s.e.Priority) {
 			t.Errorf("path %d meets priority %d, the claim's lowest is %d", n, s.e.Priority, r.low[s.e.Table])
 		}
 	}
-	if p.miss != noPathTable && r.low[p.miss] != -1 || p.tail != nil && p.tail.plain <= len(p.steps) && !r.blind {
+	if m := p.miss(); m != noPathTable && r.low[m] != -1 || p.plain() <= len(p.steps()) && !r.blind {
 		t.Errorf("path %d is not in the reach of its claim", n)
 	}
 	var key packet.Key
-	for i, w := range p.claim.words {
+	for i, w := range cl.words {
 		key[w.at] = p.word(i)
 	}
 	for i := range c.census.now.masks {
-		if !c.census.now.has(c, p.claim, i, &key) {
+		if !c.census.now.has(c, cl, i, &key) {
 			t.Errorf("path %d was not counted under mask %v", n, c.census.now.masks[i])
 		}
 	}
@@ -287,7 +288,7 @@ func TestChangesTouchFewClaims(t *testing.T) {
 		batch()
 		if i >= 400 { // the masks are known by now
 			for _, cl := range c.claims {
-				if counted += cl.paths; cl.touched == c.last {
+				if counted += cl.paths; cl.touched == c.clock {
 					touched += cl.paths
 				}
 			}
@@ -519,12 +520,12 @@ func TestNoAllocationByClaims(t *testing.T) {
 		clear(none.slots)
 		c.exact, c.crowded, c.worth = none, -1<<20, 1024
 		for n := range c.paths.used {
-			if p := c.paths.at(n + 1); p.claim != nil {
-				p.seen = c.last - 8
+			if p := c.paths.at(n + 1); p.claim != 0 {
+				p.seen = c.clock - 8
 			}
 		}
 		for _, cl := range c.claims {
-			if proofs += len(cl.news); cl.touched != c.last {
+			if proofs += len(cl.news); cl.touched != c.clock {
 				t.Error("a claim is not touched")
 			}
 		}

@@ -240,7 +240,12 @@ func (*field) seen(s sent) (list []sent) {
 func (f *field) carries(frame []byte) bool { return cable.Passes(f.kind, frame) }
 
 // SetUp is a neighbour's cable, drawn out and put in.
-func (e *cableEnd) SetUp(up bool) error { return e.Carrier(up) }
+func (e *cableEnd) SetUp(up bool) error {
+	if !e.Device() {
+		return errNoCarrier
+	}
+	return e.Carrier(up)
+}
 
 // catch goes by the ports' own counters where they tell: a device has a frame when it is counted. A wire counts later
 // than it takes, and of a super-frame nobody knows how many frames it becomes: then marks are sent behind it all.

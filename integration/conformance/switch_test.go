@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"net"
 	"runtime"
@@ -54,6 +55,9 @@ type end interface {
 	TryReceive() (*packet.Frame, bool)
 	SetUp(up bool) error
 }
+
+// errNoCarrier is SetUp's answer where a link is up as long as its port is open.
+var errNoCarrier = errors.New("such a port has no carrier")
 
 // ground is what the ports of benches are laid on.
 type ground interface {

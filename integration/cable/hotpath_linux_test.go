@@ -250,13 +250,16 @@ func waits(t *testing.T, kind string, workers int) (list []record) {
 	t.Helper()
 	b := newBench(t, kind, 4)
 	cfg := agent.BridgeConfig{Name: "br0", DPID: 1, FailMode: agent.FailSecure, Tables: 2}
-	for i := range b.cables {
-		cfg.Ports = append(cfg.Ports, agent.PortConfig{Spec: b.spec(t, i)})
-	}
 	sw, err := agent.NewSwitch(cfg, agent.Env{Workers: workers, Links: b.links, Seed: 1, Identity: "cable"})
 	must(t, err)
-	must(t, b.space.Do(sw.Start))
+	must(t, sw.Start())
 	t.Cleanup(func() { must(t, sw.Close()) })
+	for i := range b.cables {
+		must(t, b.space.Do(func() error {
+			_, err := sw.AddPort(agent.PortConfig{Spec: b.spec(t, i)})
+			return err
+		}))
+	}
 	install(t, sw)
 	for _, c := range b.cables {
 		must(t, c.Plug())

@@ -70,7 +70,7 @@ type ground interface {
 // laying is the ports of one bench.
 type laying interface {
 	spec(number int) ports.Spec
-	within(open func() error) error // calls what opens ports, in the place where they are
+	within(open func() error) error // calls what opens ports, on a thread that is where they are
 	links() *ports.Links
 	plug(reg *ports.Pipes, number int) (end, error)
 	catch(b *bench) error // wait until all that the switch has sent is at the ends
@@ -126,9 +126,14 @@ func newBench(t testing.TB, change ...options) *bench {
 	for _, f := range change {
 		f(&cfg, &env)
 	}
+	list := cfg.Ports
+	cfg.Ports = nil
 	b.sw, err = agent.NewSwitch(cfg, env)
 	must(t, err)
-	must(t, b.lay.within(b.sw.Start))
+	must(t, b.sw.Start())
+	for _, p := range list {
+		must(t, b.addPort(p))
+	}
 	t.Cleanup(func() { must(t, b.sw.Close()) })
 	for i := range numPorts {
 		end, err := b.lay.plug(reg, i+1)
@@ -145,6 +150,14 @@ func newBench(t testing.TB, change ...options) *bench {
 	all := [2]uint32{7, 0}
 	must(t, b.c.Apply(&openflow.SetAsync{AsyncConfig: openflow.AsyncConfig{PacketIn: all, PortStatus: all, FlowRemoved: [2]uint32{15, 0}}}))
 	return b
+}
+
+// addPort adds a port, and opens it on the calling thread. (A start opens several at once on others.)
+func (b *bench) addPort(p agent.PortConfig) error {
+	return b.lay.within(func() error {
+		_, err := b.sw.AddPort(p)
+		return err
+	})
 }
 
 // linked says whether all ports work.

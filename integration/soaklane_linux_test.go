@@ -45,7 +45,6 @@ type flow struct {
 	missing   map[uint64]bool // skipped numbers that may still come
 	doubled   uint64
 	overtaken uint64
-	forgotten uint64 // numbers that were given up waiting for
 	removed   uint64 // packets that entries of this flow had counted when they went
 }
 

@@ -68,7 +68,7 @@ func TestRyuLearningSwitch(t *testing.T) {
 	pingAll(t, hosts)
 	learned := []string{"priority=1", "in_port=1", "dl_src=" + hosts[0].MAC.String(), "dl_dst=" + hosts[1].MAC.String(), "output:2"}
 	before := flowPackets(t, b, learned...)
-	if n, err := hosts[0].PingCount(hosts[1].Addr4(), 20, time.Second); n != 20 || err != nil {
+	if n, err := hosts[0].PingCount(hosts[1].Addr4(), 20, patience); n != 20 || err != nil {
 		t.Errorf("%d of 20 pings, %v", n, err)
 	}
 	if after := flowPackets(t, b, learned...); after < before+20 {

@@ -215,7 +215,7 @@ func transfer(t *testing.T, from, to *space, addr string, size int) float64 {
 	go func() { received <- receivePattern(ln, size) }()
 	start := time.Now()
 	err := from.do(func() error {
-		c, err := (&net.Dialer{Timeout: 10 * time.Second}).Dial("tcp", ln.Addr().String())
+		c, err := (&net.Dialer{Timeout: inTime}).Dial("tcp", ln.Addr().String())
 		if err != nil {
 			return err
 		}
@@ -269,7 +269,7 @@ func receivePattern(ln net.Listener, size int) error {
 // eventually waits for something that the kernel does in its own time.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(5 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(inTime); !ok(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("not within 5 s: " + what)
 		}

@@ -95,7 +95,8 @@ func unpackKernel(ctx context.Context, dir, tree, kernel string) error {
 		return fmt.Errorf("%w: apt knows no package %s; run apt-get update", ErrMissing, meta)
 	}
 	name = strings.Fields(name)[0]
-	if _, err := command(ctx, dir, "apt-get", "download", name); err != nil {
+	// A mirror that fails is asked again; apt waits for one that is slow.
+	if _, err := command(ctx, dir, "apt-get", "-o", "Acquire::Retries=5", "download", name); err != nil {
 		return err
 	}
 	debs, err := filepath.Glob(filepath.Join(dir, name+"_*.deb"))

@@ -81,8 +81,8 @@ func (q *quickstart) finish() int {
 	select {
 	case <-q.done:
 		return q.cmd.ProcessState.ExitCode()
-	case <-time.After(time.Minute):
-		q.t.Fatalf("quickstart takes longer than a minute:\n%s", q.out)
+	case <-time.After(5 * patience):
+		q.t.Fatalf("quickstart does not end:\n%s", q.out)
 		return -1
 	}
 }

@@ -220,7 +220,7 @@ func transfer(t *testing.T, from, to *space, addr string, size int) float64 {
 			return err
 		}
 		defer func() { _ = c.Close() }()
-		_ = c.SetDeadline(time.Now().Add(60 * time.Second))
+		_ = c.SetDeadline(time.Now().Add(3 * inTime))
 		for at := 0; at < size; {
 			n, err := c.Write(pattern[at%len(pattern):][:min(size-at, len(pattern)-at%len(pattern), 1<<18)])
 			if at += n; err != nil {
@@ -245,7 +245,7 @@ func receivePattern(ln net.Listener, size int) error {
 		return err
 	}
 	defer func() { _ = c.Close() }()
-	_ = c.SetDeadline(time.Now().Add(60 * time.Second))
+	_ = c.SetDeadline(time.Now().Add(3 * inTime))
 	buf := make([]byte, 1<<18)
 	for at := 0; ; {
 		n, err := c.Read(buf)

@@ -175,7 +175,7 @@ func TestEveryMistakeOfAPortIsTold(t *testing.T) {
 		}},
 		{"  - 1:eth1,tga=3,mtu=9,tag=5,trunks=6\n", []string{
 			`w.yaml:3: bridges[0].ports[0]: port "1:eth1,tga=3,mtu=9,tag=5,trunks=6": "mtu=9": an MTU is 68 to 65535 bytes`,
-			`w.yaml:3: bridges[0].ports[0]: port "1:eth1,tga=3,mtu=9,tag=5,trunks=6": "tga": no such option; afpacket takes ring, name, mtu, tag, trunks, vlan_mode, flood, offload`,
+			`w.yaml:3: bridges[0].ports[0]: port "1:eth1,tga=3,mtu=9,tag=5,trunks=6": "tga": no such option; afpacket takes ring, readers, name, mtu, tag, trunks, vlan_mode, flood, offload`,
 		}},
 		{"  - {port: \"eth1\", tga: 5}\n  - {port: \"eth1\"}\n", []string{
 			`w.yaml:3: bridges[0].ports[0].tga: unknown key, did you mean "tag"?`,

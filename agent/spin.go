@@ -48,6 +48,13 @@ const (
 // time asks, the one that reads.
 type peeker interface{ Ready() bool }
 
+// sharer is a port whose frames may be read by others while its goroutine sleeps. port.reader says whose turn it is.
+type sharer interface {
+	peeker
+	Settle() (more bool) // gives back what Read lent, before another one reads, or nobody
+	Sleep() error        // Wait without Settle
+}
+
 // limit sets the longest window.
 func (sp *spinner) limit(most time.Duration) {
 	if runtime.GOMAXPROCS(0) == 1 { // whoever spins keeps all other goroutines from running
@@ -56,20 +63,36 @@ func (sp *spinner) limit(most time.Duration) {
 	sp.most.Store(int64(max(0, most)))
 }
 
-// sleep waits for frames of p and learns how long that took.
+// sleep waits for frames of p and learns how long that took. Its caller holds p.reader, and others may have had it
+// when this returns.
 func (sp *spinner) sleep(p *port) error {
 	most := time.Duration(sp.most.Load())
 	if _, can := p.dev.(peeker); !can || most == 0 {
 		p.window = 0
-		return p.dev.Wait()
+		return p.wait()
 	}
 	start := time.Now()
-	err := p.dev.Wait()
+	err := p.wait()
 	if time.Since(start) < most {
 		p.window = min(most, max(2*p.window, most/4))
 	} else {
 		p.window = 0
 	}
+	return err
+}
+
+// wait sleeps, and lets others read meanwhile if the port can be shared.
+func (p *port) wait() error {
+	dev, can := p.dev.(sharer)
+	if !can {
+		return p.dev.Wait()
+	}
+	if dev.Settle() && !p.removed.Load() {
+		return nil
+	}
+	p.reader.Unlock()
+	err := dev.Sleep()
+	p.reader.Lock()
 	return err
 }
 

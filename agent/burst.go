@@ -40,7 +40,7 @@ func (c *Channel) nextMessage() ([]byte, error) {
 		c.sendPacketOuts()
 	}
 	if c.conn.Buffered() > 0 || !c.pending() {
-		return c.readMessage()
+		return c.awaitMessage()
 	}
 	if c.burst.changes >= burstFew && c.nc.SetReadDeadline(time.Now().Add(burstLull)) == nil {
 		raw, err := c.readMessage()
@@ -54,7 +54,26 @@ func (c *Channel) nextMessage() ([]byte, error) {
 		}
 	}
 	c.publish()
-	return c.readMessage()
+	return c.awaitMessage()
+}
+
+// awaitMessage reads a message that may be long in coming. To be woken takes longer than to answer, so the reader looks
+// for a while by itself when messages have come soon enough lately, as ports do.
+func (c *Channel) awaitMessage() ([]byte, error) {
+	sp := &c.sw.spin
+	most := 2 * time.Duration(sp.most.Load()) // there and back
+	if most == 0 || c.line == nil || c.conn.Buffered() > 0 {
+		return c.readMessage()
+	}
+	if c.window > 0 && sp.lookout(c.window, c.line.readable) {
+		return c.readMessage()
+	}
+	start := sp.now()
+	raw, err := c.readMessage()
+	if c.window = 0; sp.now()-start < most {
+		c.window = most
+	}
+	return raw, err
 }
 
 // pending says that something was done and not published.

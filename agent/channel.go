@@ -84,8 +84,11 @@ type Channel struct {
 	// Of a main connection: the auxiliary ones that take packet-ins; nil: none.
 	auxiliaries atomic.Pointer[[]*Channel]
 
+	line *line // nil: nobody looks whether something has come. Set before the writer runs
+
 	// The reader's own.
-	parts   gatherer // of multipart requests
+	window  time.Duration // how long it pays to look for the next message, see spin.go
+	parts   gatherer      // of multipart requests
 	decoder openflow.Decoder
 	burst   burst
 	refused map[mistake]bool // what the log has told
@@ -137,6 +140,12 @@ func (s *Switch) packetInQueue() int {
 func (c *Channel) run() error {
 	defer close(c.ended)
 	c.send(0, c.hello()) // at once: some controllers wait for it
+	if c.line = newLine(c.nc); c.line != nil && c.line.plain {
+		c.out.direct = func(b []byte) int {
+			defer c.progress()
+			return c.line.tryWrite(b)
+		}
+	}
 	written := make(chan struct{})
 	go func() {
 		defer close(written)
@@ -301,6 +310,9 @@ func (c *Channel) logRefusal(request openflow.Type, why *openflow.Error) {
 // reply sends an answer after publishing what it may speak of. It waits while the peer does not read.
 func (c *Channel) reply(xid uint32, m openflow.Message) error {
 	c.publish()
+	if c.conn.Buffered() == 0 {
+		return c.out.answer(func(b []byte) []byte { return c.append(b, xid, m) })
+	}
 	return c.send(xid, m)
 }
 

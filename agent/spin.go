@@ -99,6 +99,36 @@ func (p *port) wait() error {
 // now is the time on which rest is counted.
 func (sp *spinner) now() time.Duration { return time.Since(sp.born) }
 
+// lookout looks for something that ready tells of, for so long, unless another goroutine spins. It reports whether it was
+// seen.
+func (sp *spinner) lookout(window time.Duration, ready func() bool) bool {
+	last := sp.now()
+	if int64(last) < sp.rest.Load() || !sp.token.CompareAndSwap(false, true) {
+		return false
+	}
+	defer sp.token.Store(false)
+	for until := last + window; !ready(); {
+		now := sp.now()
+		if now > until || sp.disturbed(now-last) {
+			return false
+		}
+		last = now
+		ports.Yield()
+	}
+	sp.pause = 0
+	return true
+}
+
+// disturbed takes a turn's length. After one in which others have had the processor nobody spins for a while.
+func (sp *spinner) disturbed(turn time.Duration) bool {
+	if turn <= lostProcessor {
+		return false
+	}
+	sp.pause = min(mostRest, max(leastRest, 2*sp.pause))
+	sp.rest.Store(int64(sp.now() + sp.pause))
+	return true
+}
+
 // linger looks for more frames of p, or lets the goroutine that spins look. True means that p should be
 // served, false that its goroutine should sleep.
 func (s *Switch) linger(p *port) bool {
@@ -158,9 +188,7 @@ func (s *Switch) lookRound(p *port) (more bool) {
 			until, sp.pause = now+p.window, 0
 		case now > until:
 			return false
-		case now-last > lostProcessor:
-			sp.pause = min(mostRest, max(leastRest, 2*sp.pause))
-			sp.rest.Store(int64(now + sp.pause))
+		case sp.disturbed(now - last):
 			return false
 		}
 		if last = now; turn%8 == 0 {

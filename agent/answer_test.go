@@ -163,28 +163,83 @@ func tcpPair(t *testing.T) (near, far net.Conn) {
 
 // TestLookout: it ends with what it looks for, after its time, or when others want the processor; one goroutine looks.
 func TestLookout(t *testing.T) {
-	sp := &spinner{token: new(atomic.Bool), born: time.Now()}
+	b := spinBench(t, time.Minute)
+	sp := &b.sw.spin
 	asked := 0
-	after := func(n int) func() bool {
+	after := func(n int) *arrival {
 		asked = 0
-		return func() bool { asked++; return asked > n }
+		return &arrival{ready: func() bool { asked++; return asked > n }}
 	}
-	eventually(t, "it is seen", func() bool { sp.rest.Store(0); return sp.lookout(time.Minute, after(5)) && asked == 6 })
-	sp.rest.Store(0)
-	if sp.lookout(0, after(1e9)) || asked == 0 {
+	rested := func() { sp.rest.Store(0) }
+	eventually(t, "it is seen", func() bool { rested(); return b.sw.lookout(time.Minute, after(5)) && asked == 6 })
+	if rested(); b.sw.lookout(1, after(1e9)) || asked == 0 {
 		t.Errorf("asked %d times in no time", asked)
 	}
-	sp.rest.Store(0)
-	if sp.lookout(time.Minute, func() bool { time.Sleep(2 * lostProcessor); return false }) || sp.rest.Load() == 0 {
+	rested()
+	if b.sw.lookout(time.Minute, &arrival{ready: func() bool { time.Sleep(2 * lostProcessor); return false }}) || sp.rest.Load() == 0 {
 		t.Error("it went on though the processor was wanted")
 	}
-	if sp.lookout(time.Minute, after(0)) || asked != 0 {
+	if b.sw.lookout(time.Minute, after(0)) || asked != 0 {
 		t.Error("it did not rest then")
 	}
-	sp.rest.Store(0)
+	rested()
 	sp.token.Store(true)
-	if sp.lookout(time.Minute, after(0)) || asked != 0 {
+	if b.sw.lookout(time.Minute, after(0)) || asked != 0 {
 		t.Error("two look at a time")
+	}
+	sp.token.Store(false)
+}
+
+// TestLookoutIsShared: one goroutine looks for frames and messages alike, whichever it waits for itself; when what it
+// waits for has come, the others sleep again.
+func TestLookoutIsShared(t *testing.T) {
+	for _, who := range []string{"port", "reader"} {
+		t.Run(who, func(t *testing.T) {
+			b := spinBench(t, time.Minute)
+			sp := &b.sw.spin
+			f, _ := newDripper(b, 1)
+			var come atomic.Bool
+			w := &arrival{ready: come.Load, resume: make(chan bool, 1)}
+			told := make(chan bool, 1)
+			ask := func() { told <- b.sw.lookout(time.Minute, w) }
+			state := func() (active bool, ports, readers int) {
+				sp.mu.Lock()
+				defer sp.mu.Unlock()
+				return sp.active, len(sp.guests), len(sp.awaited)
+			}
+			begin := func(ports, readers int) {
+				eventually(t, "one looks for both", func() bool {
+					sp.rest.Store(0)
+					select {
+					case <-told: // it was disturbed: again
+						go ask()
+					default:
+					}
+					f.drip(t, 1)
+					active, p, r := state()
+					return active && p == ports && r == readers
+				})
+			}
+			if who == "port" {
+				eventually(t, "the port's goroutine spins", func() bool {
+					sp.rest.Store(0)
+					f.drip(t, 1)
+					active, _, _ := state()
+					return active
+				})
+				go ask()
+				begin(0, 1)
+			} else {
+				go ask()
+				eventually(t, "the reader spins", func() bool { active, _, _ := state(); return active })
+				begin(1, 0)
+			}
+			come.Store(true)
+			if saw := <-told; !saw && sp.rest.Load() == 0 {
+				t.Error("it was not told of what came")
+			}
+			f.drip(t, 1) // whoever serves it now
+		})
 	}
 }
 
@@ -194,7 +249,7 @@ func TestReaderLooksOut(t *testing.T) {
 	b := spinBench(t, time.Minute)
 	near, far := tcpPair(t)
 	c := b.sw.newChannel(near, "test", false, ControllerConfig{})
-	if c.line = newLine(near); c.line == nil {
+	if c.findLine(); c.line == nil {
 		t.Skip("no way to a socket here")
 	}
 	message := openflow.Append(nil, 1, &openflow.BarrierRequest{})

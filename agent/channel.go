@@ -88,6 +88,7 @@ type Channel struct {
 
 	// The reader's own.
 	window  time.Duration // how long it pays to look for the next message, see spin.go
+	next    arrival       // for that message
 	parts   gatherer      // of multipart requests
 	decoder openflow.Decoder
 	burst   burst
@@ -140,12 +141,7 @@ func (s *Switch) packetInQueue() int {
 func (c *Channel) run() error {
 	defer close(c.ended)
 	c.send(0, c.hello()) // at once: some controllers wait for it
-	if c.line = newLine(c.nc); c.line != nil && c.line.plain {
-		c.out.direct = func(b []byte) int {
-			defer c.progress()
-			return c.line.tryWrite(b)
-		}
-	}
+	c.findLine()
 	written := make(chan struct{})
 	go func() {
 		defer close(written)
@@ -163,6 +159,20 @@ func (c *Channel) run() error {
 		return nil
 	}
 	return c.why
+}
+
+// findLine finds the socket, for what need not sleep.
+func (c *Channel) findLine() {
+	if c.line = newLine(c.nc); c.line == nil {
+		return
+	}
+	c.next = arrival{ready: c.line.readable, resume: make(chan bool, 1)}
+	if c.line.plain {
+		c.out.direct = func(b []byte) int {
+			defer c.progress()
+			return c.line.tryWrite(b)
+		}
+	}
 }
 
 // drain lets the writer send what is queued, when the peer has only finished speaking or must still

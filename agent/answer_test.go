@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -120,7 +121,7 @@ func TestLine(t *testing.T) {
 	if l == nil {
 		t.Skip("no way to a socket here")
 	}
-	if !l.plain || l.readable() {
+	if l.readable() {
 		t.Error("a silent connection is readable")
 	}
 	if n := l.tryWrite([]byte("hello")); n != 5 {
@@ -139,8 +140,8 @@ func TestLine(t *testing.T) {
 	if l.tryWrite(b) != 0 || !l.readable() {
 		t.Error("a closed connection takes bytes, or hides its end")
 	}
-	if newLine(struct{ net.Conn }{near}) != nil {
-		t.Error("a connection without a socket has a line")
+	if newLine(struct{ net.Conn }{near}) != nil || newLine(tls.Client(near, &tls.Config{})) != nil {
+		t.Error("a connection that is no socket has a line")
 	}
 }
 

@@ -167,11 +167,9 @@ func (c *Channel) findLine() {
 		return
 	}
 	c.next = arrival{ready: c.line.readable, resume: make(chan bool, 1)}
-	if c.line.plain {
-		c.out.direct = func(b []byte) int {
-			defer c.progress()
-			return c.line.tryWrite(b)
-		}
+	c.out.direct = func(b []byte) int {
+		defer c.progress()
+		return c.line.tryWrite(b)
 	}
 }
 

@@ -12,8 +12,7 @@ import (
 
 // line is a connection's socket. Nothing of it sleeps or is known to the runtime's poller.
 type line struct {
-	raw   syscall.RawConn
-	plain bool // what is written to the socket is what the peer reads
+	raw syscall.RawConn
 
 	// Of the one who writes, and of the one who looks.
 	out         []byte
@@ -24,12 +23,10 @@ type line struct {
 	write, look func(fd uintptr)
 }
 
-// newLine is nil for a connection without a socket.
+// newLine is nil for a connection that is no socket, such as one of TLS: that may have read messages which it has not
+// handed out, and the socket knows nothing of them.
 func newLine(nc net.Conn) *line {
-	l := &line{plain: true}
-	if above, ok := nc.(interface{ NetConn() net.Conn }); ok { // TLS
-		nc, l.plain = above.NetConn(), false
-	}
+	l := new(line)
 	sock, ok := nc.(syscall.Conn)
 	if !ok {
 		return nil

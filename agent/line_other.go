@@ -6,7 +6,7 @@ package agent
 
 import "net"
 
-type line struct{ plain bool }
+type line struct{}
 
 func newLine(net.Conn) *line { return nil }
 

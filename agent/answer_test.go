@@ -208,32 +208,32 @@ func TestLookoutIsShared(t *testing.T) {
 				defer sp.mu.Unlock()
 				return sp.active, len(sp.guests), len(sp.awaited)
 			}
-			begin := func(ports, readers int) {
-				eventually(t, "one looks for both", func() bool {
+			until := func(what string, reached func() bool) {
+				eventually(t, what, func() bool {
 					sp.rest.Store(0)
 					select {
-					case <-told: // it was disturbed: again
+					case <-told: // the processor was wanted: again
 						go ask()
 					default:
 					}
+					return reached()
+				})
+			}
+			drips := func(ports, readers int) func() bool {
+				return func() bool {
 					f.drip(t, 1)
 					active, p, r := state()
 					return active && p == ports && r == readers
-				})
+				}
 			}
 			if who == "port" {
-				eventually(t, "the port's goroutine spins", func() bool {
-					sp.rest.Store(0)
-					f.drip(t, 1)
-					active, _, _ := state()
-					return active
-				})
+				until("the port's goroutine spins", drips(0, 0))
 				go ask()
-				begin(0, 1)
+				until("it looks for the reader", drips(0, 1))
 			} else {
 				go ask()
-				eventually(t, "the reader spins", func() bool { active, _, _ := state(); return active })
-				begin(1, 0)
+				until("the reader spins", func() bool { active, _, _ := state(); return active })
+				until("it looks for the port", drips(1, 0))
 			}
 			come.Store(true)
 			if saw := <-told; !saw && sp.rest.Load() == 0 {

@@ -42,6 +42,7 @@ func stuff(b *bench, no uint32) (*stuffed, *inlet) {
 	b.sw.mu.Lock()
 	defer b.sw.mu.Unlock()
 	p.slot = b.sw.takeSlot()
+	p.inlets()
 	b.sw.table.Store(b.sw.table.Load().with(p))
 	b.sw.publishPorts()
 	return dev, p.inlets()[0]

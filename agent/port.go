@@ -28,6 +28,7 @@ type port struct {
 	removed  atomic.Bool
 	warned   atomic.Bool    // that there is nothing at its other end
 	running  bool           // its readers were started
+	ins      []*inlet       // see inlets; set before the port is part of a table
 	readers  sync.WaitGroup // goroutines of forwardFrom
 	done     chan struct{}  // closed when the readers have ended
 
@@ -42,21 +43,25 @@ type port struct {
 type inlet struct {
 	*port
 	in     ports.Inlet
+	reader sync.Mutex    // of who reads it: its goroutine but while that sleeps, see sharer in spin.go
 	window time.Duration // how long it pays to look for more, see spin.go
 	resume chan bool     // what the goroutine waits for while another one looks at the inlet
 }
 
-// inlets lists them.
+// inlets makes them, the first time.
 func (p *port) inlets() []*inlet {
+	if p.ins != nil {
+		return p.ins
+	}
 	from := []ports.Inlet{p.dev}
 	if parted, ok := p.dev.(ports.Parted); ok {
 		from = parted.Inlets()
 	}
-	list := make([]*inlet, len(from))
+	p.ins = make([]*inlet, len(from))
 	for i, in := range from {
-		list[i] = &inlet{port: p, in: in, resume: make(chan bool, 1)}
+		p.ins[i] = &inlet{port: p, in: in, resume: make(chan bool, 1)}
 	}
-	return list
+	return p.ins
 }
 
 // openPorts opens the configured ports. ops is held.

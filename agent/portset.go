@@ -126,6 +126,7 @@ func (s *Switch) join(p *port) {
 	defer s.mu.Unlock()
 	s.numbers[p.name] = p.number
 	p.slot = s.takeSlot()
+	p.inlets()
 	p.told = s.describe(p)
 	s.table.Store(s.table.Load().with(p))
 	s.publishPorts()

@@ -168,8 +168,14 @@ func (p *afpacket) attach(l link) error {
 // interface, and the next attach binds it again.
 func (p *afpacket) detach() {}
 
-// Wait, Ready and Read are those of the first intake.
+// Wait and those that follow are of the first intake.
 func (p *afpacket) Wait() error { return p.intakes[0].Wait() }
+
+// Settle is the first half of Wait.
+func (p *afpacket) Settle() (more bool) { return p.intakes[0].Settle() }
+
+// Sleep is the other half.
+func (p *afpacket) Sleep() error { return p.intakes[0].Sleep() }
 
 // Ready says whether Read would find frames. With a ring it asks nobody.
 func (p *afpacket) Ready() bool { return p.intakes[0].Ready() }

@@ -342,8 +342,14 @@ func (p *afxdp) Inlets() []Inlet {
 	return all
 }
 
-// Wait, Ready and Read are those of the first inlet.
+// Wait and those that follow are of the first inlet.
 func (p *afxdp) Wait() error { return p.inlets[0].Wait() }
+
+// Settle is the first half of Wait.
+func (p *afxdp) Settle() (more bool) { return p.inlets[0].Settle() }
+
+// Sleep is the other half.
+func (p *afxdp) Sleep() error { return p.inlets[0].Sleep() }
 
 // Ready says whether Read would find frames, without asking the kernel.
 func (p *afxdp) Ready() bool { return p.inlets[0].Ready() }
@@ -362,18 +368,25 @@ func (in *xdpInlet) queues(x *xdpLine) []*xsk {
 
 // Wait sleeps until a socket has a frame.
 func (in *xdpInlet) Wait() error {
-	p, ready := in.p, false
-	p.use.RLock()
-	for _, s := range in.queues(p.lines) {
-		s.giveBack()
-		ready = ready || s.rx.ready() > 0
-	}
-	p.use.RUnlock()
-	if ready {
+	if in.Settle() {
 		return nil
 	}
-	return in.lease.wait()
+	return in.Sleep()
 }
+
+// Settle gives back what Read lent; see intake's.
+func (in *xdpInlet) Settle() (more bool) {
+	in.p.use.RLock()
+	defer in.p.use.RUnlock()
+	for _, s := range in.queues(in.p.lines) {
+		s.giveBack()
+		more = more || s.rx.ready() > 0
+	}
+	return more
+}
+
+// Sleep is Wait without Settle.
+func (in *xdpInlet) Sleep() error { return in.lease.wait() }
 
 // Ready says whether Read would find frames, without asking the kernel.
 func (in *xdpInlet) Ready() bool {

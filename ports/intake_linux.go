@@ -180,19 +180,28 @@ func joinFanout(fd, group int) (int, error) {
 
 // Wait sleeps until the socket has a frame or an error to report.
 func (in *intake) Wait() error {
-	r := in.follow()
-	if r != nil && in.settle(r) {
-		in.p.leaveRing(in, r)
-		r = in.follow()
+	if in.Settle() {
+		return nil
 	}
-	if err := in.lease.wait(); err != nil || r == nil {
-		return err
-	}
-	if !r.peek() {
-		in.forgive()
-	}
-	return nil
+	return in.Sleep()
 }
+
+// Settle is what a reader does before it sleeps, or before it lets another one read: it gives back what Read
+// lent. It reports whether there is something to read already.
+func (in *intake) Settle() (more bool) {
+	r := in.follow()
+	if r == nil {
+		return false
+	}
+	if in.settle(r) {
+		in.p.leaveRing(in, r)
+		return false
+	}
+	return !r.dry
+}
+
+// Sleep is Wait without Settle. It touches nothing that is the reader's, so another goroutine may read meanwhile.
+func (in *intake) Sleep() error { return in.lease.wait() }
 
 // follow gives back what a ring has lent that is not the socket's any more.
 func (in *intake) follow() *rxRing {

@@ -35,7 +35,7 @@ help:
 	@echo 'make bench-engine  the engine in process beside OVS-DPDK, into docs/benchmarks-engine.md and a plot (ROUNDS=3, SECONDS=1);'
 	@echo '                  as root on Debian installs openvswitch-switch-dpdk. ONLY="one|miss" measures some rows and prints them:'
 	@echo '                  one, 1k, 10k, 100k, 1M, miss, walk, parse, actions, codec'
-	@echo 'make bench-lab    the data path beside its peers, into docs/benchmarks-lab.md and plots (ROUNDS=3, SECONDS=2); as root.'
+	@echo 'make bench-lab    the data path beside its peers, into docs/benchmarks-lab.md and plots (ROUNDS=3, SECONDS=1); as root.'
 	@echo '                  ONLY="pps|tcp" measures some rows and prints them: pps, tables, churn, tcp, rtt, rest'
 	@echo 'make examples     build the example programs into bin/'
 	@echo 'make check        what CI runs: lint and test'
@@ -106,13 +106,13 @@ bench-engine:
 	cd integration/benchengine && exec $(CURDIR)/bin/bench-engine -test.v -test.timeout 2h -bench.rounds=$(or $(ROUNDS),3) \
 		-bench.seconds=$(or $(SECONDS),1) $(if $(ONLY),-bench.only='$(ONLY)',-bench.report=$(CURDIR)/docs/benchmarks-engine.md)
 
-# A quarter of an hour on a machine that does nothing else meanwhile. The program is run by itself, so that its progress
+# Some ten minutes on a machine that does nothing else meanwhile. The program is run by itself, so that its progress
 # is seen and Ctrl-C is its own affair.
 bench-lab: deps
 	@mkdir -p docs
 	$(GO) test -c -o bin/bench-lab ./integration/benchlab
 	cd integration/benchlab && exec $(CURDIR)/bin/bench-lab -test.v -test.timeout 2h -bench.rounds=$(or $(ROUNDS),3) \
-		-bench.seconds=$(or $(SECONDS),2) $(if $(ONLY),-bench.only='$(ONLY)',-bench.report=$(CURDIR)/docs/benchmarks-lab.md)
+		-bench.seconds=$(or $(SECONDS),1) $(if $(ONLY),-bench.only='$(ONLY)',-bench.report=$(CURDIR)/docs/benchmarks-lab.md)
 
 check: lint test
 

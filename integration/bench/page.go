@@ -10,10 +10,14 @@ const GoalHead = "| | weir | beside | its figure | weir / it | goal |\n| --- | -
 
 // GoalLine is a line of it: the goal g of row w, which is called what there.
 func (r *Report) GoalLine(what string, w Row, g Goal) string {
-	weir, known := r.Median(w.Name, Weir)
+	weir, known := r.Median(w.Name, g.Who())
 	own, of, figure, ratio := "-", g.Of, "", ""
 	if known {
 		own = Number(weir)
+	}
+	what += ", " + w.Unit
+	if g.By != "" {
+		what += " (" + g.By + ")"
 	}
 	if g.Of != "" {
 		v, ok := r.Against(w, g)
@@ -27,7 +31,7 @@ func (r *Report) GoalLine(what string, w Row, g Goal) string {
 	if g.Row != "" {
 		of += ": " + g.Row
 	}
-	return fmt.Sprintf("| %s, %s | %s | %s | %s | %s | %s |\n", what, w.Unit, own, of, figure, ratio, r.Verdict(w, g))
+	return fmt.Sprintf("| %s | %s | %s | %s | %s | %s |\n", what, own, of, figure, ratio, r.Verdict(w, g))
 }
 
 // Table has a line for each row and a column for each of names.

@@ -50,6 +50,7 @@ func NewDPDK(ctx context.Context, l *lab.Lab, name string) (*DPDK, error) {
 }
 
 func (d *DPDK) start(ctx context.Context) error {
+	d.Env = append(d.Env, "RUNTIME_DIRECTORY="+d.Lab.Dir()) // DPDK's own; else it leaves a folder in /var/run
 	settings := []string{"--no-wait", "set", "Open_vSwitch", ".", "other_config:dpdk-init=true",
 		`other_config:dpdk-extra="--in-memory --no-pci --no-telemetry"`, // no file, device or socket but our own
 		fmt.Sprintf("other_config:dpdk-socket-mem=%d", dpdkMemory),

@@ -23,7 +23,7 @@ type matter struct {
 	name string            // -bench.only chooses by it
 	weir []ask             // weir's figures
 	peer func(*turn) error // the peer's; nil for none
-	tiny bool              // part of the smoke test
+	tiny bool              // part of the smoke test: of one package, so that one program has to be built
 }
 
 // ask is one figure of weir: what a benchmark prints.
@@ -119,18 +119,18 @@ func matters() []matter {
 		{name: "1M", weir: []ask{hit(million, 100_000, 1_000_000)}},
 		{name: "miss", weir: []ask{miss(missRules, "rules"), miss(missAny, "any")}, peer: (*turn).misses},
 		{name: "walk", weir: []ask{walk(1, "1 rule"), walk(1000, "1k rules"), walk(10_000, "10k rules"), walk(100_000, "100k rules")}},
-		{name: "parse", tiny: true, weir: []ask{
+		{name: "parse", weir: []ask{
 			part("parse, TCP over IPv4", header, "^BenchmarkParse$/^TCPv4$"),
 			part("parse, TCP over IPv4 with a VLAN tag", header, "^BenchmarkParse$/^VLAN$"),
 			part("parse, TCP over IPv6", header, "^BenchmarkParse$/^TCPv6$")}},
-		{name: "actions", tiny: true, weir: []ask{
+		{name: "actions", weir: []ask{
 			frame("a whole frame: output", "^BenchmarkProcess$/^flows=1$"),
 			frame("a whole frame: set_field and output", "^BenchmarkProcess$/^rewrite$"),
 			frame("a whole frame: the learning switch", "^BenchmarkProcess$/^normal$"),
 			part("set_field of ipv4_dst, checksums included", header, "^BenchmarkRewrite$/^IPv4Dst$"),
 			part("set_nw_ttl and dec_nw_ttl", header, "^BenchmarkRewrite$/^DecTTL$"),
 			part("push_vlan and pop_vlan", header, "^BenchmarkRewrite$/^PushPopVLAN$")}},
-		{name: "codec", tiny: true, weir: []ask{
+		{name: "codec", weir: []ask{
 			part("reading a FLOW_MOD", "openflow", "^BenchmarkDecodeFlowMod$"),
 			part("writing a PACKET_IN", "openflow", "^BenchmarkAppendPacketIn$")}},
 	}

@@ -3,6 +3,7 @@ package benchengine
 import (
 	"context"
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime/debug"
@@ -110,6 +111,25 @@ func result(line, unit string) (name string, v float64, ok bool) {
 		}
 	}
 	return "", 0, false
+}
+
+// TestBenchmarksAreThere finds each function that is asked, also those that the smoke test does not run.
+func TestBenchmarksAreThere(t *testing.T) {
+	for _, m := range matters() {
+		for _, a := range m.weir {
+			name, _, _ := strings.Cut(strings.Trim(a.bench, "^"), "$")
+			files, err := filepath.Glob(filepath.Join("../..", a.pkg, "*_test.go"))
+			if err != nil || len(files) == 0 {
+				t.Fatalf("%s has no tests: %v", a.pkg, err)
+			}
+			if !slices.ContainsFunc(files, func(f string) bool {
+				text, _ := os.ReadFile(f)
+				return strings.Contains(string(text), "\nfunc "+name+"(b *testing.B)")
+			}) {
+				t.Errorf("%q: no %s in %s", a.row.Name, name, a.pkg)
+			}
+		}
+	}
 }
 
 func TestFiguresOfBenchmarks(t *testing.T) {

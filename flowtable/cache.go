@@ -143,11 +143,11 @@ func (c *cache) search(f *packet.Frame, h uint64) *path {
 // worthwhile says whether to search by claims. Where each flow has a path of its own, as flows that rules match
 // exactly, the search never finds one, and costs as much as a walk.
 func (c *cache) worthwhile() bool {
-	if c.worth > 0 {
-		c.worth--
-		return true
+	if c.worth == 0 {
+		return false
 	}
-	return c.looks%16 == 0
+	c.worth--
+	return true
 }
 
 // paid notes that a search by claims has found a path, or would have.

@@ -388,6 +388,21 @@ func TestPathsOutliveChanges(t *testing.T) {
 	}
 }
 
+// TestClockRunsOut: the clock of a cache has 32 bits. Before they are used up the cache begins anew.
+func TestClockRunsOut(t *testing.T) {
+	r := newRig(t, Config{HashSeed: 3}, upPorts(3))
+	r.flow(0, 5, ipMatch(), toPort(2))
+	b := udpFrame(ethernet{dst: "2", src: "1"}, 64, 7, 80)
+	r.send(1, b)
+	c := &r.proc.cache
+	c.clock = 1<<31 + 1
+	r.flow(0, 6, ipMatch(openflow.Exact(openflow.IPProto, 17)), toPort(3))
+	if got, want := r.send(1, b), []string{outputEvent(3, 0, b)}; !slices.Equal(got, want) || c.clock > 2 || c.paths.inUse != 1 {
+		t.Errorf("%v, the clock says %d, %d paths", got, c.clock, c.paths.inUse)
+	}
+	checkStore(t, r.proc)
+}
+
 func meterMod(r *rig, command openflow.MeterCommand, id uint32) {
 	r.t.Helper()
 	mm := &openflow.MeterMod{Command: command, Meter: id, Flags: openflow.MeterPktps, Bands: []openflow.Band{{Type: openflow.BandDrop, Rate: 1000}}}

@@ -208,7 +208,7 @@ func (pr *Processor) place(cl *claim) (n uint32, fresh bool) {
 	h := cl.hash(c, &b.header, &b.layout)
 	for n := c.wild.find(h, 0); n != 0; n = c.wild.find(h, n) {
 		if p := c.paths.at(n); p.claim == cl.no && p.holdsKey(cl, &b.header, &b.layout) {
-			if p.seen >= cl.touched {
+			if c.alive(p) {
 				c.paid()
 			}
 			pr.flush(p)

@@ -5,10 +5,13 @@ import (
 	"strings"
 )
 
-// GoalHead is the head of a table of goals.
-const GoalHead = "| | weir | beside | its figure | weir / it | goal |\n| --- | --- | --- | --- | --- | --- |\n"
+// GoalTable is a table of goals, of which lines are GoalLines, below how many of them are met.
+func GoalTable(lines string) string {
+	return fmt.Sprintf("%d met, %d not met.\n\n| | weir | beside | its figure | weir / it | goal |\n| --- | --- | --- | --- | --- | --- |\n%s",
+		strings.Count(lines, ": met |"), strings.Count(lines, "**not met** |"), lines)
+}
 
-// GoalLine is a line of it: the goal g of row w, which is called what there.
+// GoalLine is a line for the goal g of row w, which is called what there.
 func (r *Report) GoalLine(what string, w Row, g Goal) string {
 	weir, known := r.Median(w.Name, g.Who())
 	own, of, figure, ratio := "-", g.Of, "", ""

@@ -21,12 +21,13 @@ func (b *board) page() string {
 	fmt.Fprintf(&w, "%d rounds, %g s a figure.\n", max(1, *rounds), *seconds)
 	w.WriteString(explained)
 	beside, alone := b.families()
-	w.WriteString("\n## Goals\n\n" + bench.GoalHead)
+	var goals strings.Builder
 	for _, row := range beside.Rows {
 		for _, g := range row.Goals {
-			w.WriteString(beside.GoalLine(row.Name, row, g))
+			goals.WriteString(beside.GoalLine(row.Name, row, g))
 		}
 	}
+	w.WriteString("\n## Goals\n\n" + bench.GoalTable(goals.String()))
 	fmt.Fprintf(&w, "\n## Whole engines\n\n![%s](%s)\n\n%s", plotTitle, plotName("benchmarks-engine.md"), beside.Table(columns()))
 	w.WriteString("\n## weir's parts\n\n" + alone.Table(columns()[:1]))
 	if len(b.notes) > 0 {

@@ -20,14 +20,15 @@ func (b *board) page() string {
 	w.WriteString(b.head)
 	fmt.Fprintf(&w, "%d rounds, %g s a figure.\n", max(1, *rounds), b.o.length.Seconds())
 	w.WriteString(explained)
-	w.WriteString("\n## Goals\n\n" + bench.GoalHead)
+	var goals strings.Builder
 	for _, f := range b.families {
 		for _, row := range b.reports[f.name].Rows {
 			for _, g := range row.Goals {
-				w.WriteString(b.reports[f.name].GoalLine(f.name+": "+row.Name, row, g))
+				goals.WriteString(b.reports[f.name].GoalLine(f.name+": "+row.Name, row, g))
 			}
 		}
 	}
+	w.WriteString("\n## Goals\n\n" + bench.GoalTable(goals.String()))
 	for _, f := range b.families {
 		w.WriteString(b.section(f))
 	}

@@ -137,7 +137,7 @@ func (d *DPDK) Worked() (time.Duration, error) {
 		ns, err := strconv.ParseInt(strings.Fields(string(text))[0], 10, 64)
 		return time.Duration(ns), err
 	}
-	return 0, errors.New("Open vSwitch has no polling thread")
+	return 0, errors.New("no polling thread in Open vSwitch")
 }
 
 // takePages asks the kernel for n more huge pages than there are, until giveBack is called.

@@ -56,6 +56,7 @@ type Processor struct {
 
 	// Resubmits of the frame at hand: how deep we are, how many there were.
 	nested, resubmits int
+	outer             *Entry // whose resubmit is the outermost of those around the lookup at hand
 	received          uint64 // bytes of it when it came in: what its entries count, also behind a push or pop
 
 	// The batch at hand.
@@ -258,7 +259,7 @@ func (pr *Processor) follow(p *path, f *packet.Frame) {
 	}
 	p.packets++
 	p.bytes += n
-	pr.queue = 0
+	pr.queue, pr.resubmits, pr.received, pr.set.n = 0, 0, n, 0 // a group may lead to resubmits
 	for i := range p.steps {
 		s := &p.steps[i]
 		prog := s.prog
@@ -315,7 +316,7 @@ func (pr *Processor) end() {
 	}
 	pr.settleGroups()
 	pr.p.drops.add(&pr.drops)
-	pr.sink, pr.at = nil, nil
+	pr.sink, pr.at, pr.outer = nil, nil, nil
 	pr.see(nil)
 	for i, f := range pr.bulk {
 		pr.bulk[i] = nil

@@ -10,7 +10,7 @@ import (
 // Sizes of a plot, in pixels.
 const (
 	plotWidth = 760
-	leftEdge  = 130 // names of switches end here
+	leftEdge  = 150 // names of switches end here
 	barsWidth = 480
 	barStep   = 18
 	barHeight = 12
@@ -59,7 +59,7 @@ func bar(b *strings.Builder, y int, name string, v []float64, most float64) {
 		return leftEdge + v/most*barsWidth
 	}
 	class := "peer"
-	if name == Weir {
+	if strings.HasPrefix(name, Weir) {
 		class = "weir"
 	}
 	middle, mid := Median(v), float64(y)+barHeight/2

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 )
@@ -18,10 +19,10 @@ type Row struct {
 
 // Goal is what weir's figure is to be: at least Factor times another figure, or at most with Row.Less.
 type Goal struct {
+	By     string // another name of weir's, where it is measured in several ways; none: Weir
 	Of     string // the switch whose figure is meant; none: Factor is the figure itself
 	Row    string // that figure's row; empty for the same row
 	Factor float64
-	When   string // a condition, in words
 }
 
 // Report gathers figures in the order in which their rows first came.
@@ -72,9 +73,12 @@ func (r *Report) Against(w Row, g Goal) (v float64, ok bool) {
 	return r.Median(row, g.Of)
 }
 
+// Who is the switch whose figure a goal asks for.
+func (g Goal) Who() string { return cmp.Or(g.By, Weir) }
+
 // Verdict says what a goal asks and whether weir's figure meets it; "-" where a figure is missing.
 func (r *Report) Verdict(w Row, g Goal) string {
-	weir, known := r.Median(w.Name, Weir)
+	weir, known := r.Median(w.Name, g.Who())
 	other, ok := r.Against(w, g)
 	if !known || !ok {
 		return "-"

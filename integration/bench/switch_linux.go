@@ -31,6 +31,7 @@ type Switch struct {
 	Proc *lab.Proc
 
 	args func(target string) []string // of weir
+	both bool                         // it may use either processor
 	ln   net.Listener
 }
 
@@ -50,11 +51,13 @@ func NewLab(addrs ...string) (*lab.Lab, error) {
 	return l, err
 }
 
-// NewWeir says how weir is started; Start does it. A controller's target may be empty: then weir learns addresses.
-func NewWeir(l *lab.Lab, bin, kind string) *Switch {
+// NewWeir says how weir is started, with more options if wanted; Start does it. A controller's target may be empty: then
+// weir learns addresses.
+func NewWeir(l *lab.Lab, bin, kind string, more ...string) *Switch {
 	s := newSwitch(l, Weir)
 	s.args = func(target string) []string {
 		list := []string{bin, "run", "--rundir", l.Dir(), "--name", "br0", "--inactivity-probe", "0s", "--port", "1:" + kind + "p1", "--port", "2:" + kind + "p2"}
+		list = append(list, more...)
 		if target == "" {
 			return append(list, "--fail-mode", "standalone")
 		}
@@ -67,6 +70,9 @@ func newSwitch(l *lab.Lab, name string) *Switch {
 	return &Switch{Name: name, Lab: l, Env: []string{"OVS_RUNDIR=" + l.Dir(), "OVS_DBDIR=" + l.Dir(), "OVS_LOGDIR=" + l.Dir()}}
 }
 
+// OnBoth lets a switch that has not been started use both processors. weir spins only where it has more than one.
+func (s *Switch) OnBoth() { s.both = true }
+
 // Start runs weir with a controller or, with standalone, without one.
 func (s *Switch) Start(standalone bool) error {
 	target := ""
@@ -76,8 +82,11 @@ func (s *Switch) Start(standalone bool) error {
 		}
 		target = s.target()
 	}
-	line := s.args(target)
-	path, args := OnSwitchCPU(line[0], line[1:]...)
+	at, line := OnSwitchCPU, s.args(target)
+	if s.both {
+		at = OnBothCPUs
+	}
+	path, args := at(line[0], line[1:]...)
 	return s.start(path, args...)
 }
 

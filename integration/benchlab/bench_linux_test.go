@@ -33,9 +33,10 @@ var (
 // options say how much is measured.
 type options struct {
 	length  time.Duration // of each figure
-	perFlow time.Duration // of warming up
+	perFlow time.Duration // of warming up, for a switch with tables
 	tables  []int         // rules
 	churned int           // rules of the table that is changed
+	many    int           // flows, where many are wanted of a source
 }
 
 // family is a group of rows that are measured together, and have a plot together.
@@ -52,13 +53,15 @@ func families() []family {
 	both := slices.Concat(speakers[:1], []string{nameXSK}, speakers[1:])
 	kernel := []string{nameBridge, nameTC, nameXDP}
 	hosts := slices.Concat(both, []string{nameWhole}, kernel)
+	trips := slices.Concat([]string{nameSpin, nameXSpin, nameSleep}, hosts[1:])
 	return []family{
+		{name: "sources", title: "The sources with nothing behind them", switches: []string{nameDropTC, nameDropX}, measure: (*run).sources},
 		{name: "pps", title: "64-byte frames, one flow", switches: slices.Concat(both, []string{nameRing}, kernel), measure: (*run).cables},
 		{name: "tables", title: "Tables of mixed masks, live frames", switches: speakers, measure: (*run).tables},
 		{name: "churn", title: "Forwarding while the table changes, live frames", switches: speakers, measure: (*run).churn},
 		{name: "tcp", title: "TCP", switches: hosts, measure: (*run).tcp},
-		{name: "rtt", title: "Latency", switches: hosts, measure: (*run).trips},
-		{name: "rest", title: "Start and rest", switches: both, measure: (*run).rest, unopened: true},
+		{name: "rtt", title: "Latency", switches: trips, measure: (*run).trips},
+		{name: "rest", title: "Start and rest", switches: slices.Concat(both, []string{nameSpin}), measure: (*run).rest, unopened: true},
 	}
 }
 
@@ -132,9 +135,9 @@ type board struct {
 func newBoard(t *testing.T, ctx context.Context) *board {
 	t.Helper()
 	b := &board{T: t, ctx: ctx, reports: map[string]*bench.Report{}, began: time.Now(),
-		o: options{length: 50 * time.Millisecond, tables: []int{16, 64}, churned: 32}}
+		o: options{length: 50 * time.Millisecond, tables: []int{16, 64}, churned: 32, many: 64}}
 	if *rounds > 0 {
-		b.o = options{length: time.Duration(*seconds * float64(time.Second)), perFlow: 60 * time.Microsecond, churned: 10000}
+		b.o = options{length: time.Duration(*seconds * float64(time.Second)), perFlow: 60 * time.Microsecond, churned: 10000, many: 100000}
 		for word := range strings.SplitSeq(*sizes, ",") {
 			n, err := strconv.Atoi(word)
 			if err != nil {

@@ -52,13 +52,13 @@ use both processors; round trips are those of ping, a thousand a second. A table
 // goal is one line of the table of goals.
 func (b *board) goal(f family, row bench.Row, g bench.Goal) string {
 	r := b.reports[f.name]
-	weir, known := r.Median(row.Name, bench.Weir)
+	weir, known := r.Median(row.Name, g.Who())
 	own, what, of, figure, ratio := "-", row.Name+", "+row.Unit, g.Of, "", ""
 	if known {
 		own = bench.Number(weir)
 	}
-	if g.When != "" {
-		what += " (when " + g.When + ")"
+	if g.By != "" {
+		what += " (" + g.By + ")"
 	}
 	if g.Of != "" {
 		v, ok := r.Against(row, g)

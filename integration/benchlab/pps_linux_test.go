@@ -17,7 +17,7 @@ type speed struct{ delivered, offered float64 }
 // flood sends the frames of n flows through the switch, and measures when it has warmed up. What meanwhile does happens
 // while it is measured; it may be nil.
 func (c *run) flood(how starter, n int, meanwhile func(stop <-chan struct{}) error) (v speed, err error) {
-	if how.name == live.name { // and off again, for merged frames would be too long for a packet socket
+	if how.name != ordinary.name { // and off again, for merged frames would be too long for a packet socket
 		if err := set(c.ctx, c.s.lab.Switch, "p1", "gro", "on"); err != nil {
 			return v, err
 		}
@@ -33,14 +33,18 @@ func (c *run) flood(how starter, n int, meanwhile func(stop <-chan struct{}) err
 		return v, err
 	}
 	defer func() { err = errors.Join(err, src.stop()) }()
-	before, err := received(c.s.to().Space, "eth0")
+	before, err := received(c.s.meter())
 	if err != nil {
 		return v, err
 	}
 	if _, err := c.arrives(before); err != nil {
 		return v, err
 	}
-	if err := c.wait(c.o.warm(n)); err != nil {
+	warm := c.o.length / 4
+	if c.s.opens { // Open vSwitch meets the first frame of each flow one by one
+		warm += time.Duration(min(n, 200000)) * c.o.perFlow
+	}
+	if err := c.wait(warm); err != nil {
 		return v, err
 	}
 	stop, done := make(chan struct{}), make(chan error, 1)
@@ -58,10 +62,10 @@ func (c *run) flood(how starter, n int, meanwhile func(stop <-chan struct{}) err
 	return v, err
 }
 
-// arrives waits until the receiving host has counted more frames than before.
+// arrives waits until more frames have been counted than before.
 func (c *run) arrives(before uint64) (uint64, error) {
 	for end := time.Now().Add(bench.Patience); ; {
-		n, err := received(c.s.to().Space, "eth0")
+		n, err := received(c.s.meter())
 		if err != nil || n > before {
 			return n, err
 		}
@@ -74,11 +78,6 @@ func (c *run) arrives(before uint64) (uint64, error) {
 	}
 }
 
-// warm is how long to wait before it counts: Open vSwitch meets the first frame of each flow one by one.
-func (o options) warm(flows int) time.Duration {
-	return o.length/4 + time.Duration(min(flows, 200000))*o.perFlow
-}
-
 // window reads both counters at the beginning and at the end. It lasts until something was delivered.
 func (c *run) window() (v speed, err error) {
 	in0, err := received(c.s.lab.Switch, "p1")
@@ -86,7 +85,7 @@ func (c *run) window() (v speed, err error) {
 		return v, err
 	}
 	in0At := time.Now()
-	out0, err := received(c.s.to().Space, "eth0")
+	out0, err := received(c.s.meter())
 	if err != nil {
 		return v, err
 	}
@@ -104,19 +103,35 @@ func (c *run) window() (v speed, err error) {
 	return v, err
 }
 
+// sources measures what each source reaches at most: the ceiling of all other rows.
+func (c *run) sources() error {
+	for _, how := range []starter{ordinary, bursts, steady} {
+		for _, n := range []int{1, c.o.many} {
+			v, err := c.flood(how, n, nil)
+			if err != nil {
+				return err
+			}
+			what := "1 flow"
+			if n > 1 {
+				what = fmt.Sprintf("%d flows", n)
+			}
+			c.add(bench.Row{Name: how.name + ", " + what, Unit: mpps}, v.delivered)
+		}
+	}
+	return nil
+}
+
 // cables measures small frames of one flow through the simplest of pipelines.
 func (c *run) cables() error {
-	for _, how := range []starter{ordinary, live} {
+	for _, how := range []starter{ordinary, bursts, steady} {
 		v, err := c.flood(how, 1, nil)
 		if err != nil {
 			return err
 		}
 		offered := bench.Row{Name: "offered, " + how.name, Unit: mpps}
-		w := bench.Row{Name: "delivered, " + how.name, Unit: mpps}
+		w := bench.Row{Name: "delivered, " + how.name, Unit: mpps, Goals: loaded(bench.Goal{Of: nameRing, Factor: 0.95})}
 		if how.name == ordinary.name {
-			w.Goals = []bench.Goal{{Of: bench.Weir, Row: offered.Name, Factor: 0.98}}
-		} else {
-			w.Goals = []bench.Goal{{Of: nameAFXDP, Factor: 1.5}, {Of: nameOVS, Factor: 4}, {Of: nameRing, Factor: 0.95}}
+			w.Goals = []bench.Goal{{Of: bench.Weir, Row: offered.Name, Factor: 0.98}, {By: nameXSK, Of: nameXSK, Row: offered.Name, Factor: 0.98}}
 		}
 		c.add(w, v.delivered)
 		c.add(offered, v.offered)
@@ -133,17 +148,28 @@ func (c *run) cables() error {
 		}
 		defer c.s.Finish(cable())
 	}
-	v, err := c.flood(live, 1, nil)
+	v, err := c.flood(bursts, 1, nil)
 	if err == nil {
-		c.add(bench.Row{Name: "delivered by a learning switch, live frames", Unit: mpps}, v.delivered)
+		c.add(bench.Row{Name: "delivered by a learning switch, " + bursts.name, Unit: mpps, Goals: loaded()}, v.delivered)
 	}
 	return err
+}
+
+// loaded are the goals of weir on either kind of socket when more is offered than it can take, and more of them.
+func loaded(more ...bench.Goal) (all []bench.Goal) {
+	for _, by := range []string{"", nameXSK} {
+		for _, g := range append([]bench.Goal{{Of: nameAFXDP, Factor: 1.5}, {Of: nameOVS, Factor: 4}}, more...) {
+			g.By = by
+			all = append(all, g)
+		}
+	}
+	return all
 }
 
 // tables measures tables of mixed masks with as many flows as rules, beside one rule with one flow.
 func (c *run) tables() error {
 	own := bench.Row{Name: "1 rule, 1 flow", Unit: mpps}
-	v, err := c.flood(live, 1, nil)
+	v, err := c.flood(steady, 1, nil)
 	if err != nil {
 		return err
 	}
@@ -153,7 +179,7 @@ func (c *run) tables() error {
 		if _, err := c.s.Finish(table(n)); err != nil {
 			return err
 		}
-		v, err := c.flood(live, n, nil)
+		v, err := c.flood(steady, n, nil)
 		if err != nil {
 			return fmt.Errorf("%d rules: %w", n, err)
 		}
@@ -171,12 +197,12 @@ func (c *run) churn() error {
 	}
 	defer c.s.Finish(cable())
 	rest := bench.Row{Name: fmt.Sprintf("%d rules, at rest", n), Unit: mpps}
-	v, err := c.flood(live, n, nil)
+	v, err := c.flood(steady, n, nil)
 	if err != nil {
 		return err
 	}
 	c.add(rest, v.delivered)
-	if v, err = c.flood(live, n, func(stop <-chan struct{}) error { return c.modify(stop, n) }); err != nil {
+	if v, err = c.flood(steady, n, func(stop <-chan struct{}) error { return c.modify(stop, n) }); err != nil {
 		return err
 	}
 	c.add(bench.Row{Name: fmt.Sprintf("%d rules, under %d FLOW_MODs/s", n, modRate), Unit: mpps,

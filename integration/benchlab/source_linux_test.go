@@ -3,11 +3,12 @@ package benchlab
 import (
 	"errors"
 	"fmt"
+	"os"
 	"runtime"
 	"sync/atomic"
+	"time"
 	"unsafe"
 
-	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
 
 	"github.com/weirswitch/weir/integration/lab"
@@ -25,25 +26,38 @@ type mmsghdr struct {
 
 // source sends frames from a host until it is stopped.
 type source struct {
-	quit atomic.Bool
-	done chan error
+	quit   atomic.Bool
+	thread atomic.Int64 // that is in a call without end, or 0
+	done   chan error
 }
 
 // stop ends the sending and gives the error that had ended it before.
 func (s *source) stop() error {
-	s.quit.Store(true)
-	return <-s.done
+	for s.quit.Store(true); ; {
+		if tid := s.thread.Load(); tid != 0 {
+			// The runtime takes it for one of its own requests to look up. Once may be too early: before the call.
+			_ = unix.Tgkill(os.Getpid(), int(tid), unix.SIGURG)
+		}
+		select {
+		case err := <-s.done:
+			return err
+		case <-time.After(time.Millisecond):
+		}
+	}
 }
 
-// starter is one of the two ways to send the frames of a host, of which each is as likely as the others.
+// starter is a way to send the frames of a host, of which each is as likely as the others.
 type starter struct {
 	name  string
 	start func(h *lab.Host, frames []byte) (*source, error)
 }
 
+// The goals are multiples of what others did with live frames in bursts. Steady ones show what a switch can keep up,
+// where those also show how much of a burst it can put aside.
 var (
 	ordinary = starter{"ordinary sender", startSender}
-	live     = starter{"live frames", startLive}
+	bursts   = starter{"live frames in bursts", startBursts}
+	steady   = starter{"live frames", startSteady}
 )
 
 // startSender is a program that sends as fast as a packet socket takes it: 64 frames a call, past the queue discipline.
@@ -145,13 +159,21 @@ func (o *outbox) flush() {
 	o.n = 0
 }
 
-// liveRepeat is how many frames one call of the kernel's test run makes: some ten milliseconds' worth.
-const liveRepeat = 1 << 13
+// How many frames one call of the kernel's test run makes. Before and after each the kernel waits for all processors to
+// leave their critical sections (RCU), here some 20 ms, because it tells its XDP dispatcher of the program: so a short
+// call is mostly waiting, one of 65,536 frames makes bursts, and one without end does neither.
+const (
+	burst   = 1 << 16
+	endless = 1 << 30
+)
+
+func startBursts(h *lab.Host, frames []byte) (*source, error) { return startLive(h, frames, burst) }
+func startSteady(h *lab.Host, frames []byte) (*source, error) { return startLive(h, frames, endless) }
 
 // startLive lets the kernel make the frames itself, without a socket buffer each: a BPF program runs on pages that it
 // fills and redirects to the host's device (BPF_F_TEST_XDP_LIVE_FRAMES). The device at the other end of the cable has
-// to take such frames, for which generic receive offload is on there.
-func startLive(h *lab.Host, frames []byte) (*source, error) {
+// to take such frames: it runs an XDP program, or generic receive offload is on there.
+func startLive(h *lab.Host, frames []byte, repeat uint32) (*source, error) {
 	index, err := linkIndex(h.Space, "eth0")
 	if err != nil {
 		return nil, err
@@ -165,9 +187,10 @@ func startLive(h *lab.Host, frames []byte) (*source, error) {
 		defer prog.Close()
 		// The whole loop is one Do: redirection looks for the device in the namespace of the thread that asks.
 		s.done <- h.Do(func() error {
+			s.thread.Store(int64(unix.Gettid()))
+			defer s.thread.Store(0)
 			for !s.quit.Load() {
-				if _, err := prog.Run(&ebpf.RunOptions{Data: frames[:frameSize], Repeat: liveRepeat,
-					Flags: unix.BPF_F_TEST_XDP_LIVE_FRAMES, BatchSize: batch}); err != nil {
+				if err := testRun(prog.FD(), frames[:frameSize], repeat); err != nil && err != unix.EINTR {
 					return fmt.Errorf("live frames: %w", err)
 				}
 			}
@@ -175,6 +198,26 @@ func startLive(h *lab.Host, frames []byte) (*source, error) {
 		})
 	}()
 	return s, nil
+}
+
+// testRun is one call of BPF_PROG_TEST_RUN, which a signal ends. (ebpf.Program.Run would begin again.)
+func testRun(prog int, frame []byte, repeat uint32) error {
+	attr := struct { // union bpf_attr, its part "test"
+		prog, _             uint32
+		sizeIn, _           uint32
+		in, _               uint64
+		repeat, _           uint32
+		_, _                uint32
+		_, _                uint64
+		flags, cpu, size, _ uint32
+	}{prog: uint32(prog), sizeIn: uint32(len(frame)), in: uint64(uintptr(unsafe.Pointer(&frame[0]))), repeat: repeat,
+		flags: unix.BPF_F_TEST_XDP_LIVE_FRAMES, size: batch}
+	_, _, err := unix.Syscall(unix.SYS_BPF, unix.BPF_PROG_TEST_RUN, uintptr(unsafe.Pointer(&attr)), unsafe.Sizeof(attr))
+	runtime.KeepAlive(frame)
+	if err != 0 {
+		return err
+	}
+	return nil
 }
 
 func linkIndex(s *lab.Space, name string) (int, error) {

@@ -17,6 +17,9 @@ import (
 // The names of the switches, as the page has them.
 const (
 	nameXSK    = "weir, AF_XDP"
+	nameSleep  = "weir, sleeping"
+	nameSpin   = "weir, spinning"
+	nameXSpin  = "weir, AF_XDP, spinning"
 	nameOVS    = "OVS AF_PACKET"
 	nameAFXDP  = "OVS afxdp"
 	nameBridge = "Linux bridge"
@@ -24,22 +27,31 @@ const (
 	nameXDP    = "XDP redirect"
 	nameRing   = "bare Go, ring"
 	nameWhole  = "bare Go, whole"
+	nameDropTC = "tc drop"
+	nameDropX  = "XDP drop"
 )
 
 // kind is a switch that can be measured.
 type kind struct {
 	name   string
 	ports  string // goes before the names of weir's ports
+	spin   string // weir's option; it may use both processors then
 	opens  bool   // speaks OpenFlow: has tables, and is a process that can be started and weighed
 	direct bool   // frames pass without a socket buffer; the hosts' devices have to take such frames
 	whole  bool   // carries super-frames and unfinished checksums
+	ends   bool   // takes frames and drops them
 	start  func(*sut, context.Context) error
 }
+
+func (k kind) isWeir() bool { return strings.HasPrefix(k.name, bench.Weir) }
 
 func kinds() []kind {
 	return []kind{
 		{name: bench.Weir, opens: true, whole: true, start: (*sut).startWeir},
 		{name: nameXSK, ports: "xdp:", opens: true, start: (*sut).startWeir},
+		{name: nameSleep, spin: "0s", opens: true, whole: true, start: (*sut).startWeir},
+		{name: nameSpin, spin: "2ms", opens: true, whole: true, start: (*sut).startWeir},
+		{name: nameXSpin, ports: "xdp:", spin: "2ms", opens: true, start: (*sut).startWeir},
 		{name: nameOVS, opens: true, start: (*sut).startOVS},
 		{name: nameAFXDP, opens: true, start: (*sut).startOVS},
 		{name: nameBridge, whole: true, start: (*sut).startBridge},
@@ -47,6 +59,8 @@ func kinds() []kind {
 		{name: nameXDP, direct: true, start: (*sut).startXDP},
 		{name: nameRing, start: (*sut).startRing},
 		{name: nameWhole, whole: true, start: (*sut).startWhole},
+		{name: nameDropTC, ends: true, start: (*sut).startDrop},
+		{name: nameDropX, ends: true, direct: true, start: (*sut).startDrop},
 	}
 }
 
@@ -80,7 +94,7 @@ func startSUT(ctx context.Context, k kind, bin string) (*sut, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err = s.start(s, ctx); err == nil {
+	if err = s.start(s, ctx); err == nil && !k.ends {
 		err = s.pass(ctx)
 	}
 	if err != nil {
@@ -130,8 +144,17 @@ var errNoKind = errors.New("this weir has no such ports")
 
 func (s *sut) lacksKind() bool { return strings.Contains(s.Proc.Output(), "no such kind of port") }
 
+func (s *sut) newWeir() *bench.Switch {
+	if s.spin == "" {
+		return bench.NewWeir(s.lab, s.bin, s.ports)
+	}
+	w := bench.NewWeir(s.lab, s.bin, s.ports, "--spin", s.spin)
+	w.OnBoth()
+	return w
+}
+
 func (s *sut) startWeir(context.Context) error {
-	s.Switch = bench.NewWeir(s.lab, s.bin, s.ports)
+	s.Switch = s.newWeir()
 	if err := s.Switch.Start(false); err != nil {
 		return err
 	}
@@ -205,13 +228,34 @@ func (s *sut) startBare(ctx context.Context, mode string) (err error) {
 	return nil
 }
 
+// startDrop makes the switch's port forget what it has received and counted.
+func (s *sut) startDrop(context.Context) (err error) {
+	s.held, err = drop(s.lab.Switch, "p1", s.dropper())
+	return err
+}
+
+// dropper is the kind of program that drops where frames end: for frames without socket buffers, or with.
+func (s *sut) dropper() ebpf.ProgramType {
+	if s.direct {
+		return ebpf.XDP
+	}
+	return ebpf.SchedCLS
+}
+
+// meter is the device that counts what is delivered.
+func (s *sut) meter() (*lab.Space, string) {
+	if s.ends {
+		return s.lab.Switch, "p1"
+	}
+	return s.to().Space, "eth0"
+}
+
 // sink makes the second host forget every frame as soon as it has counted it, until the returned function is called.
 func (s *sut) sink() (undo func(), err error) {
-	t := ebpf.SchedCLS
-	if s.direct {
-		t = ebpf.XDP
+	if s.ends {
+		return func() {}, nil
 	}
-	a, err := drop(s.to().Space, "eth0", t)
+	a, err := drop(s.to().Space, "eth0", s.dropper())
 	if err != nil {
 		a.Close()
 		return nil, err

@@ -61,6 +61,7 @@ func (k *commit) run(list []bundled) (failed int, err error) {
 		}
 		return failed, err
 	}
+	s.groupsChanged()
 	k.send(done.Outs)
 	if len(done.Removed) > 0 {
 		k.c.removed(done.Removed)

@@ -106,6 +106,11 @@ func (p *Pipeline) groupMod(now time.Duration, m *openflow.GroupMod) ([]Removed,
 		return nil, p.addGroup(now, m)
 	case openflow.GroupModify:
 		return nil, p.modifyGroup(m)
+	case openflow.GroupAddOrModify:
+		if p.groups.byID[m.Group] == nil {
+			return nil, p.addGroup(now, m)
+		}
+		return nil, p.modifyGroup(m)
 	}
 	if m.Group == openflow.GroupAll {
 		return p.deleteAllGroups(now), nil

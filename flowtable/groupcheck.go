@@ -16,7 +16,7 @@ func groupError(code uint16, format string, args ...any) error {
 // choice among errors it is Open vSwitch's.
 func checkGroupMod(m *openflow.GroupMod) error {
 	switch {
-	case m.Command > openflow.GroupDelete:
+	case m.Command > openflow.GroupDelete && m.Command != openflow.GroupAddOrModify:
 		return groupError(openflow.GMFCBadCommand, "command %d, the highest is %d", m.Command, openflow.GroupDelete)
 	case m.Command == openflow.GroupDelete:
 		return nil // "the group type need not be specified", nor does anything else count
@@ -32,7 +32,7 @@ func checkGroupMod(m *openflow.GroupMod) error {
 			return err
 		}
 	}
-	if m.Command == openflow.GroupAdd && m.Group > openflow.GroupMax {
+	if m.Command != openflow.GroupModify && m.Group > openflow.GroupMax {
 		return groupError(openflow.GMFCInvalidGroup, "group 0x%x is reserved, the highest is 0x%x", m.Group, openflow.GroupMax)
 	}
 	return nil

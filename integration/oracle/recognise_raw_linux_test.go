@@ -49,7 +49,7 @@ func groupCommands(r *raw) bool {
 		return false
 	}
 	c := binary.BigEndian.Uint16(r.bytes[8:])
-	return c >= 3 && c <= 5 || c == 0x8000
+	return c >= 3 && c <= 5
 }
 
 // old: an action of OpenFlow 1.1 or 1.2.

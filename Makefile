@@ -32,7 +32,7 @@ help:
 	@echo 'make fuzz         each fuzz target for FUZZTIME=$(FUZZTIME)'
 	@echo 'make bench        benchmarks in process, BENCHTIME=$(BENCHTIME); with COUNT=10 what it prints is for benchstat'
 	@echo 'make bench-control  the control plane beside Open vSwitch, into docs/benchmarks-control.md (ROUNDS=5); as root'
-	@echo 'make bench-lab    the data path beside its peers, into docs/benchmarks-lab.md and plots (ROUNDS=3, SECONDS=2); as root.'
+	@echo 'make bench-lab    the data path beside its peers, into docs/benchmarks-lab.md and plots (ROUNDS=3, SECONDS=1); as root.'
 	@echo '                  ONLY="pps|tcp" measures some rows and prints them: pps, tables, churn, tcp, rtt, rest'
 	@echo 'make examples     build the example programs into bin/'
 	@echo 'make check        what CI runs: lint and test'
@@ -95,13 +95,13 @@ bench-control: deps
 	$(GO) test ./integration/benchcontrol -count=1 -timeout 60m -v -bench.rounds=$(or $(ROUNDS),5) -bench.flows=100000 -bench.big=1000000 \
 		-bench.calls=2000 -bench.report=$(CURDIR)/docs/benchmarks-control.md
 
-# A quarter of an hour on a machine that does nothing else meanwhile. The program is run by itself, so that its progress
+# Some ten minutes on a machine that does nothing else meanwhile. The program is run by itself, so that its progress
 # is seen and Ctrl-C is its own affair.
 bench-lab: deps
 	@mkdir -p docs
 	$(GO) test -c -o bin/bench-lab ./integration/benchlab
 	cd integration/benchlab && exec $(CURDIR)/bin/bench-lab -test.v -test.timeout 2h -bench.rounds=$(or $(ROUNDS),3) \
-		-bench.seconds=$(or $(SECONDS),2) $(if $(ONLY),-bench.only='$(ONLY)',-bench.report=$(CURDIR)/docs/benchmarks-lab.md)
+		-bench.seconds=$(or $(SECONDS),1) $(if $(ONLY),-bench.only='$(ONLY)',-bench.report=$(CURDIR)/docs/benchmarks-lab.md)
 
 check: lint test
 

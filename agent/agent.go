@@ -113,7 +113,7 @@ func (a *Agent) add(cfg BridgeConfig) error {
 	return nil
 }
 
-// remove stops one bridge: ports restored, sockets unlinked. mu is held.
+// remove stops one bridge and forgets it. mu is held.
 func (a *Agent) remove(b *bridge) error {
 	for i, have := range a.bridges {
 		if have == b {
@@ -121,18 +121,23 @@ func (a *Agent) remove(b *bridge) error {
 			break
 		}
 	}
+	return a.stop(b)
+}
+
+// stop ends what a bridge does, and removes its sockets.
+func (a *Agent) stop(b *bridge) error {
 	err := b.sw.Close()
 	b.ctl.unlink()
 	a.log.With("bridge", b.name).Infof("stopped")
 	return err
 }
 
-// closeAll stops all bridges in order and ends the Agent. mu is held.
+// closeAll stops all bridges and ends the Agent. mu is held.
 func (a *Agent) closeAll() error {
-	var errs []error
-	for len(a.bridges) > 0 {
-		errs = append(errs, a.remove(a.bridges[0]))
-	}
+	all := a.bridges
+	errs := make([]error, len(all))
+	sideBySide(len(all), func(i int) { errs[i] = a.stop(all[i]) })
+	a.bridges = nil
 	a.end()
 	return errors.Join(errs...)
 }

@@ -184,32 +184,33 @@ func (s *Switch) openNew(old, cfg *BridgeConfig, oldPorts, newPorts []PortConfig
 
 // dropPorts takes out the ports that keep does not name.
 func (s *Switch) dropPorts(keep []PortConfig) error {
-	var errs []error
+	var out []*port
 	for _, p := range s.table.Load().list {
 		if named(keep, p.name) == nil {
-			errs = append(errs, s.takeOut(p))
+			out = append(out, p)
 		}
 	}
-	return errors.Join(errs...)
+	return s.takeOut(out...)
 }
 
 // changePorts brings all ports to their new configuration: untouched when it is the same, in place
 // when only VLANs, flooding and queues differ, else by opening them anew. Those are all taken out before the
 // first is put in again, for they may have exchanged their numbers.
 func (s *Switch) changePorts(list []PortConfig) error {
-	var errs []error
 	was := map[string]PortConfig{}
+	var out []*port
 	for _, cfg := range list {
 		p := s.table.Load().named(cfg.Name)
 		switch {
 		case p == nil: // its number was not free before
 		case !sameDevice(p, &cfg):
 			was[p.name] = p.cfg
-			errs = append(errs, s.takeOut(p))
+			out = append(out, p)
 		case !reflect.DeepEqual(p.cfg, cfg):
 			s.configurePort(p, cfg)
 		}
 	}
+	errs := []error{s.takeOut(out...)}
 	for _, cfg := range list {
 		if s.table.Load().named(cfg.Name) != nil {
 			continue

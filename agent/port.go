@@ -39,12 +39,7 @@ type port struct {
 
 // openPorts opens the configured ports. ops is held.
 func (s *Switch) openPorts() error {
-	for _, p := range s.allPorts(&s.cfg) {
-		if _, err := s.putIn(p); err != nil {
-			return err
-		}
-	}
-	return nil
+	return s.putInAll(s.allPorts(&s.cfg))
 }
 
 // internalPort is the bridge's own interface on the host, OpenFlow port LOCAL.
@@ -116,98 +111,6 @@ func (s *Switch) noSuchPort(name string) error {
 	return fmt.Errorf("bridge %s has no port %q; it has %s", s.name, name, have)
 }
 
-// putIn opens a port and makes it part of the switch. ops is held.
-func (s *Switch) putIn(cfg PortConfig) (uint32, error) {
-	p := &port{cfg: cfg, name: cfg.Spec.Name, counters: new(ports.Counters), born: s.clock.Now(), done: make(chan struct{}), resume: make(chan bool, 1)}
-	if s.table.Load().named(p.name) != nil {
-		return 0, fmt.Errorf("bridge %s has a port %q already: take it out first, or give the new one another name", s.name, p.name)
-	}
-	var err error
-	if p.number, err = s.chooseNumber(&cfg); err != nil {
-		return 0, err
-	}
-	p.dev, err = ports.Open(cfg.Spec, s.portOptions(p))
-	if err != nil {
-		return 0, err
-	}
-	s.setQueues(p, &cfg)
-	s.join(p)
-	return p.number, nil
-}
-
-func (s *Switch) portOptions(p *port) ports.Options {
-	return ports.Options{
-		Counters: p.counters, OnChange: s.portChanged, Owner: "bridge " + s.name, NoOffload: p.cfg.Spec.NoOffload,
-		Patches: s.env.Patches, Pipes: s.env.Pipes, Links: s.env.Links,
-	}
-}
-
-// chooseNumber gives the number that was asked for, else the one that this name had before, else the
-// lowest that nobody has or had. ops is held.
-func (s *Switch) chooseNumber(cfg *PortConfig) (uint32, error) {
-	t := s.table.Load()
-	if cfg.Spec.Kind == ports.KindInternal {
-		if t.local != nil {
-			return 0, fmt.Errorf("bridge %s has its internal port already", s.name)
-		}
-		return uint32(openflow.PortLocal), nil
-	}
-	if n := cfg.Spec.Number; n != 0 {
-		if other := t.get(n); other != nil {
-			return 0, fmt.Errorf("port number %d of %q is taken by %q: choose another, or leave it out", n, cfg.Spec.Name, other.name)
-		}
-		return n, nil
-	}
-	if n := s.numbers[cfg.Spec.Name]; n != 0 && t.get(n) == nil {
-		return n, nil
-	}
-	kept := map[uint32]bool{}
-	for _, n := range s.numbers {
-		kept[n] = true
-	}
-	spare := uint32(0)
-	for n := uint32(1); n <= ports.MaxNumber; n++ {
-		if t.get(n) != nil {
-			continue
-		}
-		if !kept[n] {
-			return n, nil
-		}
-		if spare == 0 {
-			spare = n
-		}
-	}
-	if spare == 0 {
-		return 0, fmt.Errorf("bridge %s: all %d port numbers are in use", s.name, ports.MaxNumber)
-	}
-	return spare, nil
-}
-
-// join publishes p to workers, engine and controllers, in the order in which they can use it.
-func (s *Switch) join(p *port) {
-	defer s.forgetStations()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.numbers[p.name] = p.number
-	p.slot = s.takeSlot()
-	p.told = s.describe(p)
-	s.table.Store(s.table.Load().with(p))
-	s.publishPorts()
-	s.tellPort(openflow.PortAdded, &p.told)
-	p.running = true
-	go s.forwardFrom(p)
-	log := s.log.Part("port").With("port", p.name)
-	log.Infof("added as port %s", openflow.PortNo(p.number))
-	switch i := p.dev.Info(); {
-	case i.How != "":
-		log.Infof("%s: %s", i.Device, i.How)
-	case (i.Kind == ports.KindAFPacket || i.Kind == ports.KindXDP) && !i.Present:
-		log.Warnf("%s does not exist yet: the port works when it appears", p.cfg.Target)
-	case i.Kind == ports.KindPcap:
-		s.warnAbsent(p)
-	}
-}
-
 // warnAbsent says once that a capture's device or a wire's peer is not there, and how to mend that.
 func (s *Switch) warnAbsent(p *port) {
 	i := p.dev.Info()
@@ -219,43 +122,6 @@ func (s *Switch) warnAbsent(p *port) {
 		cure = "start the program at the other end, or correct the address; the port works when it answers"
 	}
 	s.log.Part("port").With("port", p.name).Warnf("%s: %s", i.Problem, cure)
-}
-
-func (s *Switch) takeSlot() int {
-	if i := slices.Index(s.slots, false); i >= 0 {
-		s.slots[i] = true
-		return i
-	}
-	s.slots = append(s.slots, true)
-	return len(s.slots) - 1
-}
-
-// takeOut removes p: nothing new may choose it, batches under way end, and only then is the device
-// closed. ops is held.
-func (s *Switch) takeOut(p *port) error {
-	p.removed.Store(true)
-	s.mu.Lock()
-	s.table.Store(s.table.Load().without(p.number))
-	s.publishPorts()
-	s.tellPort(openflow.PortDeleted, &p.told)
-	s.mu.Unlock()
-	s.quiesce()
-	s.forgetStations()
-	if q := p.sched.Load(); q != nil {
-		q.finish(true)
-	}
-	err := p.dev.Close()
-	if p.running {
-		<-p.done
-	}
-	s.mu.Lock()
-	s.slots[p.slot] = false
-	s.mu.Unlock()
-	s.log.Part("port").With("port", p.name).Infof("removed, was port %s", openflow.PortNo(p.number))
-	if err != nil {
-		return fmt.Errorf("port %s: %w", p.name, err)
-	}
-	return nil
 }
 
 // publishPorts tells the engine what ports there are. Whether a link is up it takes from what

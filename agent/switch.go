@@ -272,9 +272,7 @@ func (s *Switch) close() error {
 	}
 	s.group.Wait()
 	s.letFlow() // a start that failed half-way
-	for _, p := range s.table.Load().list {
-		errs = append(errs, s.takeOut(p))
-	}
+	errs = append(errs, s.takeOut(s.table.Load().list...))
 	return errors.Join(errs...)
 }
 

@@ -2,30 +2,11 @@
 
 package flowtable
 
-import "math/bits"
-
 // alteration is a change of the tables that may turn frames away from the path they took.
 type alteration struct {
 	e     *Entry // that came, or went
 	meter int32  // or the slot of a meter that is another now
 	came  bool
-
-	// The word of the header in which the match of an entry that came has most bits: few paths agree in it.
-	at        uint8
-	bits, key uint64
-}
-
-// arrivalOf is the alteration of an entry that came.
-func arrivalOf(e *Entry) alteration {
-	a := alteration{e: e, came: true}
-	most := 0
-	for i := range e.rule.Words() {
-		if at, mask, key := e.rule.Word(i); at < headerWords && bits.OnesCount64(mask) > most {
-			most = bits.OnesCount64(mask)
-			a.at, a.bits, a.key = at, mask, key
-		}
-	}
-	return a
 }
 
 // alterations is the writer's log. Guarded by Pipeline.mu.
@@ -35,9 +16,8 @@ type alterations struct {
 	shown uint64       // last, as last published
 }
 
-// maxRecent is how many alterations a snapshot tells of. A path that has not been used for longer is made
-// anew, which costs about as much as going through so many.
-const maxRecent = 128
+// maxRecent is how many alterations a snapshot tells of. After more than that no path is known to hold.
+const maxRecent = 512
 
 // note enters an alteration. What a snapshot shows is never written again.
 func (a *alterations) note(x alteration) {
@@ -62,76 +42,86 @@ func (a *alterations) freeze(s *snapshot) {
 	s.recent, s.last = a.list[from:len(a.list):len(a.list)], a.last
 }
 
+// news is an alteration that may touch paths of a claim.
+type news struct {
+	number uint32 // the cache's clock when it became known
+	alteration
+}
+
+// maxNews is how many of them a claim keeps. A path that has missed more is made anew, which costs about as much as
+// going through so many.
+const maxNews = 128
+
+// tell notes an alteration for the paths of a claim.
+func (cl *claim) tell(n news) {
+	if len(cl.news) == maxNews {
+		const kept = maxNews / 2
+		cl.since = cl.news[maxNews-kept-1].number
+		copy(cl.news, cl.news[maxNews-kept:])
+		clear(cl.news[kept:])
+		cl.news = cl.news[:kept]
+	}
+	cl.news, cl.touched = append(cl.news, n), n.number
+}
+
 // alive reports whether a path is still what its frames undergo, and remembers it.
 func (c *cache) alive(p *path) bool {
-	if p.seen == c.last {
+	cl := c.numbered[p.claim]
+	if p.seen >= cl.touched {
 		return true
 	}
-	behind := c.last - p.seen
-	if behind > uint64(len(c.recent)) {
+	if p.seen < cl.since {
 		return false
 	}
-	for i := len(c.recent) - int(behind); i < len(c.recent); i++ {
-		if a := &c.recent[i]; !p.strange(a) && !p.outlives(a) {
-			p.seen = 0
+	for i := len(cl.news) - 1; i >= 0 && cl.news[i].number > p.seen; i-- {
+		if !p.outlives(cl, &cl.news[i].alteration) {
 			return false
 		}
 	}
-	p.seen = c.last
+	p.seen = c.clock
 	return true
 }
 
-// strange reports, of most alterations, that they cannot touch the path: it disagrees with an entry that came in
-// the one word.
-func (p *path) strange(a *alteration) bool {
-	k := p.claim.place[a.at]
-	return a.came && k >= 0 && p.tail == nil && (p.word(int(k))^a.key)&a.bits&p.claim.words[k].bits != 0
-}
-
 // outlives reports whether the path is the same after an alteration. When in doubt it is not.
-func (p *path) outlives(a *alteration) bool {
+func (p *path) outlives(cl *claim, a *alteration) bool {
+	steps := p.steps()
 	switch {
 	case a.e == nil:
-		for i := range p.steps {
-			if p.steps[i].prog.meter == a.meter {
+		for i := range steps {
+			if steps[i].prog.meter == a.meter {
 				return false
 			}
 		}
 		return true
 	case !a.came:
-		for i := range p.steps {
-			if p.steps[i].e == a.e {
+		for i := range steps {
+			if steps[i].e == a.e {
 				return false
 			}
 		}
 		return true
 	}
-	return !p.mayMeet(a.e)
+	return !p.mayMeet(cl, a.e)
 }
 
 // mayMeet reports whether some frame on the path might meet an entry that came. The header decides most
 // cases; entries are only looked at when it does not, for they are far away.
-func (p *path) mayMeet(e *Entry) bool {
-	plain := maxTables + 1
-	if p.tail != nil {
-		plain = p.tail.plain
-	}
-	agrees := p.agrees(e)
-	if !agrees && plain > len(p.steps) {
+func (p *path) mayMeet(cl *claim, e *Entry) bool {
+	agrees, plain, steps := p.agrees(cl, e), p.plain(), p.steps()
+	if !agrees && plain > len(steps) {
 		return false
 	}
-	for i := range p.steps {
-		if s := p.steps[i].e; s.Table == e.Table {
+	for i := range steps {
+		if s := steps[i].e; s.Table == e.Table {
 			return e.Priority >= s.Priority && (agrees || i >= plain)
 		}
 	}
-	return p.miss == e.Table && (agrees || len(p.steps) >= plain)
+	return p.miss() == e.Table && (agrees || len(steps) >= plain)
 }
 
 // agrees reports whether a frame of this path can match e before its header is changed, as far as is known:
 // nothing is known of the fields of the pipeline.
-func (p *path) agrees(e *Entry) bool {
-	cl := p.claim
+func (p *path) agrees(cl *claim, e *Entry) bool {
 	for j := range e.rule.Words() {
 		at, bits, key := e.rule.Word(j)
 		if at >= headerWords {

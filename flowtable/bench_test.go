@@ -267,12 +267,8 @@ func BenchmarkEngineChanges(b *testing.B) {
 				list := openflow.NewInstructions(openflow.ApplyActions(openflow.Output(2)))
 				clock, mods := cpuClock(), 0
 				start := clock()
-				pump(b, r, newStream(met), func(n int) {
-					switch {
-					case n == 0:
-						start, mods = clock(), 0
-						fallthrough
-					case how == "none", how == "rate" && (n%16 != 0 || clock()-start < time.Duration(mods)*time.Millisecond):
+				change := func(n int) {
+					if how == "none" || how == "rate" && (n%16 != 0 || clock()-start < time.Duration(mods)*time.Millisecond) {
 						return
 					}
 					priority, m := mixedMatch(uint32(1_000_000 + mods/2))
@@ -282,6 +278,17 @@ func BenchmarkEngineChanges(b *testing.B) {
 					}
 					r.mod(fm)
 					mods++
+				}
+				s := newStream(met)
+				for n := 0; clock()-start < time.Second/2; n++ { // as it is after a while
+					change(n)
+					r.proc.Process(0, s.next(), &counter{})
+				}
+				pump(b, r, s, func(n int) {
+					if n == 0 {
+						start, mods = clock(), 0
+					}
+					change(n)
 				})
 				b.ReportMetric(float64(mods)/(clock()-start).Seconds(), "mods/s")
 			})

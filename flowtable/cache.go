@@ -27,14 +27,16 @@ type cache struct {
 	exact   hints
 	crowded int // hints pushed out of exact since it last grew
 
-	wild   hints
-	claims []*claim // those with paths, the most used first
-	looks  int      // since claims were put in order
-	worth  int      // what searches by claims bring, see worthwhile
-	paths  pathStore
+	wild     hints
+	claims   []*claim    // those with paths, the most used first
+	numbered [256]*claim // the same
+	looks    int         // since claims were put in order
+	worth    int         // what searches by claims bring, see worthwhile
+	paths    pathStore
 
-	recent []alteration // the last alterations of the tables
-	last   uint64       // number of the last of them
+	last   uint64 // number of the last alteration of the tables that is known here
+	clock  uint32 // counts them since the cache was empty
+	census census
 }
 
 // headerWord is a word of a frame's header, and the bits of it that matter.
@@ -63,16 +65,17 @@ func (c *cache) init(cfg *Config) {
 func (c *cache) forget() {
 	c.exact, c.wild = newHints(firstHints), newHints(firstHints)
 	c.claims, c.looks, c.crowded, c.worth = nil, 0, 0, 256
-	c.paths = pathStore{limit: c.paths.limit}
+	c.numbered, c.clock = [256]*claim{}, 0
+	c.paths, c.census = pathStore{limit: c.paths.limit}, census{}
 }
 
-// adopt brings the cache up to date with a new snapshot. Paths stay: each is looked at when it is wanted
-// next (cache.alive). Only after a flood of changes all go at once, to let go of the entries that went.
-func (c *cache) adopt(s *snapshot) {
+// adopt brings the cache up to date with a new snapshot. Paths stay: those that the changes might touch are looked at
+// when they are wanted next (cache.alive). Only after a flood of changes all go at once, to let go of the entries that went.
+func (c *cache) adopt(s *snapshot, second uint16) {
 	if s.last-c.last > floodOfChanges {
 		c.forget()
 	}
-	c.recent, c.last = s.recent, s.last
+	c.learn(s, second)
 	if c.wide == s.reads {
 		return
 	}
@@ -112,7 +115,7 @@ func (c *cache) guess(h uint64) *path { return c.paths.at(c.exact.find(h, 0)) }
 // by claim. It is nil when there is none.
 func (c *cache) search(f *packet.Frame, h uint64) *path {
 	for i := c.exact.find(h, 0); i != 0; i = c.exact.find(h, i) {
-		if p := c.paths.at(i); p.holds(f) && c.alive(p) {
+		if p := c.paths.at(i); c.holds(p, f) && c.alive(p) {
 			return p
 		}
 	}
@@ -126,7 +129,7 @@ func (c *cache) search(f *packet.Frame, h uint64) *path {
 		g := cl.hash(c, &f.Key, &f.Layout)
 		for i := c.wild.find(g, 0); i != 0; i = c.wild.find(g, i) {
 			p := c.paths.at(i)
-			if p.claim == cl && p.holds(f) && c.alive(p) {
+			if p.claim == cl.no && p.holdsKey(cl, &f.Key, &f.Layout) && c.alive(p) {
 				cl.served++
 				c.paid()
 				c.hint(h, i)
@@ -140,11 +143,11 @@ func (c *cache) search(f *packet.Frame, h uint64) *path {
 // worthwhile says whether to search by claims. Where each flow has a path of its own, as flows that rules match
 // exactly, the search never finds one, and costs as much as a walk.
 func (c *cache) worthwhile() bool {
-	if c.worth > 0 {
-		c.worth--
-		return true
+	if c.worth == 0 {
+		return false
 	}
-	return c.looks%16 == 0
+	c.worth--
+	return true
 }
 
 // paid notes that a search by claims has found a path, or would have.
@@ -249,13 +252,13 @@ func (x *hints) drop(h uint64, path uint32) {
 	}
 }
 
-// grow doubles the index. Each bucket becomes two.
+// grow doubles the index. Each bucket becomes two, in which hints keep their places.
 func (x *hints) grow() {
 	old := x.slots
 	x.slots = make([]uint64, 2*len(old))
-	for _, s := range old {
+	for i, s := range old {
 		if s&maxPaths != 0 {
-			x.put(s, uint32(s&maxPaths))
+			x.slots[x.bucket(s)+i%ways] = s
 		}
 	}
 }

@@ -208,17 +208,18 @@ func rewritingAction(r *rand.Rand) openflow.Action {
 func checkStore(t *testing.T, pr *Processor) {
 	t.Helper()
 	c := &pr.cache
-	paths := map[*claim]int{}
+	paths := map[uint8]int{}
 	inUse := 0
 	for n := uint32(1); n <= c.paths.used; n++ {
-		if p := c.paths.at(n); p.claim != nil {
+		if p := c.paths.at(n); p.claim != 0 {
 			inUse++
 			paths[p.claim]++
-			if p.packets != 0 || p.bytes != 0 {
+			if p.slot != 0 {
 				t.Errorf("path %d has not been counted", n)
 			}
-			if found := c.wild.find(p.claim.hashOf(c, p), 0); found == 0 {
-				t.Errorf("path %d of %d cannot be found by its claim %+v, %d hints", n, c.paths.inUse, p.claim, len(c.wild.slots))
+			checkCounted(t, c, n)
+			if found := c.wild.find(c.numbered[p.claim].hashOf(c, p), 0); found == 0 {
+				t.Errorf("path %d of %d cannot be found by its claim %+v, %d hints", n, c.paths.inUse, c.numbered[p.claim], len(c.wild.slots))
 			}
 		} else if !slices.Contains(c.paths.free, n) {
 			t.Errorf("path %d is lost", n)
@@ -231,13 +232,81 @@ func checkStore(t *testing.T, pr *Processor) {
 		t.Errorf("%d paths in use, counted %d, the limit is %d", inUse, c.paths.inUse, c.paths.limit)
 	}
 	for _, cl := range c.claims {
-		if cl.paths != paths[cl] {
-			t.Errorf("a claim has %d paths, counted %d", paths[cl], cl.paths)
+		if cl.paths != paths[cl.no] || c.numbered[cl.no] != cl {
+			t.Errorf("a claim has %d paths, counted %d", paths[cl.no], cl.paths)
 		}
-		delete(paths, cl)
+		delete(paths, cl.no)
 	}
 	if len(paths) > 0 {
 		t.Errorf("%d claims with paths are not in the list", len(paths))
+	}
+}
+
+// checkCounted looks whether the census knows of a path.
+func checkCounted(t *testing.T, c *cache, n uint32) {
+	t.Helper()
+	p := c.paths.at(n)
+	cl := c.numbered[p.claim]
+	r := cl.reach
+	for _, s := range p.steps() {
+		if r.low[s.e.Table] > int32(s.e.Priority) {
+			t.Errorf("path %d meets priority %d, the claim's lowest is %d", n, s.e.Priority, r.low[s.e.Table])
+		}
+	}
+	if m := p.miss(); m != noPathTable && r.low[m] != -1 || p.plain() <= len(p.steps()) && !r.blind {
+		t.Errorf("path %d is not in the reach of its claim", n)
+	}
+	var key packet.Key
+	for i, w := range cl.words {
+		key[w.at] = p.word(i)
+	}
+	for i := range c.census.now.masks {
+		if !c.census.now.has(c, cl, i, &key) {
+			t.Errorf("path %d was not counted under mask %v", n, c.census.now.masks[i])
+		}
+	}
+}
+
+// TestChangesTouchFewClaims: entries come and go of which no flow meets one, with the masks and priorities of those
+// that they meet. Few paths must prove that they still hold, and none is made anew.
+func TestChangesTouchFewClaims(t *testing.T) {
+	r, met := mixedTables(t, Config{HashSeed: 1}, 10_000)
+	s, sink := newStream(met), &counter{}
+	batch := func() { r.proc.Process(r.now, s.next(), sink) }
+	for range 2 * len(s.bytes) / 64 / benchBatch {
+		batch()
+	}
+	c := &r.proc.cache
+	touched, counted := 0, 0
+	for i := range uint32(800) {
+		priority, m := mixedMatch(1_000_000 + i/2)
+		fm := &openflow.FlowMod{Priority: priority, Match: m, Instructions: openflow.NewInstructions(toPort(2))}
+		if i%2 == 1 {
+			fm.Command, fm.OutPort, fm.OutGroup = openflow.FlowDeleteStrict, openflow.PortAny, groupAny
+		}
+		r.mod(fm)
+		batch()
+		if i >= 400 { // the masks are known by now
+			for _, cl := range c.claims {
+				if counted += cl.paths; cl.touched == c.clock {
+					touched += cl.paths
+				}
+			}
+		}
+		batch()
+	}
+	if 5*touched > counted {
+		t.Errorf("%d of %d paths must prove themselves", touched, counted)
+	}
+	if len(c.census.now.masks) < 8 {
+		t.Errorf("%d masks are known", len(c.census.now.masks))
+	}
+	checkStore(t, r.proc)
+	for r.now = 0; len(c.census.now.masks) > 0; r.now += time.Second {
+		if r.now > time.Minute {
+			t.Fatal("what was counted stays for ever")
+		}
+		batch()
 	}
 }
 
@@ -317,6 +386,21 @@ func TestPathsOutliveChanges(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestClockRunsOut: the clock of a cache has 32 bits. Before they are used up the cache begins anew.
+func TestClockRunsOut(t *testing.T) {
+	r := newRig(t, Config{HashSeed: 3}, upPorts(3))
+	r.flow(0, 5, ipMatch(), toPort(2))
+	b := udpFrame(ethernet{dst: "2", src: "1"}, 64, 7, 80)
+	r.send(1, b)
+	c := &r.proc.cache
+	c.clock = 1<<31 + 1
+	r.flow(0, 6, ipMatch(openflow.Exact(openflow.IPProto, 17)), toPort(3))
+	if got, want := r.send(1, b), []string{outputEvent(3, 0, b)}; !slices.Equal(got, want) || c.clock > 2 || c.paths.inUse != 1 {
+		t.Errorf("%v, the clock says %d, %d paths", got, c.clock, c.paths.inUse)
+	}
+	checkStore(t, r.proc)
 }
 
 func meterMod(r *rig, command openflow.MeterCommand, id uint32) {
@@ -439,27 +523,32 @@ func TestNoAllocationByClaims(t *testing.T) {
 		r.proc.Process(0, s.next(), sink)
 	}
 	for i := range 8 {
-		r.flow(0, 1, ipMatch(openflow.Exact(openflow.IPv4Src, uint64(i))), toPort(2))
+		r.flow(0, 300, ipMatch(openflow.Exact(openflow.IPv4Src, uint64(i))), toPort(2))
 	}
 	for range batches {
 		r.proc.Process(0, s.next(), sink)
 	}
 	c := &r.proc.cache
 	none := newHints(ways)
-	walked := r.proc.basis
+	walked, proofs := r.proc.basis, 0
 	if n := testing.AllocsPerRun(10*batches, func() {
 		clear(none.slots)
 		c.exact, c.crowded, c.worth = none, -1<<20, 1024
 		for n := range c.paths.used {
-			if p := c.paths.at(n + 1); p.claim != nil {
-				p.seen = c.last - 8
+			if p := c.paths.at(n + 1); p.claim != 0 {
+				p.seen = c.clock - 8
+			}
+		}
+		for _, cl := range c.claims {
+			if proofs += len(cl.news); cl.touched != c.clock {
+				t.Error("a claim is not touched")
 			}
 		}
 		r.proc.Process(0, s.next(), sink)
 	}); n != 0 {
 		t.Errorf("%v allocations a batch", n)
 	}
-	if r.proc.basis != walked {
-		t.Error("a frame walked the tables")
+	if r.proc.basis != walked || proofs == 0 {
+		t.Error("a frame walked the tables, or no path was held against a change")
 	}
 }

@@ -255,7 +255,7 @@ func (l *trio) change() {
 
 // flood brings entries, and takes most of them out again.
 func (l *trio) flood() {
-	n := []int{100, 140, 140, 140, floodOfChanges}[l.r.IntN(5)]
+	n := []int{100, maxNews + 12, maxNews + 12, maxRecent + 12, floodOfChanges}[l.r.IntN(5)]
 	l.log = append(l.log, fmt.Sprint("flood ", n))
 	table, priority := uint8(l.r.IntN(l.tables)), uint16(l.r.IntN(9))
 	for i := range n {

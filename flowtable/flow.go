@@ -212,7 +212,7 @@ func (p *Pipeline) insert(t *table, e *Entry, at classifier.Spot[*Entry], key *p
 	if e.prog.effect != nil {
 		t.reads.Or(&e.prog.effect.copies)
 	}
-	p.altered.note(arrivalOf(e))
+	p.altered.note(alteration{e: e, came: true})
 	p.touch(t)
 	p.schedule(e)
 }

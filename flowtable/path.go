@@ -7,24 +7,19 @@ import (
 )
 
 // path is what frames with certain header bits undergo: data, complete but for what changes without a
-// publication. Two cache lines: whom it serves, and what happens to them.
+// publication. One cache line, or that and its tail.
 type path struct {
-	claim *claim // which bits; nil: the path is free
-	seen  uint64 // number of the last alteration that it is known to have survived
-	key   [inlineWords]uint64
-
-	steps   []step // entries met, in order; first, or tail.steps
-	first   [1]step
-	tail    *tail // of a path that is more than one entry, or nil
-	bytes   uint64
-	packets uint32 // counted by the batch at hand, as bytes
-	miss    uint8  // table that had no entry for the frame, or noPathTable
-	next    uint8  // table in which the walk continues: a header came off, see doc.go; or noPathTable
-	when    uint16 // the second in which it was last used, cut to 16 bits
+	key   [inlineWords]uint64 // the words of the claim, as many as there is room for
+	last  [1]step             // the last entry met, mostly the only one
+	tail  *tail               // of a path that is more than one entry and a few words, or nil
+	seen  uint32              // the cache's clock when the path was last known to hold
+	when  uint16              // the second in which it was last used, cut to 16 bits
+	claim uint8               // which bits, a number of the cache; zero: the path is free
+	slot  uint8               // where the batch at hand counts its frames (Processor.touched), from 1; zero: not yet
 }
 
 const (
-	inlineWords = 6
+	inlineWords = 4
 	noPathTable = 0xff
 )
 
@@ -34,24 +29,33 @@ type step struct {
 	prog *Program
 }
 
-// tail is what few paths need.
+// tail is what not every path needs.
 type tail struct {
-	steps []step
-	set   []op     // the action set at the end
-	own   []op     // memory for set when it was merged from several entries
-	key   []uint64 // the words that do not fit in path.key
-	shape uint64   // which headers there are, if the claim asks for it
-	plain int      // lookups that saw the header as it came in
+	steps []step // entries met, in order
+	set   []op   // the action set at the end
+	shape uint64 // which headers there are, if the claim asks for it
+	plain int32  // lookups that saw the header as it came in
+	lone  bool   // one entry met: it is path.last
+	miss  uint8  // table that had no entry for the frame, or noPathTable
+	next  uint8  // table in which the walk continues: a header came off, see doc.go; or noPathTable
+	key   [headerWords - inlineWords]uint64
+	own   []op // memory for set when it was merged from several entries
 }
 
 // claim is the header bits that a path rests on. Paths with the same bits share it.
 type claim struct {
-	words  []headerWord // ascending
-	shape  bool         // and which headers there are
-	place  [headerWords]int8
-	digest uint64 // of the mask
-	paths  int
-	served int // frames that it found a path for, of late
+	words   []headerWord // ascending
+	touched uint32       // the cache's clock at the last alteration that may concern a path of it
+	shape   bool         // and which headers there are
+	no      uint8        // the number by which paths know it
+	place   [headerWords]int8
+	digest  uint64 // of the mask
+	paths   int
+	served  int // frames that it found a path for, of late
+
+	reach, recount *reach // the second while paths are counted anew
+	news           []news // the alterations up to touched that may concern its paths
+	since          uint32 // and before news: paths that have not seen this one are lost
 }
 
 // shapeOf tells which headers a frame has: two frames may agree in every field because one lacks
@@ -79,17 +83,21 @@ func (cl *claim) hash(c *cache, k *packet.Key, l *packet.Layout) uint64 {
 	return h
 }
 
-// holds reports whether the path serves a frame, which is parsed and unchanged.
-func (p *path) holds(f *packet.Frame) bool {
-	return p != nil && p.claim != nil && p.holdsKey(&f.Key, &f.Layout)
+// holds reports whether a path serves a frame, which is parsed and unchanged.
+func (c *cache) holds(p *path, f *packet.Frame) bool {
+	if p == nil {
+		return false
+	}
+	cl := c.numbered[p.claim]
+	return cl != nil && p.holdsKey(cl, &f.Key, &f.Layout)
 }
 
-func (p *path) holdsKey(k *packet.Key, l *packet.Layout) bool {
-	cl := p.claim
+// holdsKey is holds for a path of the claim.
+func (p *path) holdsKey(cl *claim, k *packet.Key, l *packet.Layout) bool {
 	differ := uint64(0)
 	for i := range cl.words {
 		if i == inlineWords {
-			return differ == 0 && p.holdsRest(k, l)
+			return differ == 0 && p.holdsRest(cl, k, l)
 		}
 		w := &cl.words[i]
 		differ |= k[w.at&15]&w.bits ^ p.key[i]
@@ -97,13 +105,13 @@ func (p *path) holdsKey(k *packet.Key, l *packet.Layout) bool {
 	return differ == 0 && (!cl.shape || p.tail.shape == shapeOf(l))
 }
 
-func (p *path) holdsRest(k *packet.Key, l *packet.Layout) bool {
-	for i, w := range p.claim.words[inlineWords:] {
+func (p *path) holdsRest(cl *claim, k *packet.Key, l *packet.Layout) bool {
+	for i, w := range cl.words[inlineWords:] {
 		if k[w.at&15]&w.bits != p.tail.key[i] {
 			return false
 		}
 	}
-	return !p.claim.shape || p.tail.shape == shapeOf(l)
+	return !cl.shape || p.tail.shape == shapeOf(l)
 }
 
 // word is the i-th word of the key under the claim.
@@ -114,16 +122,32 @@ func (p *path) word(i int) uint64 {
 	return p.tail.key[i-inlineWords]
 }
 
-// set is the action set at the path's end.
-func (p *path) set() []op {
-	if p.tail == nil {
-		return nil
+// steps are the entries met, in order.
+func (p *path) steps() []step {
+	if p.tail == nil || p.tail.lone {
+		return p.last[:]
 	}
-	return p.tail.set
+	return p.tail.steps
 }
 
-// last reports that nothing follows the last step's ops.
-func (p *path) last() bool { return p.next == noPathTable && (p.tail == nil || len(p.tail.set) == 0) }
+// miss is the table that had no entry for the frame, or noPathTable.
+func (p *path) miss() uint8 {
+	if p.tail == nil {
+		return noPathTable
+	}
+	return p.tail.miss
+}
+
+// plain is how many lookups saw the header as it came in.
+func (p *path) plain() int {
+	if p.tail == nil {
+		return maxTables + 1
+	}
+	return int(p.tail.plain)
+}
+
+// ends reports that nothing follows the last step's ops.
+func (t *tail) ends() bool { return t.next == noPathTable && len(t.set) == 0 }
 
 // pathStore is the memory of paths, in pieces, so that none ever moves. Numbers begin at 1.
 type pathStore struct {

@@ -60,26 +60,36 @@ type Processor struct {
 	received          uint64 // bytes of it when it came in: what its entries count, also behind a push or pop
 
 	// The batch at hand.
-	now     time.Duration
-	sink    Sink
-	second  uint16 // of now
-	from    *port  // the port of the last frame that was admitted
-	to      *port  // the port of the last output
-	hashes  [chunk]uint64
-	guesses [chunk]*path
-	warm    uint64 // keeps loads that are done for their own sake
-	touched []*path
-	drops   Drops
-	metered meterTally
-	tables  [256]tableCount
-	seen    [4]uint64 // which of tables are not zero
-	scratch []*packet.Frame
-	used    int             // of scratch
-	bulk    []*packet.Frame // scratch for super-frames, borrowed from the Pipeline
-	copied  int             // bytes in both
-	tallies [numTallies]tally
-	tallied uint64 // which of tallies are in use
+	now      time.Duration
+	sink     Sink
+	second   uint16 // of now
+	from     *port  // the port of the last frame that was admitted
+	to       *port  // the port of the last output
+	hashes   [chunk]uint64
+	guesses  [chunk]*path
+	warm     uint64 // keeps loads that are done for their own sake
+	touched  [maxTouched]pathCount
+	counting int // how many of touched are in use
+	drops    Drops
+	metered  meterTally
+	tables   [256]tableCount
+	seen     [4]uint64 // which of tables are not zero
+	scratch  []*packet.Frame
+	used     int             // of scratch
+	bulk     []*packet.Frame // scratch for super-frames, borrowed from the Pipeline
+	copied   int             // bytes in both
+	tallies  [numTallies]tally
+	tallied  uint64 // which of tallies are in use
 }
+
+// pathCount is what a batch counts of one path.
+type pathCount struct {
+	p       *path
+	packets uint64
+	bytes   uint64
+}
+
+const maxTouched = 255 // what path.slot can tell
 
 type tableCount struct{ lookups, matched uint64 }
 
@@ -99,7 +109,7 @@ func (p *Pipeline) NewProcessor() *Processor {
 func (pr *Processor) Forget() {
 	pr.snap, pr.epoch = nil, 0
 	clear(pr.trail.steps[:cap(pr.trail.steps)])
-	clear(pr.touched[:cap(pr.touched)])
+	clear(pr.touched[:])
 	clear(pr.guesses[:])
 	pr.cache.forget()
 }
@@ -159,7 +169,7 @@ func (pr *Processor) begin(now time.Duration, s Sink) {
 	pr.see(pr.p.snap.Load())
 	if pr.snap.epoch != pr.epoch {
 		pr.epoch = pr.snap.epoch
-		pr.cache.adopt(pr.snap)
+		pr.cache.adopt(pr.snap, pr.second)
 	}
 }
 
@@ -196,12 +206,12 @@ func (pr *Processor) process(frames []*packet.Frame) {
 	for i := range frames {
 		p := c.guess(pr.hashes[i])
 		if pr.guesses[i] = p; p != nil {
-			warm ^= p.seen ^ p.bytes
+			warm ^= p.key[0]
 		}
 	}
 	for i := range frames {
-		if p := pr.guesses[i]; p != nil && len(p.steps) > 0 {
-			warm ^= uint64(p.steps[len(p.steps)-1].e.stats.used.Load())
+		if p := pr.guesses[i]; p != nil && p.last[0].e != nil {
+			warm ^= uint64(p.last[0].e.stats.used.Load())
 		}
 	}
 	pr.warm = warm
@@ -215,7 +225,11 @@ func (pr *Processor) process(frames []*packet.Frame) {
 // forward takes a frame its way: by the guessed path if that serves it.
 func (pr *Processor) forward(f *packet.Frame, hash uint64, p *path) {
 	c := &pr.cache
-	if !p.holds(f) || p.seen != c.last && !c.alive(p) {
+	var cl *claim
+	if p != nil {
+		cl = c.numbered[p.claim]
+	}
+	if cl == nil || !p.holdsKey(cl, &f.Key, &f.Layout) || p.seen < cl.touched && !c.alive(p) {
 		if p = c.search(f, hash); p == nil {
 			pr.walkAndKeep(f, hash)
 			return
@@ -254,14 +268,14 @@ func isFragment(f *packet.Frame) bool { return f.Key[2]&packet.FragAny != 0 }
 // follow runs a remembered path.
 func (pr *Processor) follow(p *path, f *packet.Frame) {
 	n := uint64(f.Len())
-	if p.packets == 0 {
-		pr.touched = append(pr.touched, p)
-	}
-	p.packets++
-	p.bytes += n
+	t := pr.touch(p)
+	t.packets++
+	t.bytes += n
 	pr.queue, pr.resubmits, pr.received, pr.set.n = 0, 0, n, 0 // a group may lead to resubmits
-	for i := range p.steps {
-		s := &p.steps[i]
+	steps, tail := p.steps(), p.tail
+	ends := tail == nil || tail.ends()
+	for i := range steps {
+		s := &steps[i]
 		prog := s.prog
 		pr.at = s.e
 		ok := true
@@ -269,12 +283,12 @@ func (pr *Processor) follow(p *path, f *packet.Frame) {
 			f, ok = pr.police(f, prog.meter)
 		}
 		if ok {
-			f, ok = pr.run(f, prog.apply, i+1 == len(p.steps) && p.last())
+			f, ok = pr.run(f, prog.apply, ends && i+1 == len(steps))
 		}
 		if !ok {
-			p.packets--
-			p.bytes -= n
-			for _, s := range p.steps[:i+1] {
+			t.packets--
+			t.bytes -= n
+			for _, s := range steps[:i+1] {
 				pr.count(s.e, 1, n)
 			}
 			return
@@ -284,15 +298,27 @@ func (pr *Processor) follow(p *path, f *packet.Frame) {
 		}
 	}
 	switch {
-	case p.next != noPathTable:
+	case tail == nil:
+	case tail.next != noPathTable:
 		pr.resume(p, f, n)
-	case p.miss != noPathTable:
+	case tail.miss != noPathTable:
 		pr.drops[DropMiss]++
-	default:
-		if set := p.set(); len(set) > 0 {
-			pr.run(f, set, true)
-		}
+	case len(tail.set) > 0:
+		pr.run(f, tail.set, true)
 	}
+}
+
+// touch is where the batch at hand counts a path's frames.
+func (pr *Processor) touch(p *path) *pathCount {
+	if p.slot == 0 {
+		if pr.counting == maxTouched {
+			pr.settlePaths()
+		}
+		pr.touched[pr.counting] = pathCount{p: p}
+		pr.counting++
+		p.slot = uint8(pr.counting)
+	}
+	return &pr.touched[p.slot-1]
 }
 
 func writeMetadata(f *packet.Frame, prog *Program) {
@@ -304,6 +330,7 @@ func writeMetadata(f *packet.Frame, prog *Program) {
 func (pr *Processor) end() {
 	pr.settlePaths()
 	pr.tidy()
+	pr.cache.count(pr.second)
 	pr.metered.flush()
 	for w := range pr.seen {
 		for ; pr.seen[w] != 0; pr.seen[w] &= pr.seen[w] - 1 {
@@ -334,22 +361,25 @@ func (pr *Processor) end() {
 
 // flush moves a path's counts to its entries.
 func (pr *Processor) flush(p *path) {
-	if p.packets == 0 {
+	if p.slot == 0 {
 		return
 	}
-	packets := uint64(p.packets)
-	for i := range p.steps {
-		e, table := p.steps[i].e, 0 // the first table; the entry's own number may be far from its counters
-		if i > 0 {
-			table = int(e.Table)
+	t := &pr.touched[p.slot-1]
+	if t.packets > 0 { // else an op broke them all off, and they are counted
+		steps := p.steps()
+		for i := range steps {
+			e, table := steps[i].e, 0 // the first table; the entry's own number may be far from its counters
+			if i > 0 {
+				table = int(e.Table)
+			}
+			e.stats.add(t.packets, t.bytes, pr.now)
+			pr.countTable(table, t.packets, t.packets)
 		}
-		e.stats.add(packets, p.bytes, pr.now)
-		pr.countTable(table, packets, packets)
+		if m := p.miss(); m != noPathTable {
+			pr.countTable(int(m), t.packets, 0)
+		}
 	}
-	if p.miss != noPathTable {
-		pr.countTable(int(p.miss), packets, 0)
-	}
-	p.packets, p.bytes, p.when = 0, 0, pr.second
+	p.slot, t.p, p.when = 0, nil, pr.second
 }
 
 // countSteps counts one frame of n bytes for entries off the remembered path.

@@ -130,13 +130,14 @@ func (pr *Processor) keep(hash uint64) {
 		c.forget()
 		cl = c.claim(&b.mask, true, maxClaims)
 	}
-	n := pr.place(cl)
+	n, fresh := pr.place(cl)
 	p := c.paths.at(n)
 	p.fill(&pr.trail, &pr.set)
-	p.seen, p.when = c.last, pr.second
+	p.seen, p.when = c.clock, pr.second
 	if b.plain <= maxTables || p.tail != nil {
-		p.grown().plain = b.plain
+		p.grown().plain = int32(b.plain)
 	}
+	c.enter(cl, p, fresh)
 	c.hint(hash, n)
 }
 
@@ -159,14 +160,18 @@ func (c *cache) claim(mask *packet.Mask, shape bool, room int) *claim {
 			return nil
 		}
 	}
-	cl := &claim{shape: shape, digest: digest}
+	cl := &claim{shape: shape, digest: digest, reach: newReach()}
+	if c.census.next != nil {
+		cl.recount = newReach()
+	}
 	for i, w := range mask[:headerWords] {
 		if cl.place[i] = -1; w != 0 {
 			cl.place[i] = int8(len(cl.words))
 			cl.words = append(cl.words, headerWord{w, uint8(i)})
 		}
 	}
-	c.claims = append(c.claims, cl)
+	cl.no = uint8(1 + slices.Index(c.numbered[1:], nil))
+	c.claims, c.numbered[cl.no] = append(c.claims, cl), cl
 	return cl
 }
 
@@ -185,53 +190,58 @@ const looksBetweenOrders = 8192
 // order puts the claims that are used most in front, and drops those without paths.
 func (c *cache) order() {
 	c.looks = 0
-	c.claims = slices.DeleteFunc(c.claims, func(cl *claim) bool { return cl.paths == 0 })
+	c.claims = slices.DeleteFunc(c.claims, func(cl *claim) bool {
+		if cl.paths == 0 {
+			c.numbered[cl.no] = nil
+		}
+		return cl.paths == 0
+	})
 	slices.SortFunc(c.claims, func(a, b *claim) int { return b.served - a.served })
 	for _, cl := range c.claims {
 		cl.served /= 2
 	}
 }
 
-// place is the path of a claim for the frame at hand: one that died, or a new one.
-func (pr *Processor) place(cl *claim) uint32 {
+// place is the path of a claim for the frame at hand: one that died, or a fresh one.
+func (pr *Processor) place(cl *claim) (n uint32, fresh bool) {
 	c, b := &pr.cache, &pr.basis
 	h := cl.hash(c, &b.header, &b.layout)
 	for n := c.wild.find(h, 0); n != 0; n = c.wild.find(h, n) {
-		if p := c.paths.at(n); p.claim == cl && p.holdsKey(&b.header, &b.layout) {
-			if p.seen == c.last {
+		if p := c.paths.at(n); p.claim == cl.no && p.holdsKey(cl, &b.header, &b.layout) {
+			if c.alive(p) {
 				c.paid()
 			}
 			pr.flush(p)
-			return n
+			return n, false
 		}
 	}
-	n := pr.takePath()
+	n = pr.takePath()
 	p := c.paths.at(n)
-	p.claim = cl
+	p.claim = cl.no
 	cl.paths++
 	for i, w := range cl.words[:min(len(cl.words), inlineWords)] {
 		p.key[i] = b.header[w.at] & w.bits
 	}
-	if len(cl.words) > inlineWords {
-		t := p.grown()
-		t.key = t.key[:0]
-		for _, w := range cl.words[inlineWords:] {
-			t.key = append(t.key, b.header[w.at]&w.bits)
-		}
+	for i, w := range cl.words[min(len(cl.words), inlineWords):] {
+		p.grown().key[i] = b.header[w.at] & w.bits
 	}
 	if cl.shape {
 		p.grown().shape = shapeOf(&b.layout)
 	}
-	// Half full, two of a hundred buckets would have to turn paths away, time and again.
-	if c.paths.inUse > len(c.wild.slots)/4 || c.wild.victim(h) != 0 && c.paths.inUse > len(c.wild.slots)/32 {
+	// A quarter full, one path in a thousand may have to go because its bucket is full, time and again; half full, two in a
+	// hundred. A small index has room for all.
+	if n := len(c.wild.slots); c.paths.inUse > n/4 || c.wild.victim(h) != 0 && n < smallIndex && c.paths.inUse > n/32 {
 		c.wild.grow()
 	}
-	if out := c.wild.victim(h); out != 0 { // many with one hash
+	if out := c.wild.victim(h); out != 0 {
 		pr.release(out)
 	}
 	c.wild.put(h, n)
-	return n
+	return n, true
 }
+
+// smallIndex is how many places make no difference to anybody's memory.
+const smallIndex = 1 << 16
 
 // takePath is a free path, or the one whose turn it is to go.
 func (pr *Processor) takePath() uint32 {
@@ -268,9 +278,10 @@ func (pr *Processor) release(n uint32) {
 	c := &pr.cache
 	p := c.paths.at(n)
 	pr.flush(p)
-	c.wild.drop(p.claim.hashOf(c, p), n)
-	p.claim.paths--
-	p.claim, p.steps, p.first = nil, nil, [1]step{}
+	cl := c.numbered[p.claim]
+	c.wild.drop(cl.hashOf(c, p), n)
+	cl.paths--
+	p.claim, p.last = 0, [1]step{}
 	if t := p.tail; t != nil {
 		clear(t.steps[:cap(t.steps)])
 		clear(t.own[:cap(t.own)])
@@ -303,7 +314,7 @@ func (pr *Processor) tidy() {
 		return
 	}
 	n := s.turn()
-	if p := s.at(n); p.claim == nil || pr.second-p.when <= idlePath {
+	if p := s.at(n); p.claim == 0 || pr.second-p.when <= idlePath {
 		return
 	}
 	pr.release(n)
@@ -314,43 +325,45 @@ func (pr *Processor) tidy() {
 
 // settlePaths adds up what paths have counted in the batch at hand.
 func (pr *Processor) settlePaths() {
-	for _, p := range pr.touched {
-		pr.flush(p)
+	for i := range pr.touched[:pr.counting] {
+		if p := pr.touched[i].p; p != nil {
+			pr.flush(p)
+		}
 	}
-	pr.touched = pr.touched[:0]
+	pr.counting = 0
 }
 
 // fill makes p the path that a walk took.
 func (p *path) fill(t *trail, set *actionSet) {
-	steps := t.steps
-	p.next, p.miss = noPathTable, noPathTable
+	steps, next, miss := t.steps, uint8(noPathTable), uint8(noPathTable)
 	if t.next != noTable {
-		steps, p.next = steps[:t.cut], uint8(t.next)
+		steps, next = steps[:t.cut], uint8(t.next)
 	} else if t.miss != noTable {
-		p.miss = uint8(t.miss)
+		miss = uint8(t.miss)
 	}
-	if len(steps) > 1 || p.tail != nil {
-		p.grown()
-		p.tail.set = nil
+	p.last = [1]step{}
+	if n := len(steps); n > 0 {
+		p.last[0] = step{steps[n-1], steps[n-1].prog}
 	}
-	if len(steps) <= 1 {
-		p.steps = p.first[:len(steps)]
-	} else {
-		p.tail.steps = slices.Grow(p.tail.steps[:0], len(steps))[:len(steps)]
-		p.steps = p.tail.steps
+	ends := next == noPathTable && miss == noPathTable
+	if p.tail == nil && len(steps) == 1 && ends && set.n == 0 {
+		return
 	}
+	l := p.grown()
+	l.next, l.miss, l.lone, l.set = next, miss, len(steps) == 1, nil
+	l.steps = slices.Grow(l.steps[:0], len(steps))[:len(steps)]
 	for i, e := range steps {
-		p.steps[i] = step{e, e.prog}
+		l.steps[i] = step{e, e.prog}
 	}
-	if p.next == noPathTable && p.miss == noPathTable && set.n > 0 {
-		p.grown().keepSet(set, steps)
+	if ends && set.n > 0 {
+		l.keepSet(set, steps)
 	}
 }
 
 // grown gives the path a tail if it has none.
 func (p *path) grown() *tail {
 	if p.tail == nil {
-		p.tail = &tail{plain: maxTables + 1}
+		p.tail = &tail{plain: maxTables + 1, lone: true, next: noPathTable, miss: noPathTable}
 	}
 	return p.tail
 }

@@ -243,9 +243,10 @@ func (pr *Processor) Cached(f *packet.Frame) *CachedPath {
 	if path == nil {
 		return nil
 	}
-	known := &CachedPath{Entries: path.entries(), Miss: path.miss != noPathTable, Resumes: noTable, Rests: path.claim.fields(c), Shape: path.claim.shape}
-	if path.next != noPathTable {
-		known.Resumes = int16(path.next)
+	cl := pr.cache.numbered[path.claim]
+	known := &CachedPath{Entries: path.entries(), Miss: path.miss() != noPathTable, Resumes: noTable, Rests: cl.fields(c), Shape: cl.shape}
+	if t := path.tail; t != nil && t.next != noPathTable {
+		known.Resumes = int16(t.next)
 	}
 	return known
 }

@@ -49,12 +49,12 @@ func (pr *Processor) walkAndKeep(f *packet.Frame, hash uint64) {
 func (pr *Processor) resume(p *path, f *packet.Frame, n uint64) {
 	pr.set.reset()
 	pr.resubmits, pr.received = 0, n
-	for i := range p.steps {
-		pr.set.merge(p.steps[i].prog)
+	for _, s := range p.steps() {
+		pr.set.merge(s.prog)
 	}
 	f.Key.Set(packet.ActsetOutput, 0, uint64(pr.set.output()))
 	pr.trail.reset()
-	pr.walk(f, int(p.next), nil)
+	pr.walk(f, int(p.tail.next), nil)
 	pr.countTrail(n)
 }
 

@@ -109,8 +109,8 @@ func (pr *Processor) watchCached(f *packet.Frame, w *watcher) {
 	if i := slices.Index(met, pr.at); i >= 0 && len(pr.trail.steps) == 0 {
 		met = met[:i+1] // an op may have ended it there
 	}
-	if p.miss != noPathTable {
-		v.Miss = int(p.miss)
+	if m := p.miss(); m != noPathTable {
+		v.Miss = int(m)
 	}
 	v.add(met)
 	v.add(pr.trail.steps) // of a path that ends where a header came off
@@ -124,8 +124,8 @@ func (v *Verdict) add(list []*Entry) {
 
 // entries are those of a path's steps.
 func (p *path) entries() (list []*Entry) {
-	for i := range p.steps {
-		list = append(list, p.steps[i].e)
+	for _, s := range p.steps() {
+		list = append(list, s.e)
 	}
 	return list
 }

@@ -422,27 +422,40 @@ func dropFor(errno unix.Errno) DropReason {
 	return DropDevice
 }
 
-// Close ends the port; the kernel undoes the promiscuous mode with the socket.
+// Close ends the port; the kernel undoes the promiscuous mode with the socket. It lets go of a packet
+// socket only when all processors have looked up, which takes some ten milliseconds for each, and no
+// longer for all at once.
 func (p *afpacket) Close() error {
 	p.stop()
-	if fd, err := p.lease.hold(); err == nil {
-		if p.ring.Load() != nil && fd >= 0 {
-			p.unbind(fd)
-		}
-		p.lease.release()
-	}
 	p.closing.Do(func() {
-		p.failure = p.lease.close()
-		if r := p.ring.Load(); r != nil {
-			r.drop()
-		}
-		for _, fd := range []int{p.plain, p.whole} {
-			if fd >= 0 {
-				_ = unix.Close(fd)
-			}
-		}
+		atOnce(p.closeReceiving, func() { closeSocket(p.plain) }, func() { closeSocket(p.whole) })
 	})
 	return p.failure
+}
+
+func (p *afpacket) closeReceiving() {
+	if r := p.ring.Load(); r != nil && !r.drop() { // the reader has frames still
+		if fd, err := p.lease.hold(); err == nil {
+			p.unbind(fd)
+			p.lease.release()
+		}
+	}
+	p.failure = p.lease.close()
+}
+
+func closeSocket(fd int) {
+	if fd >= 0 {
+		_ = unix.Close(fd)
+	}
+}
+
+// atOnce runs all of it and returns when the last has ended.
+func atOnce(do ...func()) {
+	var all sync.WaitGroup
+	for _, f := range do {
+		all.Go(f)
+	}
+	all.Wait()
 }
 
 // unbind does what closing the socket would do: mapped memory keeps it alive for

@@ -286,12 +286,11 @@ func (x *xdpLine) close() {
 	if x.hook != nil {
 		x.hook.close() // first: the host has the frames from here on
 	}
+	end := []func(){func() { closeSocket(x.promisc) }}
 	for _, s := range x.queues {
-		s.close()
+		end = append(end, s.close)
 	}
-	if x.promisc >= 0 {
-		_ = unix.Close(x.promisc)
-	}
+	atOnce(end...)
 	if x.untag != nil {
 		x.untag()
 	}

@@ -78,7 +78,7 @@ func TestDeviceComesFree(t *testing.T) {
 	if b.Info().LinkUp {
 		a, b = b, a
 	}
-	eventually(t, "the other says why not", func() bool { return strings.Contains(b.Info().Problem, "a port of weir") })
+	eventually(t, "the other says why not", func() bool { return strings.Contains(b.Info().Problem, "two switches") })
 	if a.Info().LinkUp == b.Info().LinkUp {
 		t.Error("both have it")
 	}

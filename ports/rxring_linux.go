@@ -72,12 +72,12 @@ func newRxRing(fd, slots int) (*rxRing, error) {
 	if err := unix.SetsockoptTpacketReq(fd, unix.SOL_PACKET, unix.PACKET_RX_RING, &req); err != nil {
 		return nil, fmt.Errorf("a ring of %d slots: %w", slots, err)
 	}
-	mem, err := unix.Mmap(fd, 0, blocks*blockSize, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	mem, err := unix.MmapPtr(fd, 0, nil, uintptr(blocks*blockSize), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
 	if err != nil {
 		err = fmt.Errorf("mapping a ring of %d slots: %w", slots, err)
 		return nil, errors.Join(err, unix.SetsockoptTpacketReq(fd, unix.SOL_PACKET, unix.PACKET_RX_RING, &unix.TpacketReq{}))
 	}
-	r := &rxRing{mem: mem, slots: blocks * blockSlots}
+	r := &rxRing{mem: unsafe.Slice((*byte)(mem), blocks*blockSize), slots: blocks * blockSlots}
 	r.users.Store(1)
 	return r, nil
 }
@@ -112,11 +112,14 @@ func (r *rxRing) borrow() bool {
 	}
 }
 
-// drop ends one use; the last one gives the memory back.
-func (r *rxRing) drop() {
-	if r.users.Add(-1) == 0 {
-		_ = unix.Munmap(r.mem)
+// drop ends one use; the last one gives the memory back. (By MunmapPtr: Munmap has a lock of the whole
+// process, and the last hold on a closed socket is let go of in some ten milliseconds.)
+func (r *rxRing) drop() (last bool) {
+	if r.users.Add(-1) != 0 {
+		return false
 	}
+	_ = unix.MunmapPtr(unsafe.Pointer(unsafe.SliceData(r.mem)), uintptr(len(r.mem)))
+	return true
 }
 
 // giveBack lets the kernel fill the lent slots again. The reader calls it when it

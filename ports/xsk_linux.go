@@ -208,15 +208,12 @@ func (s *xsk) bind(index, queue int, flags uint16) error {
 // close gives everything back but the memory of frames that are still looked
 // at, which Go keeps as long as it has to.
 func (s *xsk) close() {
-	if s.sender >= 0 {
-		_ = unix.Close(s.sender)
-	}
-	_ = unix.Close(s.fd)
 	for _, r := range []*xdpRing{&s.fill, &s.rx, &s.done, &s.tx} {
 		if r.memory != nil {
-			_ = unix.Munmap(r.memory)
+			_ = unix.Munmap(r.memory) // first, see rxRing.drop
 		}
 	}
+	atOnce(func() { closeSocket(s.sender) }, func() { closeSocket(s.fd) })
 }
 
 // giveBack lets the kernel fill the frames that were lent last.

@@ -73,8 +73,12 @@ func (l *level) hash(word uint64) uint64 {
 	return hi ^ lo
 }
 
-// spread makes a rule's hash one for the sieve.
-func spread(hash uint32) uint64 { return (uint64(hash) + 1) * 0xa0761d6478bd642f }
+// spread makes a rule's hash one for the sieve. Whole keys have a second bit in the same word, because to
+// believe in one that is not there costs a search in the directory.
+func spread(hash uint32) (h, second uint64) {
+	h = (uint64(hash) + 1) * 0xa0761d6478bd642f
+	return h, 1 << (h >> 16 % 64)
+}
 
 // newSieve makes an empty one in which so many bits are a twelfth at most.
 func newSieve(ones int) *sieve {
@@ -87,12 +91,22 @@ func (v *sieve) has(hash uint64) bool {
 	return atomic.LoadUint64(&v.words[i/64])>>(i%64)&1 != 0
 }
 
-func (v *sieve) set(hash uint64) {
+// hasRule is has for a rule's hash.
+func (v *sieve) hasRule(hash uint32) bool {
+	h, second := spread(hash)
+	i := h >> v.shift
+	both := second | 1<<(i%64)
+	return atomic.LoadUint64(&v.words[i/64])&both == both
+}
+
+// set sets the bit of a hash, and others of the same word.
+func (v *sieve) set(hash, others uint64) {
 	i := hash >> v.shift
 	w := &v.words[i/64]
-	if old := *w; old>>(i%64)&1 == 0 { // the writer alone stores
-		atomic.StoreUint64(w, old|1<<(i%64))
-		v.ones++
+	others |= 1 << (i % 64)
+	if old := *w; old&others != others { // the writer alone stores
+		atomic.StoreUint64(w, old|others)
+		v.ones += bits.OnesCount64(others &^ old)
 	}
 }
 
@@ -102,7 +116,7 @@ func (v *sieve) enter(levels []level, hash uint32, key *packet.Key) {
 	v.set(spread(hash))
 	for i := range levels {
 		l := &levels[i]
-		v.set(l.hash(key[l.at]))
+		v.set(l.hash(key[l.at]), 0)
 	}
 }
 

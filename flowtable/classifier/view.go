@@ -26,7 +26,7 @@ func (v View[V]) Lookup(k *packet.Key, used *packet.Mask) *Rule[V] {
 		}
 		hash := hashKey(v.seed, s.words, k)
 		var r *Rule[V]
-		if s.sieve.has(spread(hash)) {
+		if s.sieve.hasRule(hash) {
 			r = s.dir.lookup(hash, s.words, k)
 		}
 		switch {

@@ -22,7 +22,7 @@ import (
 
 var (
 	rounds   = flag.Int("bench.rounds", 0, "rounds of a full run; 0: a smoke test")
-	seconds  = flag.Float64("bench.seconds", 2, "how long each figure is measured in a full run")
+	seconds  = flag.Float64("bench.seconds", 1, "how long each figure is measured in a full run")
 	only     = flag.String("bench.only", "", "measure only the families whose name matches this `REGEXP`")
 	switches = flag.String("bench.switches", "", "measure only the switches whose name matches this `REGEXP`")
 	sizes    = flag.String("bench.tables", "1000,10000,100000", "rules of the tables of a full run")

@@ -43,7 +43,7 @@ func rawWidePort(r *raw) bool {
 	return (r.asks(openflow.MultipartPortStats) || r.asks(openflow.MultipartQueue)) && wide(16)
 }
 
-// groupCommands: those of OpenFlow 1.5, and one of Open vSwitch's own.
+// groupCommands: those of OpenFlow 1.5.
 func groupCommands(r *raw) bool {
 	if !r.is(openflow.TypeGroupMod, 16) {
 		return false

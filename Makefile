@@ -14,10 +14,11 @@ RACE = $$(command -v gcc >/dev/null 2>&1 && echo -race || { echo 'no gcc: tests 
 FUZZTIME  ?= 20s
 BENCHTIME ?= 1s
 COUNT     ?= 1
-SOAKTIME  ?= 5m
+DURATION  ?= 30m
+LIVES     ?= 50
 PKGS       = $$($(GO) list ./... | grep -v -e /integration$$ -e /integration/oracle$$ -e /integration/benchcontrol$$ -e /integration/benchlab$$)
 
-.PHONY: help build build-libpcap run deps test test-unit test-libpcap integration soak lint fuzz bench bench-control bench-lab examples check clean
+.PHONY: help build build-libpcap run deps test test-unit test-libpcap integration soak over-ports lint fuzz bench bench-control bench-lab examples check clean
 
 help:
 	@echo 'make run          build weir and show it at work: three hosts talk through it (KEEP=1: leave it up)'
@@ -28,7 +29,8 @@ help:
 	@echo 'make test-libpcap tests of live capture ports (needs a C compiler and libpcap-dev)'
 	@echo 'make integration  whole-switch tests in network namespaces (RUN=regexp chooses some)'
 	@echo 'make lint         gofmt, go vet, staticcheck'
-	@echo 'make soak         traffic and changes for SOAKTIME=$(SOAKTIME): nothing may grow'
+	@echo 'make soak         frames over all kinds of port, changes and flaps for DURATION=$(DURATION): no frame uncounted, nothing grows'
+	@echo 'make over-ports   conformance and comparison suites, whole, over every kind of port in the place of pipes (LIVES=$(LIVES))'
 	@echo 'make fuzz         each fuzz target for FUZZTIME=$(FUZZTIME)'
 	@echo 'make bench        benchmarks in process, BENCHTIME=$(BENCHTIME); with COUNT=10 what it prints is for benchstat'
 	@echo 'make bench-control  the control plane beside Open vSwitch, into docs/benchmarks-control.md (ROUNDS=5); as root'
@@ -70,7 +72,11 @@ integration: deps
 	$(GO) test $(RACE) -p 1 -count=1 -timeout 20m $(if $(RUN),-v -run '$(RUN)') ./integration ./integration/oracle ./integration/benchcontrol ./integration/benchlab
 
 soak: deps
-	$(GO) test -count=1 -v -timeout 24h -run 'TestSoak$$' ./integration -soak $(SOAKTIME)
+	$(GO) test -count=1 -v -timeout 24h -run 'TestSoak$$' ./integration -soak $(DURATION)
+
+over-ports: deps
+	$(GO) test -count=1 -v -timeout 3h -run 'TestOverPorts$$' ./integration/conformance -conformance.whole
+	$(GO) test -count=1 -v -timeout 3h -run 'TestOverPorts$$' ./integration/oracle -oracle.overports $(LIVES)
 
 lint:
 	@out=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$out" || { echo "gofmt wants to change:"; echo "$$out"; exit 1; }

@@ -32,6 +32,7 @@ func arrows() map[string][]string {
 		"agent/cmd/weir":           {"agent", "openflow", "openflow/client", "openflow/of10", "openflow/ofctl"},
 		"integration":              {"integration/lab"},
 		"integration/lab":          {},
+		"integration/cable":        {"flowtable/packet", "integration/lab", "ports"},
 		"integration/guest":        {},
 		"integration/oracle":       {},
 		"integration/bench":        {"integration/lab", "openflow"},
@@ -47,7 +48,7 @@ func outside() map[string][]string {
 	return map[string][]string{
 		"github.com/sirupsen/logrus":        {"agent", "agent/cmd/weir"},
 		"gopkg.in/yaml.v3":                  {"agent"},
-		"github.com/vishvananda/netlink":    {"ports", "integration/lab"},
+		"github.com/vishvananda/netlink":    {"ports", "integration/lab", "integration/cable"},
 		"github.com/vishvananda/netns":      {"ports", "integration/lab"},
 		"github.com/google/gopacket/layers": {"ports", "agent/cmd/weir"}, // for the link types that pcapgo asks for and for people; too slow to forward with
 		"github.com/google/gopacket/pcapgo": {"ports"},
@@ -55,8 +56,8 @@ func outside() map[string][]string {
 		"github.com/contiv/libOpenflow":     {"examples/controller"}, // not for one byte that comes from the network
 		"github.com/cilium/ebpf":            {"ports"},
 		"pgregory.net/rapid":                {},
-		"golang.org/x/sys/unix":             {"ports", "agent", "agent/cmd/weir", "integration/lab", "integration/bench"},
-		"net":                               {"openflow", "openflow/oftest", "openflow/client", "ports", "agent", "agent/cmd/weir", "integration/lab", "integration/bench", "examples/*"},
+		"golang.org/x/sys/unix":             {"ports", "agent", "agent/cmd/weir", "integration/lab", "integration/bench", "integration/cable"},
+		"net":                               {"openflow", "openflow/oftest", "openflow/client", "ports", "agent", "agent/cmd/weir", "integration/lab", "integration/bench", "integration/cable", "examples/*"},
 	}
 }
 

@@ -1,20 +1,22 @@
 package integration
 
 import (
+	"bytes"
+	"encoding/json"
 	"flag"
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/weirswitch/weir/integration/cable"
 	"github.com/weirswitch/weir/integration/lab"
 	"github.com/weirswitch/weir/openflow"
 	"github.com/weirswitch/weir/openflow/oftest"
@@ -75,91 +77,242 @@ func (w *weir) goroutines(t *testing.T) int {
 	return n
 }
 
-// soaked is a switch with four hosts for TestSoak.
-func (b *bed) soaked() *weir {
-	b.t.Helper()
-	w := b.launch("--name", "br0", "--port", "1:eth1", "--port", "2:eth2", "--port", "3:eth3", "--port", "4:eth4")
+// soak is what TestSoak runs.
+type soak struct {
+	*bed
+	t     *testing.T
+	ports []*port
+	flows map[uint32]*flow
+	file  string // the configuration
+
+	wg    sync.WaitGroup
+	stop  chan struct{} // closed: no more frames and changes
+	done  chan struct{} // closed: nothing more is taken in
+	reads sync.WaitGroup
+}
+
+// soakRate is how many frames a second each lane has.
+const soakRate = 150
+
+// newSoak lays two cables of each of four kinds that stay, and one of each that flaps, with lanes within the kind and
+// from one to the next.
+func newSoak(t *testing.T) *soak {
+	s := &soak{bed: newBed(t), t: t, flows: map[uint32]*flow{}, stop: make(chan struct{}), done: make(chan struct{})}
+	kit, err := cable.NewKit(s.Switch, s.Dir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	lay := func(kind, name string, flaps bool) *port {
+		c, err := kit.Lay(kind, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := &port{no: openflow.PortNo(len(s.ports) + 1), cable: c, flaps: flaps}
+		s.ports = append(s.ports, p)
+		return p
+	}
+	lanes := 0
+	join := func(from, to *port) {
+		l := newLane(lanes, from, to)
+		lanes++
+		for _, f := range l.flows {
+			s.flows[f.id] = f
+		}
+	}
+	var first, before *port
+	for i, kind := range []string{"afpacket", "xdp", "tap", "wire:unixgram"} {
+		in, out, flapping := lay(kind, fmt.Sprintf("in%d", i), false), lay(kind, fmt.Sprintf("out%d", i), false), lay(kind, fmt.Sprintf("flap%d", i), true)
+		join(in, out)
+		join(in, flapping)
+		join(flapping, out)
+		if before == nil {
+			first = in
+		} else {
+			join(before, in)
+		}
+		before = out
+	}
+	join(before, first)
+	s.addHosts(5)
+	return s
+}
+
+// run starts a switch with all ports. Hosts speak in pairs.
+func (s *soak) run() *weir {
+	s.t.Helper()
+	s.file = s.write("soak.yaml", soakConfig(s.Dir(), s.ports, s.Hosts(), false))
+	w := s.launch("-c", s.file)
 	w.ready("br0")
-	pingAll(b.t, b.Hosts())
 	return w
 }
 
-// TestSoak lets traffic, changes of entries, groups and meters, links that come and go, and tools that connect and leave
-// work on one switch, and demands that it holds no more afterwards than before.
-func TestSoak(t *testing.T) {
-	need(t, "ovs-ofctl")
-	b := newBed(t)
-	hosts := b.addHosts(4)
-	fresh := b.soaked().goroutines(t)
-	w := b.soaked()
-	ctl, err := oftest.Dial("unix", filepath.Join(b.rundir, "br0.mgmt"), oftest.Config{Timeout: patience})
-	if err != nil {
-		t.Fatal(err)
-	}
-	stop := make(chan struct{})
-	var wg sync.WaitGroup
-	repeat := func(every time.Duration, f func(n int) error) {
-		wg.Go(func() {
-			tick := time.NewTicker(every)
-			defer tick.Stop()
-			for n := 0; ; n++ {
-				select {
-				case <-stop:
-					return
-				case <-tick.C:
-				}
-				if err := f(n); err != nil {
-					t.Error(err)
+// repeat does something again and again; the last of a round of steps is waited for.
+func (s *soak) repeat(every time.Duration, round int, f func(n int) error) {
+	s.wg.Go(func() {
+		tick := time.NewTicker(every)
+		defer tick.Stop()
+		for n := 0; ; n++ {
+			<-tick.C
+			select {
+			case <-s.stop:
+				if n%round == 0 {
 					return
 				}
+			default:
 			}
+			if err := f(n); err != nil {
+				s.t.Error(err)
+				return
+			}
+		}
+	})
+}
+
+// begin installs the entries and plugs all cables in.
+func (s *soak) begin(ctl *oftest.Controller) *churner {
+	s.t.Helper()
+	changes := &churner{ctl: ctl, flows: s.flows, ports: s.ports}
+	if err := changes.begin(); err != nil {
+		s.t.Fatal(err)
+	}
+	for i := range openflow.PortNo(5) {
+		e := oftest.AddFlow(0, 900, openflow.NewMatch(openflow.Exact(openflow.InPort, uint64(firstHost+i))), openflow.ApplyActions(openflow.Output((firstHost+i)^1)))
+		e.Cookie = uint64(firstHost + i)
+		if err := ctl.Apply(e); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	for _, p := range s.ports {
+		if err := p.cable.Plug(); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	eventually(s.t, "all links are up", func() error {
+		for _, p := range s.ports {
+			if isPortDown(s.bed, p) {
+				return fmt.Errorf("port %d is down", p.no)
+			}
+		}
+		return nil
+	})
+	pingAll(s.t, s.Hosts()[:2])
+	pingAll(s.t, s.Hosts()[2:4])
+	return changes
+}
+
+func isPortDown(b *bed, p *port) bool {
+	var list []struct {
+		Number uint32 `json:"number"`
+		LinkUp bool   `json:"link_up"`
+	}
+	err := json.Unmarshal([]byte(b.cli("ports", "br0", "--json")), &list)
+	for _, q := range list {
+		if q.Number == uint32(p.no) {
+			return !q.LinkUp
+		}
+	}
+	return err != nil
+}
+
+// churn starts all that changes beside the frames.
+func (s *soak) churn(changes *churner) (flaps *atomic.Int64) {
+	flaps = new(atomic.Int64)
+	s.repeat(100*time.Millisecond, 1, changes.turn)
+	for _, p := range s.ports {
+		if p.flaps {
+			s.repeat(400*time.Millisecond+time.Duration(p.no)*10*time.Millisecond, 6, flapper{p, changes.ctl, flaps}.turn)
+		}
+	}
+	s.repeat(2*time.Second, 2, func(n int) error {
+		return s.rewrite(s.file, soakConfig(s.Dir(), s.ports, s.Hosts(), n%2 == 0))
+	})
+	s.repeat(3*time.Second, 1, func(int) error {
+		_, err := s.try("ovs-ofctl", "-O", "OpenFlow13", "dump-groups", "br0")
+		return err
+	})
+	h := s.Hosts()
+	for _, pair := range [][2]*lab.Host{{h[0], h[1]}, {h[2], h[3]}} {
+		s.repeat(time.Millisecond, 1, func(int) error {
+			_, err := lab.Transfer{From: pair[0].Space, To: pair[1].Space, Addr: pair[1].Addr4(), Bytes: 4e6, Rate: 2e6, Limit: 5 * time.Minute}.Run()
+			return err
 		})
 	}
-	changes := &churner{ctl: ctl}
-	if err := changes.begin(); err != nil {
-		t.Fatal(err)
-	}
-	repeat(100*time.Millisecond, changes.turn)
-	repeat(500*time.Millisecond, func(n int) error { return flap(hosts[3], n) })
-	repeat(time.Second, func(int) error {
-		_, err := b.try("ovs-ofctl", "-O", "OpenFlow13", "dump-groups", "br0")
-		return err
+	s.wg.Go(func() {
+		calls, err := fickle(filepath.Join(s.Dir(), "fickle"), s.stop)
+		s.t.Logf("a controller was called %d times", calls)
+		if err != nil {
+			s.t.Error(err)
+		}
 	})
-	repeat(time.Millisecond, func(int) error {
-		_, err := lab.Transfer{From: hosts[1].Space, To: hosts[2].Space, Addr: hosts[2].Addr4(), Bytes: 20e6, Rate: 20e6, Limit: 5 * time.Minute}.Run()
-		return err
-	})
-	stream, err := lab.StartStream(hosts[0].Space, hosts[1].Space, hosts[1].Addr4(), 2000, 200)
+	return flaps
+}
+
+// TestSoak lets numbered frames run over ports of four kinds, those that stay and those that come and go, and TCP beside
+// them, while entries, groups and meters change a thousand times a second, controllers hang up, and the configuration is
+// loaded again. No frame may be lost without being counted, come twice or be overtaken in its flow; every counter must
+// agree with every other and with what was sent; and the switch holds no more afterwards than before.
+func TestSoak(t *testing.T) {
+	need(t, "ovs-ofctl")
+	needRoot(t)
+	s := newSoak(t)
+	fresh := s.run().goroutines(t)
+	w := s.run()
+	var changes *churner
+	ctl, err := oftest.Dial("unix", filepath.Join(s.rundir, "br0.mgmt"), oftest.Config{Timeout: patience, KeepNone: true,
+		OnMessage: func(xid uint32, m openflow.Message) { changes.hear(xid, m) }})
 	if err != nil {
 		t.Fatal(err)
 	}
+	changes = s.begin(ctl)
+	if err := ctl.Apply(&openflow.SetAsync{AsyncConfig: openflow.AsyncConfig{FlowRemoved: [2]uint32{15, 0}}}); err != nil {
+		t.Fatal(err)
+	}
+	audit := &auditor{t: t, bed: s.bed, ctl: ctl, ports: s.ports, flows: s.flows}
+	audit.was = audit.settled()
+	for _, p := range s.ports {
+		s.reads.Go(func() { p.drive(t, soakRate, s.flows, s.stop, s.done) })
+	}
+	flaps := s.churn(changes)
 
 	samples := []usage{}
 	for start := time.Now(); time.Since(start) < *soakTime && !t.Failed(); time.Sleep(min(*soakTime/60, 5*time.Second)) {
 		samples = append(samples, usageOf(t, w.PID()))
 	}
-	close(stop)
-	wg.Wait()
-	report := stream.Stop()
-	ctl.Close()
-	t.Logf("%d changes of entries, groups and meters; the stream beside them: %v", changes.count, report)
-	if report.Lost() > report.Sent/1000 || report.Doubled > 0 {
-		t.Errorf("the stream: %v", report)
-	}
+	t.Logf("%v of processor time in %v", cpuOf(t, w.PID()), *soakTime)
+	close(s.stop)
+	s.wg.Wait()
+	audit.now = audit.settled()
+	close(s.done)
+	s.reads.Wait()
+	t.Logf("%d changes of entries, groups and meters; %d steps of ports that flap", changes.count, flaps.Load())
+	audit.audit()
 	judgeUsage(t, samples)
+	ctl.Close()
 	eventually(t, "no tool is connected", func() error {
-		if text := b.cli("status", "br0"); strings.Contains(text, "tool ") {
+		if text := s.cli("status", "br0"); strings.Contains(text, "tool ") {
 			return fmt.Errorf("%s", text)
 		}
 		return nil
 	})
-	after := usageOf(t, w.PID())
-	t.Logf("at the end %v", after)
+	t.Logf("at the end %v", usageOf(t, w.PID()))
 	if n := w.goroutines(t); n > fresh+2 {
 		t.Errorf("%d goroutines, a fresh weir has %d:\n%s", n, fresh, w.Output())
 	} else {
 		t.Logf("%d goroutines, a fresh weir has %d", n, fresh)
 	}
+}
+
+// cpuOf is the processor time that a process has used.
+func cpuOf(t *testing.T, pid int) time.Duration {
+	t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
+	user, _ := strconv.Atoi(fields[11])
+	system, _ := strconv.Atoi(fields[12])
+	return time.Duration(user+system) * 10 * time.Millisecond
 }
 
 // judgeUsage compares the second fifth of the samples, when all is warm, with the last.
@@ -183,74 +336,4 @@ func judgeUsage(t *testing.T, samples []usage) {
 	if late.fds > early.fds+4 { // tools come and go
 		t.Errorf("descriptors grew from %d to %d", early.fds, late.fds)
 	}
-}
-
-// flap takes a host's link down and up again, and now and then away.
-func flap(h *lab.Host, n int) error {
-	switch {
-	case n%10 == 8:
-		return h.Unplug()
-	case n%10 == 9:
-		return h.Plug()
-	case n%2 == 0:
-		return h.LinkDown("eth0")
-	}
-	return h.LinkUp("eth0")
-}
-
-// churner changes a switch's entries, groups and meters without an end, and keeps as many as there were.
-type churner struct {
-	ctl   *oftest.Controller
-	live  []openflow.Match
-	count int
-}
-
-// begin installs what the traffic goes through: UDP of the first host by a group and a meter.
-func (c *churner) begin() error {
-	udp := proto(0x0800, 17, openflow.Exact(openflow.InPort, 1))
-	if err := c.ctl.Apply(c.group(openflow.GroupAdd, 1), c.meter(openflow.MeterAdd, 1)); err != nil {
-		return err
-	}
-	return c.ctl.Apply(oftest.AddFlow(0, 30000, udp, openflow.Instruction{Type: openflow.InstructionMeter, Meter: 1},
-		openflow.ApplyActions(openflow.Group(1))))
-}
-
-// group is fast failover to the second host, never to be moved, with buckets that differ each time.
-func (c *churner) group(cmd openflow.GroupCommand, id uint32) *openflow.GroupMod {
-	bucket := func(port openflow.PortNo) openflow.Bucket {
-		return openflow.Bucket{WatchPort: port, WatchGroup: openflow.GroupAny, Actions: openflow.NewActions(openflow.Output(port))}
-	}
-	list := []openflow.Bucket{bucket(2), bucket(4)}
-	return &openflow.GroupMod{Command: cmd, Type: openflow.GroupTypeFastFailover, Group: id, Buckets: list[:1+c.count%2]}
-}
-
-func (c *churner) meter(cmd openflow.MeterCommand, id uint32) *openflow.MeterMod {
-	return &openflow.MeterMod{Command: cmd, Meter: id, Flags: openflow.MeterPktps,
-		Bands: []openflow.Band{{Type: openflow.BandDrop, Rate: 50_000 + uint32(c.count%1000)}}}
-}
-
-// turn makes twenty changes of entries and some of groups and meters, ten times a second.
-func (c *churner) turn(n int) error {
-	const most = 2000
-	list := []openflow.Message{c.group(openflow.GroupModify, 1), c.meter(openflow.MeterModify, 1)}
-	other := uint32(2 + n/2%50)
-	if n%2 == 0 {
-		list = append(list, c.group(openflow.GroupAdd, other), c.meter(openflow.MeterAdd, other))
-	} else {
-		list = append(list, &openflow.GroupMod{Command: openflow.GroupDelete, Group: other}, &openflow.MeterMod{Command: openflow.MeterDelete, Meter: other})
-	}
-	for range 20 {
-		if len(c.live) >= most || len(c.live) > 100 && rand.IntN(3) == 0 {
-			m := oftest.AddFlow(0, 100, c.live[0])
-			m.Command = openflow.FlowDeleteStrict
-			c.live = slices.Delete(c.live, 0, 1)
-			list = append(list, m)
-			continue
-		}
-		m := proto(0x0800, 6, openflow.Exact(openflow.TCPDst, uint64(rand.IntN(1000))), openflow.Exact(openflow.IPv4Dst, uint64(0x0b000000+rand.IntN(1<<20))))
-		c.live = append(c.live, m)
-		list = append(list, oftest.AddFlow(0, 100, m, openflow.ApplyActions(openflow.Output(openflow.PortNo(1+rand.IntN(4))))))
-	}
-	c.count += len(list)
-	return c.ctl.Apply(list...)
 }

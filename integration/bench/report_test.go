@@ -10,7 +10,7 @@ import (
 
 func filled() *Report {
 	r := &Report{}
-	rate := Row{Name: "rate", Unit: "Mpps", Goals: []Goal{{Of: "peer", Factor: 1.5}}}
+	rate := Row{Name: "rate", Unit: "Mpps", Goals: []Goal{{Of: "peer", Factor: 1.5}, {By: "weir, spinning", Of: "peer", Factor: 1.5}}}
 	trip := Row{Name: "trip", Unit: "us", Less: true, Goals: []Goal{{Of: "peer", Factor: 0.5}, {Factor: 100}, {Of: "other", Factor: 1}, {Of: Weir, Row: "rate", Factor: 7}}}
 	for _, v := range []float64{3, 1, 2} {
 		r.Add(Weir, rate, v)
@@ -18,6 +18,7 @@ func filled() *Report {
 	for _, v := range []float64{1, 2} {
 		r.Add("peer", rate, v)
 	}
+	r.Add("weir, spinning", rate, 3)
 	r.Add(Weir, trip, 15)
 	r.Add("peer", trip, 20)
 	return r
@@ -39,6 +40,7 @@ func TestReportJudgesByMedians(t *testing.T) {
 	}
 	want := []string{
 		">= 1.5: **not met**", // 2 of 1.5
+		">= 1.5: met",         // 3 of 1.5, by another weir
 		"<= 0.5: **not met**", // 15 of 20
 		"<= 100: met",
 		"-",                 // nobody measured the other

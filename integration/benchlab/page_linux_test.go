@@ -20,14 +20,17 @@ func (b *board) page() string {
 	w.WriteString(b.head)
 	fmt.Fprintf(&w, "%d rounds, %g s a figure.\n", max(1, *rounds), b.o.length.Seconds())
 	w.WriteString(explained)
-	w.WriteString("\n## Goals\n\n| | weir | beside | its figure | weir / it | goal |\n| --- | --- | --- | --- | --- | --- |\n")
+	var goals strings.Builder
 	for _, f := range b.families {
 		for _, row := range b.reports[f.name].Rows {
 			for _, g := range row.Goals {
-				w.WriteString(b.goal(f, row, g))
+				goals.WriteString(b.goal(f, row, g))
 			}
 		}
 	}
+	met, missed := strings.Count(goals.String(), ": met |"), strings.Count(goals.String(), "**not met** |")
+	fmt.Fprintf(&w, "\n## Goals\n\n%d met, %d not met.\n\n| | weir | beside | its figure | weir / it | goal |\n| --- | --- | --- | --- | --- | --- |\n%s",
+		met, missed, goals.String())
 	for _, f := range b.families {
 		w.WriteString(b.section(f))
 	}

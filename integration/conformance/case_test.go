@@ -108,6 +108,9 @@ func wantError(err error, want *openflow.Error) error {
 // run sends the frame by its port, twice so that a remembered path answers as well, and as a PACKET_OUT
 // to TABLE. All of them have the same consequences.
 func (p *probe) run(b *bench, once bool) error {
+	if !layedOn.carries(p.in) {
+		return nil
+	}
 	port, times := max(p.port, 1), 1
 	b.take()
 	if err := b.send(port, p.in, p.offload); err != nil {
@@ -144,7 +147,7 @@ func (p *probe) wantTimes(times int) (lines []string) {
 		for range times {
 			for _, s := range p.out {
 				if s.port == port+1 {
-					lines = append(lines, s.line())
+					lines = append(lines, s.lines()...)
 				}
 			}
 		}

@@ -10,6 +10,7 @@
 //	flowmod_test, lifetime_test     sections 5.1 to 5.5 and 6.4: which entries, how long, what they count
 //	group_test, meter_test          sections 5.6 and 5.7, 6.5 and 6.6, queues
 //	features_test, multipart_test   section 7.3.5
+//	length_test, overports_test     frames of all lengths; the tests above over ports of every kind in the place of pipes
 //	message_test, print_test        the rest of section 7, and ovs-ofctl as a reader of it
 //
 // Every case runs on a switch with the flow cache and on one without, every frame of it several times, so

@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"testing"
@@ -246,8 +247,12 @@ func TestLiveness(t *testing.T) {
 	// unplug takes the other end of a port down and waits until the switch has told of it.
 	unplug := func(s *stage, port int, up bool) {
 		s.t.Helper()
-		must(s.t, s.ends[port-1].SetUp(up))
-		_, err := oftest.Expect(s.c, func(m *openflow.PortStatus) bool {
+		err := s.ends[port-1].SetUp(up)
+		if errors.Is(err, errNoCarrier) {
+			s.t.Skip(err)
+		}
+		must(s.t, err)
+		_, err = oftest.Expect(s.c, func(m *openflow.PortStatus) bool {
 			return int(m.Port.No) == port && m.Port.State&openflow.PortLinkDown == 0 == up
 		})
 		must(s.t, err)
@@ -315,7 +320,7 @@ func TestSelectSpreads(t *testing.T) {
 		"eth_src":                        func(i int) []byte { return frame(eth{src: macA + i}, text("x")) },
 		"eth_dst":                        func(i int) []byte { return frame(eth{dst: macB + i}, text("x")) },
 		"eth_type":                       func(i int) []byte { return frame(eth{typ: 0x9000 + i}, text("x")) },
-		"vlan_vid":                       func(i int) []byte { return frame(eth{}, vlan{vid: 1 + i}, text("x")) },
+		"vlan_vid":                       func(i int) []byte { return frame(eth{}, vlan{vid: 1 + i}, text("xx")) },
 		"second tag":                     func(i int) []byte { return frame(eth{}, vlan{vid: 7}, vlan{vid: 1 + i}, text("x")) },
 		"arp_spa":                        func(i int) []byte { return frame(eth{}, arp{spa: ipA + i}) },
 		"arp_tpa":                        func(i int) []byte { return frame(eth{}, arp{tpa: ipB + i}) },

@@ -241,6 +241,5 @@ func happen(s *stage) {
 	s.do(portMod(s, 4, 0, openflow.PortNoFwd))
 	cfg := s.sw.Config().Ports[3]
 	must(s.t, s.sw.RemovePort("p4"))
-	_, err := s.sw.AddPort(cfg)
-	must(s.t, err)
+	must(s.t, s.addPort(cfg))
 }

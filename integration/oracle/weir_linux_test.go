@@ -10,9 +10,9 @@ import (
 	"time"
 
 	"github.com/weirswitch/weir/agent"
+	"github.com/weirswitch/weir/flowtable/packet"
 	"github.com/weirswitch/weir/openflow"
 	"github.com/weirswitch/weir/openflow/oftest"
-	"github.com/weirswitch/weir/ports"
 )
 
 // weir is a switch in this process, new for every life. With one worker and a clock that stands it
@@ -24,7 +24,8 @@ type weir struct {
 	dir     string // a run directory, for ovs-ofctl; empty: none
 	sw      *agent.Switch
 	clock   *agent.ManualClock
-	ends    [numPorts]*ports.Pipe
+	field   *field // where its ports are laid; nil: they are pipes
+	ends    [numPorts]end
 	sent    [numPorts]uint64
 	served  chan error
 	tool    *oftest.Controller // the second connection
@@ -33,6 +34,8 @@ type weir struct {
 
 func (w *weir) name() string {
 	switch {
+	case w.field != nil:
+		return "weir over " + w.field.kind
 	case w.noCache:
 		return "weir without cache"
 	case w.workers > 1:
@@ -46,11 +49,14 @@ func (w *weir) begin(l *life) (err error) {
 		return err
 	}
 	w.clock, w.sent, w.ear = new(agent.ManualClock), [numPorts]uint64{}, ear{}
-	pipes := new(ports.Pipes)
+	lay := laying(&pipes{})
+	if w.field != nil {
+		lay = w.field
+	}
 	w.sw, err = agent.NewSwitch(
 		agent.BridgeConfig{Name: "br0", DPID: 1, MAC: [6]byte{2, 0, 0, 0, 0xff, 0}, FailMode: agent.FailSecure, Tables: 254,
 			MACTable: agent.MACTableConfig{Age: macAge}},
-		agent.Env{Clock: w.clock, Identity: "oracle", Seed: 1, Workers: max(1, w.workers), NoCache: w.noCache, Pipes: pipes, RunDir: w.dir})
+		agent.Env{Clock: w.clock, Identity: "oracle", Seed: 1, Workers: max(1, w.workers), NoCache: w.noCache, Pipes: lay.pipes(), Links: lay.links(), RunDir: w.dir})
 	if err != nil {
 		return err
 	}
@@ -58,12 +64,9 @@ func (w *weir) begin(l *life) (err error) {
 		return err
 	}
 	for i := range w.ends {
-		p := agent.PortConfig{Spec: ports.Spec{Number: uint32(i + 1), Name: portName(i + 1), Kind: ports.KindPipe, Target: portName(i + 1),
-			VLAN: l.ports[i].vlan, NoFlood: l.ports[i].noFlood}}
-		if _, err := w.sw.AddPort(p); err != nil {
-			return err
-		}
-		if w.ends[i], err = pipes.End(p.Target); err != nil {
+		p := agent.PortConfig{Spec: lay.spec(i + 1)}
+		p.VLAN, p.NoFlood = l.ports[i].vlan, l.ports[i].noFlood
+		if w.ends[i], err = lay.plug(w.sw, p); err != nil {
 			return err
 		}
 	}
@@ -94,10 +97,11 @@ func (w *weir) close() error {
 }
 
 func (w *weir) send(port int, frame []byte) error {
-	w.sent[port-1]++
-	if err := w.ends[port-1].Inject(frame); err != nil {
+	n, err := w.ends[port-1].Inject(frame, packet.Offload{})
+	if err != nil {
 		return err
 	}
+	w.sent[port-1] += uint64(n)
 	for end := time.Now().Add(patience); w.sw.Ports()[port-1].RxPackets < w.sent[port-1]; {
 		if time.Now().After(end) {
 			return fmt.Errorf("port %d: the frame was not read", port)
@@ -118,7 +122,8 @@ func (w *weir) sendAll(frames [numPorts][][]byte) error {
 		w.sent[i] += uint64(len(list))
 		group.Go(func() {
 			for _, f := range list {
-				errs[i] = errors.Join(errs[i], w.ends[i].Inject(f))
+				_, err := w.ends[i].Inject(f, packet.Offload{})
+				errs[i] = errors.Join(errs[i], err)
 			}
 		})
 	}
@@ -165,6 +170,11 @@ func (w *weir) wait(d time.Duration) error {
 }
 
 func (w *weir) outputs() (out [numPorts][]string, err error) {
+	if w.field != nil {
+		if err := w.field.mark(w); err != nil {
+			return out, err
+		}
+	}
 	for i, end := range w.ends {
 		for f, ok := end.TryReceive(); ok; f, ok = end.TryReceive() {
 			out[i] = append(out[i], hex.EncodeToString(f.Bytes()))

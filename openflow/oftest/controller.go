@@ -27,6 +27,9 @@ type Config struct {
 	SkipFeatures bool
 	// OnMessage, when set, sees every message in order, on the reader's goroutine.
 	OnMessage func(xid uint32, m openflow.Message)
+	// KeepNone forgets what nobody waits for, once OnMessage has seen it: Expect finds nothing then. It is for a
+	// controller that hears millions of messages.
+	KeepNone bool
 }
 
 // Controller is one connection to a switch, handshake done.
@@ -187,7 +190,7 @@ func (c *Controller) take(xid uint32, m openflow.Message) {
 		}
 		if list, waited := c.replies[xid]; waited {
 			c.replies[xid] = append(list, m)
-		} else if !isError {
+		} else if !isError && !c.cfg.KeepNone {
 			c.async = append(c.async, received{xid, m})
 		}
 	})

@@ -68,8 +68,9 @@ type afpacket struct {
 }
 
 var (
-	_ Parted      = (*afpacket)(nil)
-	_ AdminSetter = (*afpacket)(nil)
+	_ Parted       = (*afpacket)(nil)
+	_ AdminSetter  = (*afpacket)(nil)
+	_ CarrierAsker = (*afpacket)(nil)
 )
 
 func openAFPacket(spec Spec, o Options) (Port, error) {

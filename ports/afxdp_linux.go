@@ -71,8 +71,9 @@ type xdpInlet struct {
 }
 
 var (
-	_ Parted      = (*afxdp)(nil)
-	_ AdminSetter = (*afxdp)(nil)
+	_ Parted       = (*afxdp)(nil)
+	_ AdminSetter  = (*afxdp)(nil)
+	_ CarrierAsker = (*afxdp)(nil)
 )
 
 func openXDP(spec Spec, o Options) (Port, error) {

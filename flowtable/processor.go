@@ -56,6 +56,7 @@ type Processor struct {
 
 	// Resubmits of the frame at hand: how deep we are, how many there were.
 	nested, resubmits int
+	outer             *Entry // whose resubmit is the outermost of those around the lookup at hand
 	received          uint64 // bytes of it when it came in: what its entries count, also behind a push or pop
 
 	// The batch at hand.
@@ -296,7 +297,7 @@ func (pr *Processor) follow(p *path, f *packet.Frame) {
 	t := pr.touch(p)
 	t.packets++
 	t.bytes += n
-	pr.queue = 0
+	pr.queue, pr.resubmits, pr.received, pr.set.n = 0, 0, n, 0 // a group may lead to resubmits
 	steps, tail := p.steps(), p.tail
 	ends := tail == nil || tail.ends()
 	for i := range steps {
@@ -368,7 +369,7 @@ func (pr *Processor) end() {
 	}
 	pr.settleGroups()
 	pr.p.drops.add(&pr.drops)
-	pr.sink, pr.at = nil, nil
+	pr.sink, pr.at, pr.outer = nil, nil, nil
 	pr.see(nil)
 	for i, f := range pr.bulk {
 		pr.bulk[i] = nil

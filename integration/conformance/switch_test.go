@@ -148,6 +148,7 @@ func newBench(t testing.TB, change ...options) *bench {
 	must(t, err)
 	t.Cleanup(func() { b.c.Close(); <-served })
 	all := [2]uint32{7, 0}
+	must(t, until("links were not told of", b.told))
 	must(t, b.c.Apply(&openflow.SetAsync{AsyncConfig: openflow.AsyncConfig{PacketIn: all, PortStatus: all, FlowRemoved: [2]uint32{15, 0}}}))
 	return b
 }
@@ -168,6 +169,18 @@ func (b *bench) linked() bool {
 		}
 	}
 	return true
+}
+
+// told says whether the controller knows that they work: the PORT_STATUS of that are no part of a test.
+func (b *bench) told() bool {
+	list, err := b.c.Ports()
+	up := 0
+	for _, p := range list {
+		if p.No <= numPorts && p.State&openflow.PortLinkDown == 0 {
+			up++
+		}
+	}
+	return err == nil && up == numPorts
 }
 
 func must(t testing.TB, err error) {

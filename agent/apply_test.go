@@ -1,9 +1,9 @@
 package agent
 
 import (
-	"net"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -218,12 +218,11 @@ func TestApplyListeners(t *testing.T) {
 // address to all and back; when that fails, the old one listens again.
 func TestApplyListenerOnTheSamePort(t *testing.T) {
 	b := newBench(t, 0, func(c *BridgeConfig, e *Env) { e.Clock = NewClock() })
-	probe, err := net.Listen("tcp", "127.0.0.1:0")
+	number, err := strconv.ParseUint(freeTCP(t), 10, 16)
 	if err != nil {
 		t.Fatal(err)
 	}
-	port := uint16(probe.Addr().(*net.TCPAddr).Port)
-	probe.Close()
+	port := uint16(number)
 	one, all := Target{Scheme: "ptcp", Host: "127.0.0.1", Port: port}, Target{Scheme: "ptcp", Port: port}
 	cfg := b.sw.Config()
 	for _, to := range []Target{one, all, one} {

@@ -61,7 +61,7 @@ func countPacketIns(list []*oftest.Controller) []int {
 // TestAuxiliaryConnections: ids, packet-ins spread flow by flow, one role for all, and the end of the
 // main connection is theirs.
 func TestAuxiliaryConnections(t *testing.T) {
-	l, err := oftest.Listen("tcp", "127.0.0.1:0", oftest.Config{})
+	l, err := oftest.Listen("tcp", "127.0.0.1:0", oftest.Config{Timeout: inTime})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -172,7 +172,7 @@ func TestAuxiliaryOverTLS(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c, err := oftest.New(nc, oftest.Config{})
+		c, err := oftest.New(nc, oftest.Config{Timeout: inTime})
 		if err != nil || c.Features.AuxiliaryID != want {
 			t.Fatalf("connection %d: %v", want, err)
 		}
@@ -199,7 +199,7 @@ func TestAuxiliaryListener(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := oftest.New(nc, oftest.Config{}); err == nil {
+	if _, err := oftest.New(nc, oftest.Config{Timeout: inTime}); err == nil {
 		t.Error("an auxiliary connection without a main one")
 	}
 	main := dialTool(t, addr(0))

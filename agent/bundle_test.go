@@ -25,7 +25,7 @@ func (b *bench) controller() *oftest.Controller {
 	near, far := net.Pipe()
 	done := make(chan error, 1)
 	go func() { done <- b.sw.Serve(near) }()
-	c, err := oftest.New(far, oftest.Config{})
+	c, err := oftest.New(far, oftest.Config{Timeout: inTime})
 	if err != nil {
 		b.t.Fatal(err)
 	}

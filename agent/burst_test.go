@@ -34,7 +34,7 @@ func TestBurstIsShownWithoutBarrier(t *testing.T) {
 		}
 		p.write(append(list, add(20, inPort(1), openflow.Output(2)))...)
 		f := frame(2, 1, "x")
-		for end := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		for end := time.Now().Add(inTime); ; time.Sleep(time.Millisecond) {
 			b.send(1, f)
 			if _, ok := b.ends[2].TryReceive(); ok {
 				break
@@ -194,7 +194,7 @@ func TestFlowRemovedWhileThePeerTalks(t *testing.T) {
 	deletes := p.removable(n)
 	p.write(deletes...)
 	word := &openflow.PacketOut{BufferID: openflow.NoBuffer, InPort: openflow.PortController, Data: frame(2, 1, "x")}
-	for end := time.Now().Add(10 * time.Second); len(p.got) < n; time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(inTime); len(p.got) < n; time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("%d FLOW_REMOVED of %d as long as the peer talks", len(p.got), n)
 		}

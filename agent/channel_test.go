@@ -14,6 +14,9 @@ import (
 	"github.com/weirswitch/weir/openflow"
 )
 
+// inTime is for what should not happen: no passing test waits it out.
+const inTime = time.Minute
+
 // dialer stands in for the network: each dial waits for a test to accept it.
 type dialer struct {
 	once  sync.Once
@@ -46,7 +49,7 @@ func (d *dialer) next(t *testing.T) net.Conn {
 	case nc := <-d.calls:
 		t.Cleanup(func() { nc.Close() })
 		return nc
-	case <-time.After(5 * time.Second):
+	case <-time.After(inTime):
 		t.Fatal("the switch does not dial")
 	}
 	return nil
@@ -54,13 +57,11 @@ func (d *dialer) next(t *testing.T) net.Conn {
 
 func waitFor(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for range 2000 {
-		if ok() {
-			return
+	for end := time.Now().Add(inTime); !ok(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("waited in vain for %s", what)
 		}
-		time.Sleep(time.Millisecond)
 	}
-	t.Fatalf("waited in vain for %s", what)
 }
 
 func oneController(d *dialer, probe time.Duration) func(*BridgeConfig, *Env) {
@@ -78,7 +79,7 @@ func TestHelloComesFirst(t *testing.T) {
 	near, far := net.Pipe()
 	go b.sw.Serve(near)
 	defer far.Close()
-	far.SetReadDeadline(time.Now().Add(5 * time.Second))
+	far.SetReadDeadline(time.Now().Add(inTime))
 	got := make([]byte, 16)
 	if _, err := io.ReadFull(far, got); err != nil {
 		t.Fatal(err)
@@ -182,9 +183,16 @@ func TestUnknownMessagesAreAnswered(t *testing.T) {
 func TestReconnectBacksOff(t *testing.T) {
 	var d dialer
 	b := newBench(t, 0, oneController(&d, 0))
+	backoff := func(pause time.Duration) {
+		t.Helper()
+		waitFor(t, "a pause of "+pause.String(), func() bool {
+			st := b.sw.Status().Controllers[0]
+			return st.State == stateBackoff && st.RetryIn == pause
+		})
+	}
 	for _, pause := range []time.Duration{1, 2, 4, 8, 8} {
 		d.next(t).Close() // before any HELLO: an attempt that failed
-		waitFor(t, "back-off", func() bool { return b.sw.Status().Controllers[0].State == stateBackoff })
+		backoff(pause * time.Second)
 		b.clock.Advance(pause*time.Second - 50*time.Millisecond)
 		if st := b.sw.Status().Controllers[0]; st.State != stateBackoff || st.LastError == "" && st.Attempts > 1 {
 			t.Fatalf("after %v s: %+v", pause, st)
@@ -198,14 +206,11 @@ func TestReconnectBacksOff(t *testing.T) {
 	p := d.accept(t)
 	p.features()
 	p.nc.Close()
-	waitFor(t, "back-off", func() bool { return b.sw.Status().Controllers[0].State == stateBackoff })
+	backoff(time.Second)
 	waitFor(t, "a reconnection after the first pause", func() bool {
 		b.clock.Advance(100 * time.Millisecond)
 		return b.sw.Status().Controllers[0].State == stateConnecting
 	})
-	if up := b.clock.Now(); up > 40*time.Second {
-		t.Errorf("reconnected at %v", up)
-	}
 	d.accept(t).barrier()
 }
 
@@ -305,7 +310,7 @@ func TestNonsenseOnTheWire(t *testing.T) {
 		far.Close()
 		select {
 		case <-done:
-		case <-time.After(5 * time.Second):
+		case <-time.After(inTime):
 			t.Fatalf("% x: the connection hangs", junk)
 		}
 	}

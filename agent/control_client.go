@@ -185,8 +185,10 @@ func (c *Client) ask(method, path string, args, answer any) error {
 	if r.StatusCode != http.StatusOK {
 		return errorIn(r)
 	}
-	if err := json.NewDecoder(r.Body).Decode(answer); err != nil {
+	if err := json.NewDecoder(r.Body).Decode(answer); errors.As(err, new(*json.SyntaxError)) || errors.As(err, new(*json.UnmarshalTypeError)) {
 		return fmt.Errorf("bridge %s answered what this weir does not understand: %w", c.Bridge, err)
+	} else if err != nil { // it stopped in the middle of it
+		return fmt.Errorf("bridge %s does not answer: %w", c.Bridge, err)
 	}
 	_, err = io.Copy(io.Discard, r.Body)
 	return err

@@ -22,7 +22,7 @@ import (
 
 func dialTool(t *testing.T, target Target) *oftest.Controller {
 	t.Helper()
-	c, err := oftest.Dial(target.Network(), target.Address(), oftest.Config{})
+	c, err := oftest.Dial(target.Network(), target.Address(), oftest.Config{Timeout: inTime})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,7 +37,7 @@ func TestControllerOverTCP(t *testing.T) {
 	var listeners []*oftest.Listener
 	b := newBench(t, 2, withRealClock, func(c *BridgeConfig, _ *Env) {
 		for range 2 {
-			l, err := oftest.Listen("tcp", "127.0.0.1:0", oftest.Config{})
+			l, err := oftest.Listen("tcp", "127.0.0.1:0", oftest.Config{Timeout: inTime})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -293,7 +293,7 @@ func TestTLS(t *testing.T) {
 		nc, err := tls.Dial("tcp", target.Address(), c.cfg)
 		if err == nil {
 			var ctl *oftest.Controller
-			if ctl, err = oftest.New(nc, oftest.Config{}); err == nil {
+			if ctl, err = oftest.New(nc, oftest.Config{Timeout: inTime}); err == nil {
 				err = ctl.Barrier()
 				ctl.Close()
 			}
@@ -313,7 +313,7 @@ func TestTLS(t *testing.T) {
 		go func() {
 			nc, err := l.Accept()
 			if err == nil {
-				_, err = oftest.New(nc, oftest.Config{})
+				_, err = oftest.New(nc, oftest.Config{Timeout: inTime})
 			}
 			got <- err
 		}()

@@ -7,7 +7,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/weirswitch/weir/openflow"
 )
@@ -378,7 +377,7 @@ func (c *caller) faucetFrames() {
 	c.doing = "forwarding"
 	known, missed, told := frame(2, 7, "known"), frame(2, 9, "missed"), frame(2, 8, "told")
 	c.b.send(1, known)
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), inTime)
 	defer cancel()
 	if err := c.b.ends[2].Expect(ctx, known); err != nil {
 		c.drop("%v", err)

@@ -66,7 +66,7 @@ func (c *caller) send(messages ...string) {
 
 // hear waits for a message of the type; those that may come by themselves are passed over.
 func (c *caller) hear(t openflow.Type) received {
-	patience := time.After(10 * time.Second)
+	limit := time.After(inTime)
 	for {
 		select {
 		case r, ok := <-c.got:
@@ -84,7 +84,7 @@ func (c *caller) hear(t openflow.Type) received {
 			default:
 				c.drop("expected %s, got %s", t, kind)
 			}
-		case <-patience:
+		case <-limit:
 			c.drop("no %s", t)
 		}
 	}

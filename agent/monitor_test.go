@@ -61,7 +61,7 @@ func TestMonitorHearsChangesAfterItsList(t *testing.T) {
 	p.barrier()
 
 	there := map[uint64]bool{}
-	far.SetReadDeadline(time.Now().Add(20 * time.Second))
+	far.SetReadDeadline(time.Now().Add(inTime))
 	for gone := false; !gone; {
 		raw, err := slow.ReadMessage()
 		if err != nil {

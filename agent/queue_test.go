@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -136,8 +137,8 @@ func TestQueuesOfARunningPortChange(t *testing.T) {
 	b.clock.Advance(time.Second)
 }
 
-// TestQueueRatesInRealTime: two senders of one queue each, through a running switch, on the machine's
-// clock; bounds are loose, for the machine may be busy.
+// TestQueueRatesInRealTime: two senders of one queue each, through a running switch, on the machine's clock. At no time has
+// more come than the rates allow; as much as they promise comes in one window of several, for the machine may be busy.
 func TestQueueRatesInRealTime(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes a second")
@@ -150,44 +151,55 @@ func TestQueueRatesInRealTime(t *testing.T) {
 	p.send(add(5, openflow.NewMatch(openflow.Exact(openflow.EthSrc, 0x020000000002)), setQueue(2), openflow.Output(2)))
 	p.send(add(5, openflow.NewMatch(openflow.Exact(openflow.EthSrc, 0x020000000003)), openflow.Output(2)))
 	p.barrier()
-	ctx, cancel := context.WithTimeout(context.Background(), 1200*time.Millisecond)
-	defer cancel()
-	go func() { // 20 Mbit/s from each, also when this goroutine comes late
-		begin, sent := time.Now(), 0
-		for tick := time.NewTicker(2 * time.Millisecond); ; <-tick.C {
-			if ctx.Err() != nil {
-				tick.Stop()
-				return
-			}
+	begin := time.Now()
+	b.flood20Mbit(begin)
+	var all [4]float64
+	for range 10 {
+		start := time.Now()
+		bits := b.bitsFrom(2, 1200*time.Millisecond)
+		for i := range bits {
+			all[i] += bits[i]
+			bits[i] /= time.Since(start).Seconds()
+		}
+		t.Logf("%.0f bit/s", bits)
+		seconds := 1.02*time.Since(begin).Seconds() + 0.05
+		if sum := all[1] + all[2] + all[3]; all[1] > 4e6*seconds || sum > 20e6*seconds {
+			t.Fatalf("after %v queue 1 with max-rate 4 Mbit has sent %.0f bits, the link of 20 Mbit %.0f", time.Since(begin), all[1], sum)
+		}
+		if bits[1] >= 4e6*0.5 && bits[2] >= 12e6*0.8 && bits[1]+bits[2]+bits[3] >= 20e6*0.7 {
+			return
+		}
+	}
+	t.Error("in no window max-rate 4 Mbit, min-rate 12 Mbit and a link of 20 Mbit were made use of")
+}
+
+// flood20Mbit sends 20 Mbit/s from each of three sources into port 1 until the test ends, also when the goroutine comes late.
+func (b *bench) flood20Mbit(begin time.Time) {
+	var sender sync.WaitGroup
+	sender.Go(func() {
+		tick := time.NewTicker(2 * time.Millisecond)
+		defer tick.Stop()
+		for sent := 0; b.t.Context().Err() == nil; <-tick.C {
 			for due := int(time.Since(begin) / (400 * time.Microsecond)); sent <= due; sent++ {
 				for src := byte(1); src <= 3; src++ {
 					_ = b.ends[1].Inject(append(frame(9, src, ""), make([]byte, 940)...)) // a full pipe is what we want
 				}
 			}
 		}
-	}()
-	var bits [4]float64
-	start := time.Now()
+	})
+	b.t.Cleanup(sender.Wait)
+}
+
+// bitsFrom counts what leaves by a port in some time, by the last byte of the source.
+func (b *bench) bitsFrom(no uint32, window time.Duration) (bits [4]float64) {
+	ctx, cancel := context.WithTimeout(b.t.Context(), window)
+	defer cancel()
 	for {
-		f, err := b.ends[2].Receive(ctx)
+		f, err := b.ends[no].Receive(ctx)
 		if err != nil {
-			break
+			return bits
 		}
 		bits[f.Bytes()[11]] += float64(8 * f.Len())
-	}
-	seconds := time.Since(start).Seconds()
-	for i := range bits {
-		bits[i] /= seconds
-	}
-	t.Logf("%.0f bit/s", bits)
-	if bits[1] > 4e6*1.05 || bits[1] < 4e6*0.5 {
-		t.Errorf("queue 1 with max-rate 4 Mbit sent %.0f", bits[1])
-	}
-	if bits[2] < 12e6*0.8 {
-		t.Errorf("queue 2 with min-rate 12 Mbit sent %.0f", bits[2])
-	}
-	if sum := bits[1] + bits[2] + bits[3]; sum > 20e6*1.05 || sum < 20e6*0.7 {
-		t.Errorf("the link of 20 Mbit carried %.0f", sum)
 	}
 }
 

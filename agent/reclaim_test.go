@@ -140,7 +140,7 @@ func TestManyFlows(t *testing.T) {
 	b.clock.Advance(expireEvery) // sees the loss
 	b.clock.Advance(2 * reclaimAfter)
 	limit := before + (full-before)/5
-	for end := time.Now().Add(30 * time.Second); held() > limit; time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(inTime); held() > limit; time.Sleep(10 * time.Millisecond) {
 		b.clock.Advance(expireEvery)
 		if time.Now().After(end) {
 			t.Fatalf("%d MiB are held after the entries went; %d with them, %d before", held()>>20, full>>20, before>>20)

@@ -124,7 +124,7 @@ func ethernet(n byte) []byte {
 // cross sends a frame into one pipe and waits for it at another.
 func cross(t *testing.T, from, to *ports.Pipe, n byte) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), inTime)
 	defer cancel()
 	if err := from.Inject(ethernet(n)); err != nil {
 		t.Fatal(err)
@@ -166,7 +166,7 @@ func (c *rawController) target() string { return "tcp:" + c.l.Addr().String() }
 func (c *rawController) accept(t *testing.T) {
 	t.Helper()
 	var err error
-	if err = c.l.(*net.TCPListener).SetDeadline(time.Now().Add(5 * time.Second)); err == nil {
+	if err = c.l.(*net.TCPListener).SetDeadline(time.Now().Add(inTime)); err == nil {
 		c.c, err = c.l.Accept()
 	}
 	if err != nil {
@@ -191,7 +191,7 @@ func (c *rawController) wait(t *testing.T, kind byte, xid uint32) {
 	t.Helper()
 	for {
 		h := make([]byte, 8)
-		if err := c.c.SetReadDeadline(time.Now().Add(5 * time.Second)); err != nil {
+		if err := c.c.SetReadDeadline(time.Now().Add(inTime)); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := io.ReadFull(c.c, h); err != nil {

@@ -68,3 +68,32 @@ func TestClaimOfABusyBridge(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 }
+
+// TestAnswerCutShort: a bridge that stops in the middle of its answer does not answer, and has not said what nobody understands.
+func TestAnswerCutShort(t *testing.T) {
+	for body, want := range map[string]string{`{"name": "br`: "does not answer: unexpected EOF", `{"name": 7}` + strings.Repeat(" ", 89): "does not understand"} {
+		dir := socketDir(t)
+		l, err := net.Listen("unix", controlPath(dir, "br0"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		go func() {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			c.Read(make([]byte, 1000))
+			io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n"+body)
+			c.Close()
+		}()
+		c, err := Dial(dir, "br0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Status(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", body, err)
+		}
+		c.Close()
+		l.Close()
+	}
+}

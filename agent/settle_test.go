@@ -19,7 +19,7 @@ func TestSettle(t *testing.T) {
 	p.features()
 	p.send(add(1, inPort(3), openflow.Output(openflow.PortController), openflow.Output(1)))
 	p.barrier()
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), inTime)
 	defer cancel()
 	const each = 200
 	for round := range 5 {
@@ -75,6 +75,7 @@ func TestSettleStuck(t *testing.T) {
 		time.Sleep(time.Millisecond)
 	}
 	b.send(1, frame(1, 2, "anybody?"))
+	b.settle() // the frame is forwarded: what is left is the PACKET_IN
 	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 	defer cancel()
 	if err := b.sw.Settle(ctx); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "in-memory does not read") {

@@ -75,7 +75,7 @@ func TestSnoopSeesBothWays(t *testing.T) {
 	c.barrier()
 	var sent, received []openflow.Type
 	remarks := 0
-	for end := time.After(10 * time.Second); len(sent) == 0 || sent[len(sent)-1] != openflow.TypeBarrierReply; {
+	for end := time.After(inTime); len(sent) == 0 || sent[len(sent)-1] != openflow.TypeBarrierReply; {
 		select {
 		case <-s.wake:
 		case <-end:

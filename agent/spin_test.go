@@ -61,7 +61,7 @@ func (f *dripper) drip(t *testing.T, n int32) {
 	case f.wake <- struct{}{}:
 	default:
 	}
-	for deadline := time.Now().Add(5 * time.Second); f.taken.Load() != want; runtime.Gosched() {
+	for deadline := time.Now().Add(inTime); f.taken.Load() != want; runtime.Gosched() {
 		if time.Now().After(deadline) {
 			t.Fatal("the frames lie there")
 		}
@@ -80,9 +80,9 @@ func newDripper(b *bench, no uint32) (*dripper, *port) {
 
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !ok(); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(inTime); !ok(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatal("not within 10 s: " + what)
+			t.Fatalf("not within %v: %s", inTime, what)
 		}
 	}
 }

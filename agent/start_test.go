@@ -34,7 +34,7 @@ func TestReplayBeginsWhenAllPortsAreThere(t *testing.T) {
 		t.Fatal(err)
 	}
 	const frames = 20
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(inTime); ; time.Sleep(time.Millisecond) {
 		list := s.Ports()
 		got := list[len(list)-1].TxPackets
 		if got == frames {

@@ -98,7 +98,7 @@ func (b *bench) send(no uint32, f []byte) {
 func (b *bench) expect(f []byte, numbers ...uint32) {
 	b.t.Helper()
 	for _, no := range numbers {
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), inTime)
 		if err := b.ends[no].Expect(ctx, f); err != nil {
 			b.t.Errorf("port %d: %v", no, err)
 		}
@@ -120,14 +120,12 @@ func (b *bench) silent(numbers ...uint32) {
 // settle waits until what was injected has been forwarded.
 func (b *bench) settle() {
 	b.t.Helper()
-	for range 1000 {
-		if b.drained() {
-			b.sw.quiesce()
-			return
+	for end := time.Now().Add(inTime); !b.drained(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			b.t.Fatal("frames are still waiting")
 		}
-		time.Sleep(time.Millisecond)
 	}
-	b.t.Fatal("frames are still waiting")
+	b.sw.quiesce()
 }
 
 // drained reports that the switch has read every frame injected.
@@ -229,7 +227,7 @@ func expect[M openflow.Message](p *peer) typed[M] {
 			return typed[M]{m, r.xid, r.raw}
 		}
 	}
-	timeout := time.After(5 * time.Second)
+	timeout := time.After(inTime)
 	for {
 		select {
 		case r, ok := <-p.got:

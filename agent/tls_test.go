@@ -113,7 +113,7 @@ func TestTLSFilesAreReadAgain(t *testing.T) {
 		if err != nil {
 			return nil, err
 		}
-		return oftest.New(nc, oftest.Config{})
+		return oftest.New(nc, oftest.Config{Timeout: inTime})
 	}
 	oldPeer := labPeer(t, dir)
 	first, err := connect(oldPeer)
@@ -160,7 +160,7 @@ func TestTLSFilesAreReadAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := oftest.New(nc, oftest.Config{})
+	c, err := oftest.New(nc, oftest.Config{Timeout: inTime})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -53,7 +53,7 @@ func halt(b *bench, frames ...[]byte) (on func(), ended chan struct{}) {
 	}()
 	select {
 	case <-h.at:
-	case <-time.After(5 * time.Second):
+	case <-time.After(inTime):
 		b.t.Fatal("the batch puts nothing out")
 	}
 	return sync.OnceFunc(func() { close(h.on) }), ended

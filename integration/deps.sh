@@ -42,13 +42,21 @@ kernel() { apt-cache show linux-image-cloud-amd64 >/dev/null 2>&1; }
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
 	echo "installing by apt: ${need:-nothing, only asking what there is}"
 	export DEBIAN_FRONTEND=noninteractive
+	apt() { apt-get -o Acquire::Retries=3 -o DPkg::Lock::Timeout=300 "$@"; }
 	log=$(mktemp)
-	# shellcheck disable=SC2086
-	if ! { apt-get update && { [ -z "$need" ] || apt-get install -y --no-install-recommends $need; }; } >"$log" 2>&1; then
+	# A mirror may fail for a moment, and a machine that has just started may be updating itself: another try, a bit later.
+	for pause in 5 15 30 60 0; do
+		: >"$log"
+		apt update >>"$log" 2>&1
+		# shellcheck disable=SC2086
+		[ -z "$need" ] || apt install -y --no-install-recommends $need >>"$log" 2>&1
+		need=$(missing)
+		[ -z "$need" ] && kernel && break
+		echo "apt has not got all: ${need:-linux-image-cloud-amd64 is unknown}. The end of what it said:"
 		tail -n 20 "$log"
-	fi
+		[ "$pause" = 0 ] || { echo "another try in $pause s" && sleep "$pause"; }
+	done
 	rm -f "$log"
-	need=$(missing)
 	[ -z "$need" ] && exit 0
 fi
 

@@ -47,7 +47,7 @@ func TestGuest(t *testing.T) {
 func (b *bed) boot(c guest.Config) (g *guest.Guest) {
 	b.t.Helper()
 	err := b.Switch.Do(func() (err error) {
-		ctx, cancel := context.WithTimeout(b.t.Context(), 3*time.Minute)
+		ctx, cancel := context.WithTimeout(b.t.Context(), 8*time.Minute)
 		defer cancel()
 		g, err = guest.Start(ctx, c)
 		return err
@@ -72,7 +72,7 @@ func (b *bed) boot(c guest.Config) (g *guest.Guest) {
 // inGuest runs one line in the guest's shell.
 func inGuest(t *testing.T, g *guest.Guest, line string) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	out, err := g.Run(ctx, line)
 	if err != nil {

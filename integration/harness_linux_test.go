@@ -15,8 +15,9 @@ import (
 	"github.com/weirswitch/weir/integration/lab"
 )
 
-// patience is how long a condition may take to become true. It is not a delay: a passing test never waits it out.
-const patience = 15 * time.Second
+// patience is how long a condition may take to become true. It is not a delay: a passing test never waits it out. On a busy
+// machine os-ken alone needs ten seconds to start.
+const patience = time.Minute
 
 // bins builds the programs under test, each once and only when a test asks for it.
 var bins = struct {

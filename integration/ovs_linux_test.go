@@ -53,7 +53,7 @@ func (o *ovs) run(path string, args ...string) string { o.b.t.Helper(); return o
 // vsctl runs ovs-vsctl; without --no-wait it returns when ovs-vswitchd has done the work.
 func (o *ovs) vsctl(args ...string) string {
 	o.b.t.Helper()
-	return o.run("ovs-vsctl", append([]string{"-t", "10", "--db=unix:" + filepath.Join(o.b.rundir, "db.sock")}, args...)...)
+	return o.run("ovs-vsctl", append([]string{"-t", "60", "--db=unix:" + filepath.Join(o.b.rundir, "db.sock")}, args...)...)
 }
 
 // addBridge makes a bridge of the userspace datapath with ports; each port is its name and column settings.

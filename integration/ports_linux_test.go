@@ -242,9 +242,9 @@ func TestIperf(t *testing.T) {
 	hosts := b.addHosts(2)
 	b.start1("--port", "1:eth1", "--port", "2:eth2")
 	pingAll(t, hosts)
-	b.iperfServer(hosts[1])
+	server := b.iperfServer(hosts[1])
 	for _, args := range []string{"-t 1", "-t 1 -R", "-t 1 -P 4", "-t 1 -u -b 200M -l 1400"} {
-		got := iperf(t, hosts[0], hosts[1].Addr4(), strings.Fields(args)...)
+		got := server.iperf(t, hosts[0], hosts[1].Addr4(), strings.Fields(args)...)
 		t.Logf("iperf3 %s: %.2f Gbit/s", args, got)
 		if got < 0.05 {
 			t.Errorf("iperf3 %s: %.3f Gbit/s", args, got)

@@ -37,9 +37,6 @@ type block struct {
 	content []string
 }
 
-// retryTime is how long a block of kind retry may take: on a busy machine os-ken alone needs ten seconds to start.
-const retryTime = time.Minute
-
 // fencePrefix opens and closes a block; longer fences and tildes are not used in our documents.
 const fencePrefix = "```"
 
@@ -226,7 +223,7 @@ func (s *session) typed(sh *shell, cmd string) (out, status string) {
 	before := len(sh.proc.Output())
 	mark := fmt.Sprintf("<end of command %d, status ", sh.n)
 	fmt.Fprintf(sh.in, "%s\nstatus=$?; printf '\\n%%s%%s>\\n' '%s' $status\n", cmd, mark)
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
 		text := sh.proc.Output()[before:]
 		if out, rest, found := strings.Cut(text, mark); found && strings.Contains(rest, ">") {
 			status, _, _ = strings.Cut(rest, ">")
@@ -260,7 +257,7 @@ func (s *session) run(b block) {
 		}
 		var err error
 		if b.has("retry") {
-			for deadline := time.Now().Add(retryTime); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
+			for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
 				if err = check(); err == nil {
 					break
 				}

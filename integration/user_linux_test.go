@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -61,7 +62,12 @@ func TestWithoutRights(t *testing.T) {
 	if _, err := pc.WriteTo(frame, net.UDPAddrFromAddrPort(netip.MustParseAddrPort("127.0.0.1:7001"))); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "recorded", func() error { return contains(b.cli("ports", "br0"), "file") })
+	eventually(t, "recorded", func() error {
+		if text := b.cli("ofctl", "dump-ports", "br0", "1"); !strings.Contains(text, "tx pkts=1,") {
+			return fmt.Errorf("%s", text)
+		}
+		return nil
+	})
 	w.end()
 	if got := frames(t, filepath.Join(b.Dir(), "out.pcapng")); len(got) != 1 || !bytes.Equal(got[0], frame) {
 		t.Errorf("recorded %x, want one %x", got, frame)

@@ -291,7 +291,7 @@ func TestXDPComesBack(t *testing.T) {
 			if !bytes.Equal(got, want) {
 				t.Errorf("%s: %x", what, got)
 			}
-		case <-time.After(5 * time.Second):
+		case <-time.After(inTime):
 			t.Fatalf("%s: no frame: %+v", what, countersOf(p))
 		}
 		f := packet.NewFrame(4000)

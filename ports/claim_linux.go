@@ -19,7 +19,7 @@ import (
 type claim struct{ net.Listener }
 
 // leftoverClaim is how long a claim may last whose process does not answer: it is being killed.
-const leftoverClaim = 2 * time.Second
+const leftoverClaim = 5 * time.Second
 
 // holderHearing is how long a holder may take to say whose port a device is.
 const holderHearing = 100 * time.Millisecond

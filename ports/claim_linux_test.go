@@ -2,6 +2,7 @@ package ports
 
 import (
 	"fmt"
+	"math"
 	"net"
 	"os"
 	"strings"
@@ -129,15 +130,18 @@ func TestMuteHolder(t *testing.T) {
 	}
 	const patience = 300 * time.Millisecond
 	for _, p := range []time.Duration{0, patience} {
-		begin := time.Now()
-		c, err := newClaim(sw.links, l, "", "late", p)
-		took := time.Since(begin)
-		if err == nil {
-			c.end()
-			t.Fatal("the device was had twice")
-		}
-		if want := fmt.Sprintf("interface sw0 is in use in process %d, which does not answer;", os.Getpid()); !strings.Contains(err.Error(), want) {
-			t.Errorf("%q does not say %q", err, want)
+		took := time.Duration(math.MaxInt64)
+		for try := 0; try < 20 && took > p+patience; try++ { // what else runs may make it longer
+			begin := time.Now()
+			c, err := newClaim(sw.links, l, "", "late", p)
+			took = time.Since(begin)
+			if err == nil {
+				c.end()
+				t.Fatal("the device was had twice")
+			}
+			if want := fmt.Sprintf("interface sw0 is in use in process %d, which does not answer;", os.Getpid()); !strings.Contains(err.Error(), want) {
+				t.Errorf("%q does not say %q", err, want)
+			}
 		}
 		if took > p+patience {
 			t.Errorf("patience of %v took %v", p, took)
@@ -173,7 +177,7 @@ func TestClaimAnswersAfterEMFILE(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+	_ = conn.SetDeadline(time.Now().Add(inTime))
 	b := make([]byte, 10)
 	if n, err := conn.Read(b); err != nil || string(b[:n]) != "bridge br9" {
 		t.Errorf("%q, %v", b[:n], err)

@@ -202,7 +202,7 @@ func TestLeaseExchange(t *testing.T) {
 			if err != want {
 				t.Fatalf("%s: %v", what, err)
 			}
-		case <-time.After(5 * time.Second):
+		case <-time.After(inTime):
 			t.Fatalf("%s: sleeps on", what)
 		}
 	}
@@ -237,7 +237,7 @@ func TestLeaseExchange(t *testing.T) {
 	for err := error(nil); err == nil; {
 		select {
 		case err = <-woke:
-		case <-time.After(5 * time.Second):
+		case <-time.After(inTime):
 			t.Fatal("sleeps on after close")
 		}
 	}

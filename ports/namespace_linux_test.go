@@ -215,12 +215,12 @@ func transfer(t *testing.T, from, to *space, addr string, size int) float64 {
 	go func() { received <- receivePattern(ln, size) }()
 	start := time.Now()
 	err := from.do(func() error {
-		c, err := (&net.Dialer{Timeout: 10 * time.Second}).Dial("tcp", ln.Addr().String())
+		c, err := (&net.Dialer{Timeout: inTime}).Dial("tcp", ln.Addr().String())
 		if err != nil {
 			return err
 		}
 		defer func() { _ = c.Close() }()
-		_ = c.SetDeadline(time.Now().Add(60 * time.Second))
+		_ = c.SetDeadline(time.Now().Add(3 * inTime))
 		for at := 0; at < size; {
 			n, err := c.Write(pattern[at%len(pattern):][:min(size-at, len(pattern)-at%len(pattern), 1<<18)])
 			if at += n; err != nil {
@@ -245,7 +245,7 @@ func receivePattern(ln net.Listener, size int) error {
 		return err
 	}
 	defer func() { _ = c.Close() }()
-	_ = c.SetDeadline(time.Now().Add(60 * time.Second))
+	_ = c.SetDeadline(time.Now().Add(3 * inTime))
 	buf := make([]byte, 1<<18)
 	for at := 0; ; {
 		n, err := c.Read(buf)
@@ -269,7 +269,7 @@ func receivePattern(ln net.Listener, size int) error {
 // eventually waits for something that the kernel does in its own time.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(5 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(inTime); !ok(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("not within 5 s: " + what)
 		}

@@ -80,7 +80,7 @@ func udpSegments(from, to *space, addr string, size, n, last int) error {
 	if _, err := out.Write(pattern[:size*n+last]); err != nil {
 		return err
 	}
-	_ = in.SetReadDeadline(time.Now().Add(3 * time.Second))
+	_ = in.SetReadDeadline(time.Now().Add(inTime))
 	buf := make([]byte, 1<<16)
 	for at := 0; at < size*n+last; {
 		k, err := in.Read(buf)

@@ -15,7 +15,7 @@ import (
 )
 
 // patience is for what should not happen: no passing test waits it out.
-const patience = 10 * time.Second
+const patience = time.Minute
 
 // rig is a switch, the other ends of its ports, a controller and the time.
 type rig struct {

@@ -22,7 +22,7 @@ import (
 const (
 	hosts     = 3
 	bridge    = "br0"
-	patience  = 10 * time.Second
+	patience  = 30 * time.Second
 	exitSigns = 130 // what a shell reports for a program ended by Ctrl-C
 )
 
@@ -237,7 +237,7 @@ func (s *show) streams(ctx context.Context) error {
 			return err
 		}
 		t := addr.t
-		t.From, t.To, t.Bytes, t.Limit = from.Space, to.Space, int64(s.megabytes)*1e6, 20*time.Second
+		t.From, t.To, t.Bytes, t.Limit = from.Space, to.Space, int64(s.megabytes)*1e6, time.Minute
 		r, err := t.Run()
 		if err != nil {
 			return err

@@ -22,6 +22,10 @@ def use(name):
 
 hub = use('lib.hub')
 
+# How long the ofctl library waits for an answer of the switch. Its own second is too short on a busy machine: the features
+# of 254 tables cost Python a good part of it.
+use('lib.ofctl_utils').DEFAULT_TIMEOUT = 15.0
+
 
 def add_flow(dp, priority, match, actions, table=0, goto=None, meter=None, **more):
     """Install an entry: a meter first, the actions, then on to a table."""

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
@@ -21,7 +22,7 @@ import (
 // start boots a guest, or skips where none can be made.
 func start(t *testing.T, c Config) *Guest {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute) // the first time its kernel is downloaded
 	defer cancel()
 	g, err := Start(ctx, c)
 	if errors.Is(err, ErrMissing) && os.Getenv("CI") != "true" {
@@ -39,22 +40,24 @@ func start(t *testing.T, c Config) *Guest {
 	return g
 }
 
+// freePort finds a port that was free a moment ago, below those that the kernel gives to whoever asks for any: the tests of
+// other packages do, while the guest boots.
 func freePort(t *testing.T, network string) string {
 	t.Helper()
-	if network == "udp" {
-		c, err := net.ListenPacket("udp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
+	for range 100 {
+		addr := fmt.Sprintf("127.0.0.1:%d", 10000+rand.IntN(20000))
+		if network == "udp" {
+			if c, err := net.ListenPacket("udp", addr); err == nil {
+				c.Close()
+				return addr
+			}
+		} else if l, err := net.Listen("tcp", addr); err == nil {
+			l.Close()
+			return addr
 		}
-		defer c.Close()
-		return c.LocalAddr().String()
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
+	t.Fatal("no port is free")
+	return ""
 }
 
 // neighbour answers ARP and ICMP echo on a port for one address, as the host

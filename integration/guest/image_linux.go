@@ -83,9 +83,15 @@ func replace(path string, b []byte) error {
 	return err
 }
 
-// unpackKernel downloads Debian's kernel package and unpacks it into tree.
-func unpackKernel(ctx context.Context, dir, tree, kernel string) error {
+// unpackKernel downloads Debian's kernel package and unpacks it into tree, in a folder of its own until all is there: another
+// process may be at the same.
+func unpackKernel(ctx context.Context, cache, tree, kernel string) error {
 	const meta = "linux-image-cloud-amd64"
+	dir, err := os.MkdirTemp(cache, ".new-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
 	out, err := command(ctx, dir, "apt-cache", "depends", "--important", meta)
 	if err != nil {
 		return err
@@ -95,23 +101,27 @@ func unpackKernel(ctx context.Context, dir, tree, kernel string) error {
 		return fmt.Errorf("%w: apt knows no package %s; run apt-get update", ErrMissing, meta)
 	}
 	name = strings.Fields(name)[0]
-	if _, err := command(ctx, dir, "apt-get", "download", name); err != nil {
+	// A mirror that fails is asked again; apt waits for one that is slow.
+	if _, err := command(ctx, dir, "apt-get", "-o", "Acquire::Retries=5", "download", name); err != nil {
 		return err
 	}
 	debs, err := filepath.Glob(filepath.Join(dir, name+"_*.deb"))
 	if err != nil || len(debs) == 0 {
 		return fmt.Errorf("apt-get download %s left no file in %s", name, dir)
 	}
-	defer os.Remove(debs[0])
-	if _, err := command(ctx, dir, "dpkg-deb", "-x", debs[0], tree); err != nil {
+	own := filepath.Join(dir, "tree")
+	if _, err := command(ctx, dir, "dpkg-deb", "-x", debs[0], own); err != nil {
 		return err
 	}
-	found, err := filepath.Glob(filepath.Join(tree, "boot", "vmlinuz-*"))
+	found, err := filepath.Glob(filepath.Join(own, "boot", "vmlinuz-*"))
 	if err != nil || len(found) == 0 {
 		return fmt.Errorf("package %s has no boot/vmlinuz", name)
 	}
 	b, err := os.ReadFile(found[0])
 	if err != nil {
+		return err
+	}
+	if err := os.Rename(own, tree); err != nil && !errors.Is(err, os.ErrExist) {
 		return err
 	}
 	return replace(kernel, b) // last: its presence says that all is there

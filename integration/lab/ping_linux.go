@@ -25,8 +25,9 @@ const (
 // pingRetry is the time after which a lost request is sent again.
 const pingRetry = 200 * time.Millisecond
 
-// Ping sends ICMP echo requests of size data bytes until one is answered, and returns the round-trip time of that one.
-// It waits for a path to appear: a new link and its neighbour entries take a moment.
+// Ping sends ICMP echo requests of size data bytes until one is answered, and returns the time since the last was sent.
+// It waits for a path to appear: a new link and its neighbour entries take a moment. Where frames have to wait for longer
+// than it does between two requests, it is an earlier one's answer that counts.
 func (s *Space) Ping(to netip.Addr, size int, patience time.Duration) (time.Duration, error) {
 	p, err := s.newPinger(to)
 	if err != nil {
@@ -36,7 +37,7 @@ func (s *Space) Ping(to netip.Addr, size int, patience time.Duration) (time.Dura
 	deadline := time.Now().Add(patience)
 	var last error
 	for time.Now().Before(deadline) {
-		rtt, err := p.once(size, min(pingRetry, time.Until(deadline)))
+		rtt, err := p.once(size, min(pingRetry, time.Until(deadline)), 1)
 		if err == nil {
 			return rtt, nil
 		}
@@ -59,7 +60,7 @@ func (s *Space) PingCount(to netip.Addr, n int, each time.Duration) (int, error)
 	defer p.close()
 	answered := 0
 	for range n {
-		if _, err := p.once(56, each); err == nil {
+		if _, err := p.once(56, each, p.seq+1); err == nil {
 			answered++
 		}
 	}
@@ -94,8 +95,8 @@ func (s *Space) newPinger(to netip.Addr) (*pinger, error) {
 
 func (p *pinger) close() { unix.Close(p.fd) }
 
-// once sends one request and waits for the reply that carries its identifier and number.
-func (p *pinger) once(size int, wait time.Duration) (time.Duration, error) {
+// once sends one request and waits for a reply that carries its identifier and its number, or an earlier one from first on.
+func (p *pinger) once(size int, wait time.Duration, first uint16) (time.Duration, error) {
 	p.seq++
 	start := time.Now()
 	if err := unix.Sendto(p.fd, p.request(size), 0, p.dst); err != nil {
@@ -117,7 +118,7 @@ func (p *pinger) once(size int, wait time.Duration) (time.Duration, error) {
 		if err != nil {
 			return 0, err
 		}
-		if p.isReply(p.buf[:n], size) {
+		if p.isReply(p.buf[:n], size, first) {
 			return time.Since(start), nil
 		}
 	}
@@ -142,7 +143,7 @@ func (p *pinger) request(size int) []byte {
 }
 
 // isReply checks the reply down to its data: a switch that damages a byte is not answered for.
-func (p *pinger) isReply(b []byte, size int) bool {
+func (p *pinger) isReply(b []byte, size int, first uint16) bool {
 	want := byte(echoReply6)
 	if p.to.Is4() { // raw IPv4 sockets deliver the IP header as well
 		if len(b) < 20 || len(b) < int(b[0]&15)*4 {
@@ -151,7 +152,10 @@ func (p *pinger) isReply(b []byte, size int) bool {
 		b = b[int(b[0]&15)*4:]
 		want = echoReply4
 	}
-	if len(b) != 8+size || b[0] != want || binary.BigEndian.Uint16(b[4:]) != p.id || binary.BigEndian.Uint16(b[6:]) != p.seq {
+	if len(b) != 8+size || b[0] != want || binary.BigEndian.Uint16(b[4:]) != p.id {
+		return false
+	}
+	if seq := binary.BigEndian.Uint16(b[6:]); seq < first || seq > p.seq {
 		return false
 	}
 	for i := range size {

@@ -14,7 +14,7 @@ import (
 )
 
 // stopPatience is how long Stop waits after SIGTERM before it kills.
-const stopPatience = 5 * time.Second
+const stopPatience = 30 * time.Second
 
 // Proc is a process in a namespace. It dies with the namespace's thread.
 type Proc struct {
@@ -48,7 +48,7 @@ func (s *Space) Start(c Cmd) (*Proc, error) {
 	if c.UID != 0 {
 		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: c.UID, Gid: c.UID}
 	}
-	cmd.WaitDelay = time.Second // a grandchild may keep the pipe open
+	cmd.WaitDelay = 5 * time.Second // a grandchild may keep the pipe open
 	if err := s.Do(cmd.Start); err != nil {
 		return nil, fmt.Errorf("%s: start %s: %w", s.Name, c.Path, err)
 	}

@@ -50,7 +50,6 @@ func StartStream(from, to *Space, addr netip.Addr, perSecond, size int) (*Stream
 		return nil, err
 	}
 	rx := pc.(*net.UDPConn)
-	_ = rx.SetReadBuffer(4 << 20) // what the receiver's own queue drops would look like loss in the switch
 	tx, err := from.Dial(context.Background(), "udp", rx.LocalAddr().String())
 	if err != nil {
 		rx.Close()

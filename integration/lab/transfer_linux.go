@@ -73,8 +73,8 @@ func (t Transfer) run(deadline time.Time) (Result, error) {
 	}
 	defer ln.Close()
 	_ = ln.(*net.TCPListener).SetDeadline(deadline)
-	received := make(chan receipt, 1)
-	go func() { received <- t.receive(ln, deadline) }()
+	received, counted := make(chan receipt, 1), make(chan struct{})
+	go func() { received <- t.receive(ln, deadline, counted) }()
 
 	ctx, cancel := context.WithDeadline(context.Background(), deadline)
 	defer cancel()
@@ -94,6 +94,11 @@ func (t Transfer) run(deadline time.Time) (Result, error) {
 		_, err = io.ReadFull(conn, make([]byte, 1))
 	}
 	took := time.Since(start)
+	res := Result{Bytes: t.Bytes, Took: took}
+	if err == nil {
+		res.Retransmits, res.Needless = retransmits(conn.(*net.TCPConn))
+	}
+	close(counted)
 	if err != nil { // either end may have seen the cause, and the other only its consequence
 		ln.Close()
 		conn.Close()
@@ -101,8 +106,7 @@ func (t Transfer) run(deadline time.Time) (Result, error) {
 		return Result{Bytes: r.n, Took: took}, errors.Join(err, r.err)
 	}
 	r := <-received
-	res := Result{Bytes: r.n, Took: took, Sum: r.sum}
-	res.Retransmits, res.Needless = retransmits(conn.(*net.TCPConn))
+	res.Bytes, res.Sum = r.n, r.sum
 	switch {
 	case r.err != nil:
 		return res, r.err
@@ -164,8 +168,8 @@ type receipt struct {
 	err error
 }
 
-// receive takes everything and answers with one byte.
-func (t Transfer) receive(ln net.Listener, deadline time.Time) (r receipt) {
+// receive takes everything and answers with one byte. It keeps the connection until the sender has counted.
+func (t Transfer) receive(ln net.Listener, deadline time.Time, counted <-chan struct{}) (r receipt) {
 	conn, err := ln.Accept()
 	if err != nil {
 		return receipt{err: err}
@@ -202,7 +206,9 @@ func (t Transfer) receive(ln net.Listener, deadline time.Time) (r receipt) {
 		}
 	}
 	r.sum = sumText(h)
-	_, r.err = conn.Write([]byte{1})
+	if _, r.err = conn.Write([]byte{1}); r.err == nil {
+		<-counted
+	}
 	return r
 }
 
@@ -220,16 +226,21 @@ func sumText(h hash.Hash) string {
 	return fmt.Sprintf("%x", h.Sum(nil))
 }
 
-// retransmits reads how many segments the sender had to repeat, and how many of these came twice (DSACK, RFC 2883).
+// retransmits reads how many segments the sender had to repeat, and how many of these came twice (DSACK, RFC 2883). The word
+// about the last of them may still be under way.
 func retransmits(c *net.TCPConn) (all, needless uint32) {
 	raw, err := c.SyscallConn()
 	if err != nil {
 		return 0, 0
 	}
-	_ = raw.Control(func(fd uintptr) {
-		if info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO); err == nil {
-			all, needless = info.Total_retrans, info.Dsack_dups
+	for end := time.Now().Add(time.Second); ; time.Sleep(10 * time.Millisecond) {
+		_ = raw.Control(func(fd uintptr) {
+			if info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO); err == nil {
+				all, needless = info.Total_retrans, info.Dsack_dups
+			}
+		})
+		if all <= needless || time.Now().After(end) {
+			return all, needless
 		}
-	})
-	return all, needless
+	}
 }

@@ -127,7 +127,7 @@ func (o *ovs) run(t *testing.T, path string, args ...string) string {
 
 func (o *ovs) vsctl(t *testing.T, args ...string) {
 	t.Helper()
-	o.run(t, "ovs-vsctl", append([]string{"-t", "20", "--db=unix:" + filepath.Join(o.dir, "db.sock")}, args...)...)
+	o.run(t, "ovs-vsctl", append([]string{"-t", "60", "--db=unix:" + filepath.Join(o.dir, "db.sock")}, args...)...)
 }
 
 // spawn starts a daemon in the foreground and ends it with the test.

@@ -24,7 +24,7 @@ const (
 	// markerTable is where ovs.settle puts its entry.
 	markerTable = 253
 	// patience is for what should not happen: no passing test waits it out.
-	patience = 20 * time.Second
+	patience = time.Minute
 )
 
 // target is a switch under comparison. send and wait return when all their consequences are there.

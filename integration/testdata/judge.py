@@ -151,7 +151,7 @@ class Port:
         self.s.setsockopt(263, 8, 1)  # PACKET_AUXDATA: the tag that the kernel takes off
         self.s.setsockopt(263, 23, 1)  # PACKET_IGNORE_OUTGOING
         self.s.bind((name, 3))
-        self.s.settimeout(10)
+        self.s.settimeout(60)
 
     def send(self, p, unfinished=False):
         raw, head = bytes(p), VNET.pack(0, 0, 0, 0, 0, 0)

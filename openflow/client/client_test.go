@@ -204,7 +204,7 @@ func TestMonitorJSON(t *testing.T) {
 	done := make(chan error, 1)
 	go func() { done <- mon.Run(ctx, []string{"monitor", "br0", "watch:table=3"}) }()
 	defer func() { cancel(); read.Close(); <-done }()
-	if err := read.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+	if err := read.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 	lines := bufio.NewScanner(read)
@@ -440,7 +440,7 @@ func TestMonitorShowsFrames(t *testing.T) {
 		}
 		seen <- string(all)
 	}()
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); {
 		if _, errs, err := c.test("packet-out", "br0", "in_port=1 packet=ffffffffffff02000000000188b5000000000000 actions=CONTROLLER"); err != nil {
 			t.Fatal(fmt.Sprint(err, errs))
 		}
@@ -470,7 +470,7 @@ func TestMonitorWatchesFlows(t *testing.T) {
 	done := make(chan error, 1)
 	go func() { done <- mon.Run(ctx, []string{"monitor", "br0", "watch:!initial,tcp"}) }()
 	defer func() { cancel(); read.Close(); <-done }()
-	if err := read.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+	if err := read.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 	buf := make([]byte, 4096)

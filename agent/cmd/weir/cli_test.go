@@ -34,6 +34,9 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
+// patience is for what should not happen: no passing test waits it out.
+const patience = time.Minute
+
 // shell runs weir commands in a folder of their own, as a user without any right would.
 type shell struct {
 	t   *testing.T
@@ -152,7 +155,7 @@ func (st *station) send(f []byte) {
 func (st *station) expect(f []byte) {
 	st.t.Helper()
 	got := make([]byte, 2000)
-	if err := st.conn.SetReadDeadline(time.Now().Add(5 * time.Second)); err != nil {
+	if err := st.conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
 		st.t.Fatal(err)
 	}
 	n, _, err := st.conn.ReadFromUnix(got)
@@ -164,7 +167,7 @@ func (st *station) expect(f []byte) {
 // addMeter gives a bridge meter 7, as a controller would.
 func (s *shell) addMeter(bridge string) {
 	s.t.Helper()
-	c, err := oftest.Dial("unix", filepath.Join(s.run, bridge+".mgmt"), oftest.Config{})
+	c, err := oftest.Dial("unix", filepath.Join(s.run, bridge+".mgmt"), oftest.Config{Timeout: patience})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -178,7 +181,7 @@ func (s *shell) addMeter(bridge string) {
 func TestDayOfASwitch(t *testing.T) {
 	s := newShell(t)
 	a, b, c := s.station("a"), s.station("b"), s.station("c")
-	if out := s.ok("run", "--name", "br0", "--dpid", "1", "--port", "1:"+a.spec, "--port", "2:"+b.spec, "--detach", "--wait-ready", "5s"); out != "" {
+	if out := s.ok("run", "--name", "br0", "--dpid", "1", "--port", "1:"+a.spec, "--port", "2:"+b.spec, "--detach", "--wait-ready", "60s"); out != "" {
 		t.Errorf("a detached start printed %q", out)
 	}
 	a.send(frame(0xff, 1))
@@ -281,7 +284,7 @@ func TestJSON(t *testing.T) {
 func TestTrace(t *testing.T) {
 	s := newShell(t)
 	a, b := s.station("a"), s.station("b")
-	s.ok("run", "--port", "1:"+a.spec, "--port", "2:"+b.spec, "--detach", "--wait-ready", "5s")
+	s.ok("run", "--port", "1:"+a.spec, "--port", "2:"+b.spec, "--detach", "--wait-ready", "60s")
 	want := "\nverdict     port 2 (b)\n"
 	out := s.ok("trace", "br0", "in_port=a,dl_src=02:00:00:00:00:01,dl_dst=02:00:00:00:00:02")
 	if !strings.Contains(out, "\ntable 0     priority=0\n") || !strings.Contains(out, "02:00:00:00:00:02 is not known: flooded\n") || !strings.HasSuffix(out, want) {
@@ -356,7 +359,7 @@ func TestDetachTellsWhy(t *testing.T) {
 	if names := agent.Running(s.run); len(names) != 0 {
 		t.Errorf("%v run after failed starts", names)
 	}
-	s.ok("run", "--port", "1:"+a.spec, "--detach", "--wait-ready=5s")
+	s.ok("run", "--port", "1:"+a.spec, "--detach", "--wait-ready=60s")
 	s.fails(1, "bridge br0 is running already", "run", "--name", "br0", "--detach")
 	s.fails(1, "bridge br0 is running already", "run", "--name", "br0")
 	a.send(frame(0xff, 1)) // the owner was not disturbed
@@ -388,7 +391,7 @@ func TestKillAndStartAgain(t *testing.T) {
 	s := newShell(t)
 	a, b := s.station("a"), s.station("b")
 	start := func() int {
-		s.ok("run", "--port", "1:"+a.spec, "--port", "2:"+b.spec, "--detach", "--wait-ready", "5s")
+		s.ok("run", "--port", "1:"+a.spec, "--port", "2:"+b.spec, "--detach", "--wait-ready", "60s")
 		var status []agent.BridgeStatus
 		decode(t, s.ok("status", "--json"), &status)
 		return status[0].Process.PID
@@ -398,12 +401,7 @@ func TestKillAndStartAgain(t *testing.T) {
 		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 			t.Fatal(err)
 		}
-		for i := 0; len(agent.Running(s.run)) > 0; i++ {
-			if i > 500 {
-				t.Fatal("still answers after SIGKILL")
-			}
-			time.Sleep(10 * time.Millisecond)
-		}
+		s.until("it does not answer after SIGKILL", func() bool { return len(agent.Running(s.run)) == 0 })
 		if _, err := os.Lstat(filepath.Join(s.run, "br0.ctl")); err != nil {
 			t.Fatalf("nothing stale to test with: %v", err)
 		}
@@ -456,13 +454,11 @@ func (s *shell) signal(cmd *exec.Cmd, sig os.Signal) {
 
 func (s *shell) until(what string, done func() bool) {
 	s.t.Helper()
-	for range 500 {
-		if done() {
-			return
+	for end := time.Now().Add(patience); !done(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			s.t.Fatalf("never: %s", what)
 		}
-		time.Sleep(10 * time.Millisecond)
 	}
-	s.t.Fatalf("never: %s", what)
 }
 
 // TestTwoBridges: a frame goes through two bridges of one process by their patch; each has its own
@@ -478,7 +474,7 @@ func TestTwoBridges(t *testing.T) {
 	if out := s.ok("check", "-c", file); out != file+" is right: 2 bridges, 4 ports\n" {
 		t.Error(out)
 	}
-	s.ok("run", "-c", "w.yaml", "--detach", "--wait-ready", "5s")
+	s.ok("run", "-c", "w.yaml", "--detach", "--wait-ready", "60s")
 	a.send(frame(0xff, 1))
 	b.expect(frame(0xff, 1))
 	if out := s.ok("check", file); out != file+" is right: 2 bridges, 4 ports\n" {
@@ -524,8 +520,8 @@ func TestTwoBridges(t *testing.T) {
 func TestTwoProcesses(t *testing.T) {
 	s := newShell(t)
 	a, b := s.station("a"), s.station("b")
-	s.ok("run", "--name", "s1", "--port", a.spec, "--detach", "--wait-ready", "5s")
-	s.ok("run", "--name", "s2", "--port", b.spec, "--detach", "--wait-ready", "5s")
+	s.ok("run", "--name", "s1", "--port", a.spec, "--detach", "--wait-ready", "60s")
+	s.ok("run", "--name", "s2", "--port", b.spec, "--detach", "--wait-ready", "60s")
 	file := s.write("w.yaml", "bridges: [{name: s2}]\n")
 	s.fails(2, "name its bridge with \"weir reload BRIDGE -c FILE\"", "reload", "-c", file)
 	s.fails(1, "this process was started by flags: name the file to apply with -c FILE", "reload", "s1")
@@ -552,7 +548,7 @@ func TestConnected(t *testing.T) {
 		t.Errorf("nothing runs: exit %d, %q", code, out+errs)
 	}
 	s.ok("run", "--name", "s1", "--controller", "tcp:"+l.Addr().String(), "--max-backoff", "1s", "--fail-mode", "secure",
-		"--protocols", "OpenFlow13", "--detach", "--wait-ready", "5s")
+		"--protocols", "OpenFlow13", "--detach", "--wait-ready", "60s")
 	if out, errs, code := s.weir("status", "s1", "--connected"); code != 1 || out+errs != "" {
 		t.Errorf("nobody has shaken hands: exit %d, %q", code, out+errs)
 	}
@@ -662,7 +658,7 @@ func TestHelp(t *testing.T) {
 
 func TestLogFile(t *testing.T) {
 	s := newShell(t)
-	s.ok("run", "--name", "br0", "--detach", "--log-file", "w.log", "--log-format", "json", "--wait-ready", "5s")
+	s.ok("run", "--name", "br0", "--detach", "--log-file", "w.log", "--log-format", "json", "--wait-ready", "60s")
 	s.ok("stop", "--wait")
 	text, err := os.ReadFile(filepath.Join(s.dir, "w.log"))
 	if err != nil {
@@ -712,7 +708,7 @@ func TestTLSInit(t *testing.T) {
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s.ok("run", "-c", file, "--detach", "--wait-ready", "5s")
+	s.ok("run", "-c", file, "--detach", "--wait-ready", "60s")
 	if out := s.ok("status"); !strings.Contains(out, "listens on pssl:") {
 		t.Error(out)
 	}

@@ -25,7 +25,7 @@ func fullDisk(t *testing.T) *os.File {
 // TestFullDiskIsNoSuccess: what could not be written is told, whatever command it was.
 func TestFullDiskIsNoSuccess(t *testing.T) {
 	s := newShell(t)
-	s.ok("run", "--name", "br0", "--port", "1:pipe:a", "--detach", "--wait-ready", "10s")
+	s.ok("run", "--name", "br0", "--port", "1:pipe:a", "--detach", "--wait-ready", "60s")
 	for _, line := range []string{"show", "status br0", "ports br0", "flows br0", "groups br0", "meters br0", "fdb br0", "fdb flush br0", "ports br0 --json",
 		"flows br0 --watch -c 2", "trace br0 in_port=1", "trace br0 in_port=1 --json", "ofctl dump-flows br0", "ofctl --names dump-flows br0",
 		"ofctl --no-stats dump-flows br0", "ofctl get-frags br0", "ofctl ping br0", "ofctl diff-flows br0 /dev/null", "help", "help --markdown",

@@ -102,7 +102,7 @@ const snooped = "BARRIER_REPLY BARRIER_REQUEST ERROR FEATURES_REPLY FEATURES_REQ
 // mistake sends an entry that leads to its own table, and an ECHO_REQUEST.
 func (s *shell) mistake() {
 	s.t.Helper()
-	c, err := oftest.Dial("unix", filepath.Join(s.run, "br0.mgmt"), oftest.Config{})
+	c, err := oftest.Dial("unix", filepath.Join(s.run, "br0.mgmt"), oftest.Config{Timeout: patience})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -116,7 +116,7 @@ func (s *shell) mistake() {
 func TestSnoop(t *testing.T) {
 	s := newShell(t)
 	a := s.station("a")
-	s.ok("run", "--name", "br0", "--dpid", "1", "--port", "1:"+a.spec, "--detach", "--wait-ready", "5s")
+	s.ok("run", "--name", "br0", "--dpid", "1", "--port", "1:"+a.spec, "--detach", "--wait-ready", "60s")
 	text, asJSON, quiet := s.look("snoop", "--all", "-c", "8"), s.look("snoop", "br0", "--all", "-c", "8", "--json"), s.look("snoop", "br0")
 	file := filepath.Join(s.dir, "seen.pcapng")
 	wire, pipe := s.look("snoop", "br0", "--all", "-c", "8", "-w", file), s.look("snoop", "br0", "--all", "-c", "8", "-w", "-")
@@ -246,7 +246,7 @@ func dissected(t *testing.T, file, filter string, want int) {
 func TestCapture(t *testing.T) {
 	s := newShell(t)
 	a, b := s.station("a"), s.station("b")
-	s.ok("run", "--name", "br0", "--dpid", "1", "--port", "1:"+a.spec, "--port", "2:"+b.spec, "--detach", "--wait-ready", "5s")
+	s.ok("run", "--name", "br0", "--dpid", "1", "--port", "1:"+a.spec, "--port", "2:"+b.spec, "--detach", "--wait-ready", "60s")
 	file := filepath.Join(s.dir, "seen.pcapng")
 	text, asJSON, wire := s.look("capture", "br0", "b", "-c", "2"), s.look("capture", "br0", "2", "-c", "2", "--json"), s.look("capture", "br0", "b", "-c", "2", "-w", file)
 	short, filtered := s.look("capture", "br0", "b", "-c", "1", "--snaplen", "20", "--json"), s.look("capture", "br0", "b", "-c", "1", "--filter", "in_port=b", "--json")
@@ -306,7 +306,7 @@ func TestCapture(t *testing.T) {
 func TestWatch(t *testing.T) {
 	s := newShell(t)
 	a, b := s.station("a"), s.station("b")
-	s.ok("run", "--name", "br0", "--dpid", "1", "--port", "1:"+a.spec, "--port", "2:"+b.spec, "--detach", "--wait-ready", "5s")
+	s.ok("run", "--name", "br0", "--dpid", "1", "--port", "1:"+a.spec, "--port", "2:"+b.spec, "--detach", "--wait-ready", "60s")
 	text, filtered, stopped := s.look("watch", "br0", "-c", "2"), s.look("watch", "br0", "in_port=b", "--json", "-c", "1"), s.look("watch", "br0", "tcp")
 	a.send(frame(0xff, 1))
 	b.expect(frame(0xff, 1))
@@ -356,7 +356,7 @@ func TestVerdictLine(t *testing.T) {
 func TestWatching(t *testing.T) {
 	s := newShell(t)
 	a := s.station("a")
-	s.ok("run", "--port", "1:"+a.spec, "--detach", "--wait-ready", "5s")
+	s.ok("run", "--port", "1:"+a.spec, "--detach", "--wait-ready", "60s")
 	if out := s.ok("ports", "br0", "--watch", "100ms", "-c", "2"); strings.Count(out, "RX PACKETS  /S") != 2 || strings.Count(out, "\n\n") != 1 {
 		t.Error(out)
 	}

@@ -151,6 +151,9 @@ func newBench(t testing.TB, change ...options) *bench {
 	}
 	all := [2]uint32{7, 0}
 	must(t, b.c.Apply(&openflow.SetAsync{AsyncConfig: openflow.AsyncConfig{PacketIn: all, PortStatus: all, FlowRemoved: [2]uint32{15, 0}}}))
+	b.mu.Lock()
+	b.heard = nil // of links that came up
+	b.mu.Unlock()
 	return b
 }
 

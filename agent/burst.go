@@ -20,6 +20,10 @@ const (
 	burstLull = 1 * time.Millisecond  // silence that ends a burst
 	burstLong = 50 * time.Millisecond // after which a burst is published though its peer goes on talking
 	goneMany  = 1024                  // entries that went, whose FLOW_REMOVED do not wait for more
+
+	// messageWindow is how much longer than for a frame a reader may look for the next message: before it comes, another
+	// program has to be woken and to decide, and perhaps the frame that it asks about to arrive.
+	messageWindow = 4
 )
 
 // burst is what a connection's messages have changed since the last publication of its. The reader's own.
@@ -40,7 +44,7 @@ func (c *Channel) nextMessage() ([]byte, error) {
 		c.sendPacketOuts()
 	}
 	if c.conn.Buffered() > 0 || !c.pending() {
-		return c.readMessage()
+		return c.awaitMessage()
 	}
 	if c.burst.changes >= burstFew && c.nc.SetReadDeadline(time.Now().Add(burstLull)) == nil {
 		raw, err := c.readMessage()
@@ -54,7 +58,26 @@ func (c *Channel) nextMessage() ([]byte, error) {
 		}
 	}
 	c.publish()
-	return c.readMessage()
+	return c.awaitMessage()
+}
+
+// awaitMessage reads a message that may be long in coming. To be woken takes longer than to answer, so the reader looks
+// for a while by itself when messages have come soon enough lately, as ports do.
+func (c *Channel) awaitMessage() ([]byte, error) {
+	sp := &c.sw.spin
+	most := messageWindow * time.Duration(sp.most.Load())
+	if most == 0 || c.line == nil || c.conn.Buffered() > 0 {
+		return c.readMessage()
+	}
+	if c.sw.lookout(c.window, &c.next) {
+		return c.readMessage()
+	}
+	start := sp.now()
+	raw, err := c.readMessage()
+	if c.window = 0; sp.now()-start < most {
+		c.window = most
+	}
+	return raw, err
 }
 
 // pending says that something was done and not published.

@@ -84,8 +84,12 @@ type Channel struct {
 	// Of a main connection: the auxiliary ones that take packet-ins; nil: none.
 	auxiliaries atomic.Pointer[[]*Channel]
 
+	line *line // nil: nobody looks whether something has come. Set before the writer runs
+
 	// The reader's own.
-	parts   gatherer // of multipart requests
+	window  time.Duration // how long it pays to look for the next message, see spin.go
+	next    arrival       // for that message
+	parts   gatherer      // of multipart requests
 	decoder openflow.Decoder
 	burst   burst
 	refused map[mistake]bool // what the log has told
@@ -137,6 +141,7 @@ func (s *Switch) packetInQueue() int {
 func (c *Channel) run() error {
 	defer close(c.ended)
 	c.send(0, c.hello()) // at once: some controllers wait for it
+	c.findLine()
 	written := make(chan struct{})
 	go func() {
 		defer close(written)
@@ -154,6 +159,18 @@ func (c *Channel) run() error {
 		return nil
 	}
 	return c.why
+}
+
+// findLine finds the socket, for what need not sleep.
+func (c *Channel) findLine() {
+	if c.line = newLine(c.nc); c.line == nil {
+		return
+	}
+	c.next = arrival{ready: c.line.readable, resume: make(chan bool, 1)}
+	c.out.direct = func(b []byte) int {
+		defer c.progress()
+		return c.line.tryWrite(b)
+	}
 }
 
 // drain lets the writer send what is queued, when the peer has only finished speaking or must still
@@ -301,6 +318,9 @@ func (c *Channel) logRefusal(request openflow.Type, why *openflow.Error) {
 // reply sends an answer after publishing what it may speak of. It waits while the peer does not read.
 func (c *Channel) reply(xid uint32, m openflow.Message) error {
 	c.publish()
+	if c.conn.Buffered() == 0 {
+		return c.out.answer(func(b []byte) []byte { return c.append(b, xid, m) })
+	}
 	return c.send(xid, m)
 }
 

@@ -16,6 +16,8 @@ const (
 	batchSize = 64
 	// maxRounds is how many batches a port may have before other ports get the worker.
 	maxRounds = 32
+	// mostAnswers is how many ports are looked at for answers: a frame that goes to more is flooded.
+	mostAnswers = 4
 	// frameRoom is the largest frame a worker can take: a GSO super-frame behind a tagged header.
 	frameRoom = 65536 + 256
 )
@@ -34,6 +36,7 @@ type worker struct {
 	table  *portTable      // of the batch under way
 	out    []outBatch      // by port.slot
 	dirty  []int           // slots with frames to write
+	wrote  []*port         // by which the last batch left, the first few
 	in     packetInBuf     // scratch of packet.go
 }
 
@@ -61,6 +64,8 @@ func newWorker(sw *Switch) *worker {
 func (s *Switch) forwardFrom(p *port) {
 	defer close(p.done)
 	<-s.flowing
+	p.reader.Lock()
+	defer p.reader.Unlock()
 	for s.spin.sleep(p) == nil {
 		for again := true; again; again = s.linger(p) {
 			_, failed := s.serve(p, maxRounds)
@@ -85,13 +90,34 @@ func (s *Switch) serve(p *port, rounds int) (more, failed bool) {
 }
 
 func (w *worker) serve(p *port, rounds int) (more, failed bool) {
+	w.wrote = w.wrote[:0]
 	for range rounds {
 		n, err := w.round(p)
-		if n == 0 {
+		if n == 0 && (err != nil || !w.answers(p)) {
 			return false, err != nil
 		}
 	}
 	return true, false
+}
+
+// answers looks at the ports that the last batch of p left by, and forwards what has come in by them: a
+// neighbour in the same kernel has answered by the time that a frame is written, and to wake the
+// goroutine of that port takes longer than to forward its answer. One that is awake does it itself.
+func (w *worker) answers(p *port) (any bool) {
+	var to [mostAnswers]*port
+	for _, q := range to[:copy(to[:], w.wrote)] {
+		dev, can := q.dev.(sharer)
+		if !can || q == p || !q.reader.TryLock() {
+			continue
+		}
+		if dev.Ready() {
+			n, _ := w.round(q)
+			any = any || n > 0
+			dev.Settle()
+		}
+		q.reader.Unlock()
+	}
+	return any
 }
 
 // round forwards one batch and says how many frames it had.
@@ -151,8 +177,12 @@ func (w *worker) Output(number, queue uint32, f *packet.Frame) {
 
 // flush writes each port's batch in one call.
 func (w *worker) flush() {
+	w.wrote = w.wrote[:0]
 	for _, slot := range w.dirty {
 		b := &w.out[slot]
+		if len(w.wrote) < mostAnswers {
+			w.wrote = append(w.wrote, b.port)
+		}
 		if b.sched != nil {
 			b.sched.send(w.now, b.frames, b.queues)
 		} else {

@@ -19,6 +19,8 @@ const (
 	asyncRoom = 8 << 20
 	// packetRoom bounds waiting packet-ins by bytes; BridgeConfig.PacketInQueue bounds them by number.
 	packetRoom = 8 << 20
+	// directMost is how long an answer may be that is written past the writer.
+	directMost = 4 << 10
 )
 
 // errOutboxFull is why a connection ends whose peer has missed a message that it cannot do without.
@@ -31,14 +33,21 @@ type outbox struct {
 	limit   *packetLimit
 	sending func([]byte) // sees whole messages just before they are written; nil: nobody. Set before run
 
+	// direct writes what the connection takes without waiting and says how much; nil: the writer does it all. Set
+	// before run.
+	direct func([]byte) int
+
 	mu      sync.Mutex
 	queue   int       // packet-ins that may wait
 	work    sync.Cond // something to send, or closed
 	room    sync.Cond // something was taken, or closed
 	replies []byte
 	packets []byte
-	waiting int  // packet-ins in packets
-	resting bool // the writer has written all that it took
+	waiting int    // packet-ins in packets
+	resting bool   // the writer has written all that it took
+	passing bool   // an answer is being written past the writer, which waits for that
+	torn    []byte // the rest of such an answer: goes first
+	scratch []byte // of whoever passes
 	closed  error
 	drain   bool   // closed, but send what is there first
 	sent    uint64 // messages
@@ -80,6 +89,43 @@ func (o *outbox) replyNow(fill func([]byte) []byte) error {
 	defer o.mu.Unlock()
 	return o.put(fill)
 }
+
+// answer is reply for the answer to a request behind which no other waits. When the writer rests, it is written by the
+// caller: to wake the writer takes longer than to write.
+func (o *outbox) answer(fill func([]byte) []byte) error {
+	o.awaitRoom()
+	o.mu.Lock()
+	if o.direct == nil || !o.resting || o.passing || o.closed != nil || !o.empty() {
+		defer o.mu.Unlock()
+		return o.put(fill)
+	}
+	o.passing = true
+	o.sent++
+	o.mu.Unlock()
+
+	b, n := fill(o.scratch[:0]), 0
+	if len(b) <= directMost {
+		if o.sending != nil {
+			o.sending(b)
+		}
+		n = o.direct(b)
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.passing = false
+	if len(b) > directMost {
+		o.replies = append(b, o.replies...)
+	} else {
+		o.torn, o.scratch = append(o.torn, b[n:]...), b
+	}
+	if !o.empty() || o.closed != nil {
+		o.work.Signal()
+	}
+	return nil
+}
+
+// empty says that nothing waits to be written. mu is held.
+func (o *outbox) empty() bool { return len(o.torn) == 0 && len(o.replies) == 0 && len(o.packets) == 0 }
 
 // notify queues a message that nobody asked for. It never waits; without room it is lost and counted.
 func (o *outbox) notify(fill func([]byte) []byte) error {
@@ -150,15 +196,15 @@ func (o *outbox) close(why error, drain bool) {
 // run is the connection's writer: it sends until the outbox is closed or the peer is gone. progress
 // is called after each write.
 func (o *outbox) run(w io.Writer, progress func()) error {
-	var replies, packets []byte
+	var torn, replies, packets []byte
 	for {
 		var err error
-		replies, packets, err = o.take(replies[:0], packets[:0])
+		torn, replies, packets, err = o.take(torn[:0], replies[:0], packets[:0])
 		if err != nil {
 			return err
 		}
-		for _, b := range [][]byte{replies, packets} {
-			if o.sending != nil {
+		for i, b := range [][]byte{torn, replies, packets} {
+			if i > 0 && o.sending != nil {
 				o.sending(b)
 			}
 			for len(b) > 0 {
@@ -176,7 +222,7 @@ func (o *outbox) run(w io.Writer, progress func()) error {
 
 // take waits for work and swaps the queues for two empty buffers. Buffers that a burst has made
 // large are not kept.
-func (o *outbox) take(replies, packets []byte) ([]byte, []byte, error) {
+func (o *outbox) take(torn, replies, packets []byte) (t, r, p []byte, err error) {
 	const keep = 2 * replyRoom
 	if cap(replies) > keep {
 		replies = nil
@@ -187,24 +233,25 @@ func (o *outbox) take(replies, packets []byte) ([]byte, []byte, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.resting = true
-	for len(o.replies) == 0 && len(o.packets) == 0 && o.closed == nil {
+	for o.passing || o.empty() && o.closed == nil {
 		o.work.Wait()
 	}
-	if o.closed != nil && (!o.drain || len(o.replies) == 0) {
-		return nil, nil, o.closed
+	if o.closed != nil && (!o.drain || len(o.replies) == 0 && len(o.torn) == 0) {
+		return nil, nil, nil, o.closed
 	}
+	torn, o.torn = o.torn, torn
 	replies, o.replies = o.replies, replies
 	packets, o.packets = o.packets, packets
 	o.waiting, o.resting = 0, false
 	o.room.Broadcast()
-	return replies, packets, nil
+	return torn, replies, packets, nil
 }
 
 // idle says that everything put in has been written, or never will be.
 func (o *outbox) idle() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.closed != nil || o.resting && len(o.replies) == 0 && len(o.packets) == 0
+	return o.closed != nil || o.resting && !o.passing && o.empty()
 }
 
 // stats are the counters for ControllerStatus; packetLimit has those of packet-ins.

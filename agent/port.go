@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -25,6 +26,7 @@ type port struct {
 	sched    atomic.Pointer[scheduler] // nil: no queues, frames leave as they come
 	seen     audience[capturer]
 	removed  atomic.Bool
+	reader   sync.Mutex    // of who reads the device: its goroutine but while that sleeps, see sharer in spin.go
 	window   time.Duration // of its goroutine: how long it pays to look for more, see spin.go
 	resume   chan bool     // what its goroutine waits for while another one looks at the port
 	warned   atomic.Bool   // that there is nothing at its other end

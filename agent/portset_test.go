@@ -35,7 +35,7 @@ func (c *companion) Close() error {
 	select {
 	case <-met:
 		return c.failure
-	case <-time.After(10 * time.Second):
+	case <-time.After(inTime):
 		return errors.New("closed alone")
 	}
 }
@@ -80,14 +80,10 @@ func TestStartWithABadPortOpensNone(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer held.Close()
-	free, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	free.Close()
+	free := "127.0.0.1:" + freeTCP(t)
 	cfg := testConfig()
-	for _, at := range []net.PacketConn{free, held} {
-		spec, err := ports.ParseSpec("wire:udp,local=" + at.LocalAddr().String() + ",remote=127.0.0.1:9")
+	for _, at := range []string{free, held.LocalAddr().String()} {
+		spec, err := ports.ParseSpec("wire:udp,local=" + at + ",remote=127.0.0.1:9")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -100,7 +96,7 @@ func TestStartWithABadPortOpensNone(t *testing.T) {
 	if err = sw.Start(); err == nil || !strings.Contains(err.Error(), "in use") {
 		t.Fatalf("Start with an address in use: %v", err)
 	}
-	again, err := net.ListenPacket("udp", free.LocalAddr().String())
+	again, err := net.ListenPacket("udp", free)
 	if err != nil {
 		t.Fatalf("the other port was left open: %v", err)
 	}

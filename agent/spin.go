@@ -20,7 +20,8 @@ import (
 //  2. One goroutine of the process spins. Others of its switch that run dry meanwhile give it their ports to look at,
 //     so that an answer finds it awake though it comes in by another port, and nobody is woken for nothing.
 //  3. A port with more than a few batches is given back to its own goroutine: load is shared as ever.
-//  4. The processor is offered to other threads all the time. If one takes it, nobody spins for a while.
+//  4. A connection's reader does likewise: it looks for the next message, and for the ports meanwhile, or it is told of it.
+//  5. The processor is offered to other threads all the time. If one takes it, nobody spins for a while.
 //
 // The times are the machine's, not those of Switch.clock: they decide how soon something is noticed, never what.
 type spinner struct {
@@ -29,10 +30,11 @@ type spinner struct {
 	token *atomic.Bool // of the process: taken by the one that spins
 	born  time.Time
 
-	mu     sync.Mutex
-	active bool    // guarded by mu: a goroutine of this switch spins
-	guests []*port // guarded by mu: whose goroutines wait for resume
-	pause  time.Duration
+	mu      sync.Mutex
+	active  bool          // guarded by mu: a goroutine of this switch spins
+	guests  []*port       // guarded by mu: whose goroutines wait for resume
+	awaited []*arrival    // guarded by mu: likewise
+	pause   time.Duration // of the one that spins
 }
 
 const (
@@ -48,6 +50,13 @@ const (
 // time asks, the one that reads.
 type peeker interface{ Ready() bool }
 
+// sharer is a port whose frames may be read by others while its goroutine sleeps. port.reader says whose turn it is.
+type sharer interface {
+	peeker
+	Settle() (more bool) // gives back what Read lent, before another one reads, or nobody
+	Sleep() error        // Wait without Settle
+}
+
 // limit sets the longest window.
 func (sp *spinner) limit(most time.Duration) {
 	if runtime.GOMAXPROCS(0) == 1 { // whoever spins keeps all other goroutines from running
@@ -56,15 +65,16 @@ func (sp *spinner) limit(most time.Duration) {
 	sp.most.Store(int64(max(0, most)))
 }
 
-// sleep waits for frames of p and learns how long that took.
+// sleep waits for frames of p and learns how long that took. Its caller holds p.reader, and others may have had it
+// when this returns.
 func (sp *spinner) sleep(p *port) error {
 	most := time.Duration(sp.most.Load())
 	if _, can := p.dev.(peeker); !can || most == 0 {
 		p.window = 0
-		return p.dev.Wait()
+		return p.wait()
 	}
 	start := time.Now()
-	err := p.dev.Wait()
+	err := p.wait()
 	if time.Since(start) < most {
 		p.window = min(most, max(2*p.window, most/4))
 	} else {
@@ -73,8 +83,33 @@ func (sp *spinner) sleep(p *port) error {
 	return err
 }
 
+// wait sleeps, and lets others read meanwhile if the port can be shared.
+func (p *port) wait() error {
+	dev, can := p.dev.(sharer)
+	if !can {
+		return p.dev.Wait()
+	}
+	if dev.Settle() && !p.removed.Load() {
+		return nil
+	}
+	p.reader.Unlock()
+	err := dev.Sleep()
+	p.reader.Lock()
+	return err
+}
+
 // now is the time on which rest is counted.
 func (sp *spinner) now() time.Duration { return time.Since(sp.born) }
+
+// disturbed takes a turn's length. After one in which others have had the processor nobody spins for a while.
+func (sp *spinner) disturbed(turn time.Duration) bool {
+	if turn <= lostProcessor {
+		return false
+	}
+	sp.pause = min(mostRest, max(leastRest, 2*sp.pause))
+	sp.rest.Store(int64(sp.now() + sp.pause))
+	return true
+}
 
 // linger looks for more frames of p, or lets the goroutine that spins look. True means that p should be
 // served, false that its goroutine should sleep.
@@ -89,34 +124,67 @@ func (s *Switch) linger(p *port) bool {
 		sp.mu.Unlock()
 		return <-p.resume
 	}
+	return s.lookAround(p.window, func() (found, done bool) {
+		found, done = s.look(p)
+		return found, done || p.removed.Load()
+	})
+}
+
+// arrival is a goroutine that waits for something that is no port: a connection's next message.
+type arrival struct {
+	ready  func() bool
+	resume chan bool // with room for one
+}
+
+// lookout looks for what w waits for, or lets the goroutine that spins look. True means that it has come.
+func (s *Switch) lookout(window time.Duration, w *arrival) bool {
+	sp := &s.spin
+	if window == 0 || int64(sp.now()) < sp.rest.Load() {
+		return false
+	}
+	sp.mu.Lock()
+	if sp.active {
+		sp.awaited = append(sp.awaited, w)
+		sp.mu.Unlock()
+		return <-w.resume
+	}
+	return s.lookAround(window, func() (found, done bool) { return false, w.ready() })
+}
+
+// lookAround makes its caller the one that spins, unless the process has one. It takes over sp.mu.
+func (s *Switch) lookAround(window time.Duration, own func() (found, done bool)) (done bool) {
+	sp := &s.spin
 	if !sp.token.CompareAndSwap(false, true) {
 		sp.mu.Unlock()
 		return false
 	}
 	sp.active = true
 	sp.mu.Unlock()
-	more := s.lookRound(p)
+	done = s.lookRound(window, own)
 	sp.mu.Lock()
 	for _, g := range sp.guests {
 		g.resume <- false
 	}
+	for _, w := range sp.awaited {
+		w.resume <- false
+	}
 	clear(sp.guests)
-	sp.guests, sp.active = sp.guests[:0], false
+	clear(sp.awaited)
+	sp.guests, sp.awaited, sp.active = sp.guests[:0], sp.awaited[:0], false
 	sp.mu.Unlock()
 	sp.token.Store(false)
-	return more
+	return done
 }
 
-// lookRound spins, and forwards what comes, until a window ends without a frame. It reports whether p
-// wants its goroutine for itself.
-func (s *Switch) lookRound(p *port) (more bool) {
+// lookRound spins, and forwards what comes, until a window ends without a frame or own says that it is done.
+func (s *Switch) lookRound(window time.Duration, own func() (found, done bool)) (done bool) {
 	sp := &s.spin
 	last := sp.now()
-	until := last + p.window
+	until := last + window
 	for turn := 1; ; turn++ {
-		found, mine := s.look(p)
-		if mine || p.removed.Load() {
-			return mine
+		found, done := own()
+		if done {
+			return true
 		}
 		for i := 0; ; i++ {
 			g := sp.guest(i)
@@ -129,15 +197,16 @@ func (s *Switch) lookRound(p *port) (more bool) {
 				i--
 			}
 		}
+		if turn%8 == 0 { // these ask the kernel
+			sp.tellArrivals()
+		}
 		now := sp.now()
 		switch {
 		case found:
-			until, sp.pause = now+p.window, 0
+			until, sp.pause = now+window, 0
 		case now > until:
 			return false
-		case now-last > lostProcessor:
-			sp.pause = min(mostRest, max(leastRest, 2*sp.pause))
-			sp.rest.Store(int64(now + sp.pause))
+		case sp.disturbed(now - last):
 			return false
 		}
 		if last = now; turn%8 == 0 {
@@ -145,6 +214,19 @@ func (s *Switch) lookRound(p *port) (more bool) {
 			last = now
 		}
 	}
+}
+
+// tellArrivals wakes those whose time has come.
+func (sp *spinner) tellArrivals() {
+	sp.mu.Lock()
+	defer sp.mu.Unlock()
+	sp.awaited = slices.DeleteFunc(sp.awaited, func(w *arrival) bool {
+		if !w.ready() {
+			return false
+		}
+		w.resume <- true
+		return true
+	})
 }
 
 // look forwards a little of what a port has; more means that there is too much to do it beside others.

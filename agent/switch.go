@@ -120,7 +120,7 @@ func NewSwitch(cfg BridgeConfig, env Env) (*Switch, error) {
 		env.Pipes = new(ports.Pipes)
 	}
 	if env.Workers <= 0 {
-		env.Workers = runtime.GOMAXPROCS(0)
+		env.Workers = min(runtime.GOMAXPROCS(0), runtime.NumCPU())
 	}
 	s := &Switch{
 		name: cfg.Name, env: env, clock: env.Clock, cfg: cfg, born: env.Clock.Now(), kept: newBufferPool(env.Clock, cfg.Buffers),

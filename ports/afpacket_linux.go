@@ -207,19 +207,28 @@ func (p *afpacket) detach() {}
 
 // Wait sleeps until the socket has a frame or an error to report.
 func (p *afpacket) Wait() error {
-	r := p.ring.Load()
-	if r != nil && p.settle(r) {
-		p.leaveRing(r)
-		r = nil
+	if p.Settle() {
+		return nil
 	}
-	if err := p.lease.wait(); err != nil || r == nil {
-		return err
-	}
-	if !r.peek() {
-		p.forgive()
-	}
-	return nil
+	return p.Sleep()
 }
+
+// Settle is what a reader does before it sleeps, or before it lets another one read: it gives back what Read
+// lent. It reports whether there is something to read already.
+func (p *afpacket) Settle() (more bool) {
+	r := p.ring.Load()
+	if r == nil {
+		return false
+	}
+	if p.settle(r) {
+		p.leaveRing(r)
+		return false
+	}
+	return !r.dry
+}
+
+// Sleep is Wait without Settle. It touches nothing that is the reader's, so another goroutine may read meanwhile.
+func (p *afpacket) Sleep() error { return p.lease.wait() }
 
 // Ready says whether Read would find frames. With a ring it asks nobody.
 func (p *afpacket) Ready() bool {

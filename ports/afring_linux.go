@@ -72,20 +72,29 @@ func (p *afpacket) takeLarge(fd int, frames []*packet.Frame) (good int) {
 }
 
 // settle gives back what the reader had and counts what the ring lost. A ring
-// that has run dry loses nothing more, so the count is complete. It reports a
+// that has run dry loses nothing more, so the count is complete; one that was read dry before it
+// can have been full has lost nothing, and is not asked. It reports a
 // ring that loses frames all the same, see leaveRing.
 func (p *afpacket) settle(r *rxRing) (stuck bool) {
 	took := r.took
-	r.took = false
+	r.took = 0
 	r.giveBack()
+	if took > 0 && took < r.slots-2*batch {
+		r.dry = !r.peek()
+		return false
+	}
+	if took == 0 {
+		p.forgive()
+	}
 	fd, err := p.lease.hold()
 	if err != nil {
 		return false
 	}
 	defer p.lease.release()
+	seen := r.seen
 	taken, dropped := r.counts(fd)
 	p.count.DropRx(DropFull, dropped)
-	stuck = r.dry && !took && taken == 0 && dropped > 0
+	stuck = r.dry && took == 0 && taken <= seen && dropped > 0
 	r.dry = !r.peek()
 	return stuck && r.dry
 }

@@ -303,20 +303,27 @@ func (p *afxdp) outgrown(was, now link) bool {
 
 // Wait sleeps until a socket has a frame.
 func (p *afxdp) Wait() error {
+	if p.Settle() {
+		return nil
+	}
+	return p.Sleep()
+}
+
+// Settle gives back what Read lent; see afpacket's.
+func (p *afxdp) Settle() (more bool) {
 	p.use.RLock()
-	ready := false
+	defer p.use.RUnlock()
 	if x := p.lines; x != nil {
 		for _, s := range x.queues {
 			s.giveBack()
-			ready = ready || s.rx.ready() > 0
+			more = more || s.rx.ready() > 0
 		}
 	}
-	p.use.RUnlock()
-	if ready {
-		return nil
-	}
-	return p.lease.wait()
+	return more
 }
+
+// Sleep is Wait without Settle.
+func (p *afxdp) Sleep() error { return p.lease.wait() }
 
 // Ready says whether Read would find frames, without asking the kernel.
 func (p *afxdp) Ready() bool {

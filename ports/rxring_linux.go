@@ -29,9 +29,10 @@ type rxRing struct {
 	head  int // the slot to look at next
 	lent  int // slots before head whose frames the reader has
 
-	// For settle: what was since the reader last waited.
-	took bool // frames came
+	// For settle.
+	took int  // frames since the last time
 	dry  bool // then nothing was in the ring
+	seen int  // frames since the kernel was asked for its counts
 
 	// users are those that would miss the memory: the port until it is closed,
 	// and the reader while frames are lent. The last one unmaps it.
@@ -175,7 +176,8 @@ func (r *rxRing) advance() {
 		r.head = 0
 	}
 	r.lent++
-	r.took = true
+	r.took++
+	r.seen++
 }
 
 // skipLarge passes over the next filled slots whose frames are at the socket, at
@@ -198,6 +200,7 @@ const statusLen = 4
 // counts asks how many frames the ring took and how many it had no room for since
 // it was asked last.
 func (r *rxRing) counts(fd int) (taken, dropped int) {
+	r.seen = 0
 	size := uint32(unsafe.Sizeof(r.stats))
 	_, _, errno := unix.RawSyscall6(unix.SYS_GETSOCKOPT, uintptr(fd), unix.SOL_PACKET, unix.PACKET_STATISTICS,
 		uintptr(unsafe.Pointer(&r.stats)), uintptr(unsafe.Pointer(&size)), 0)

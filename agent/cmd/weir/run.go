@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime"
 	"syscall"
 	"time"
 
@@ -68,6 +69,15 @@ func (t *tool) runCommand(o *runOptions) error {
 	return err
 }
 
+// twoProcessors lets two goroutines run at a time where the machine has one processor: then the system deals it out
+// between one that looks for frames and messages (--spin), and offers it all the time, and the others. Go's own scheduler
+// would let the others wait. Whoever sets GOMAXPROCS decides.
+func (t *tool) twoProcessors() {
+	if t.getenv("GOMAXPROCS") == "" && runtime.GOMAXPROCS(0) == 1 {
+		runtime.GOMAXPROCS(2)
+	}
+}
+
 // warn says what is no failure yet.
 func (t *tool) warn(warnings []string) {
 	for _, w := range warnings {
@@ -92,6 +102,7 @@ func (o *runOptions) load() (*agent.Config, error) {
 
 // foreground starts the bridges and stays until the last has stopped.
 func (t *tool) foreground(cfg *agent.Config, o *runOptions) error {
+	t.twoProcessors()
 	log := agent.NewLogger(t.err, cfg.Log)
 	if err := log.Open(cfg.Log.File); err != nil {
 		return err

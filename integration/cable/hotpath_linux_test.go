@@ -232,12 +232,12 @@ func framePath(stack []string) bool {
 // TestFramePathWaitsForNobody: under load no goroutine that carries frames waits for another one, and none waits for it,
 // as the profiles of mutexes and of blocking see it, each event of them. What is left out: a port without frames sleeps
 // in Wait, through which no frame's path runs, and a wire is a queue between goroutines, whose lock a worker takes once
-// a batch.
+// a batch; and the right to read a port changes hands.
 func TestFramePathWaitsForNobody(t *testing.T) {
 	for _, kind := range cable.Kinds() {
 		t.Run(kind, func(t *testing.T) {
 			for _, r := range waits(t, kind, 4) {
-				if !ofWire(kind, r.stack) {
+				if !ofWire(kind, r.stack) && !handsOver(r.stack) {
 					t.Errorf("%v", r)
 				}
 			}
@@ -288,6 +288,12 @@ func waits(t *testing.T, kind string, workers int) (list []record) {
 		}
 	}
 	return list
+}
+
+// handsOver says whether the lock is the right to read a port, which a worker gives back that has read for it: once a turn,
+// when the port has run dry, and its goroutine may have woken meanwhile.
+func handsOver(stack []string) bool {
+	return len(stack) > 1 && stack[0] == "sync.(*Mutex).Unlock" && stack[1] == "agent.(*worker).answers"
 }
 
 // ofWire says whether the lock is that of a wire's queue.

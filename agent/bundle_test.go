@@ -410,6 +410,82 @@ func TestBundledPortModsAreWhole(t *testing.T) {
 	}
 }
 
+// slow is a device that takes its time to be switched: it says what it was told, and goes on when it may.
+type slow struct {
+	ports.Port
+	told chan bool
+	goOn chan struct{}
+}
+
+func (d slow) SetUp(up bool) error {
+	select {
+	case d.told <- up:
+		<-d.goOn
+	case <-d.goOn: // the test is over
+	}
+	return nil
+}
+
+// TestBundleWaitsForDevicesAlone: while a system switches the device of a bundled PORT_MOD, other connections change the
+// tables; if what they do makes the bundle impossible, the device is switched back.
+func TestBundleWaitsForDevicesAlone(t *testing.T) {
+	b := newBench(t, 2)
+	c, other := b.controller(), b.controller()
+	d := slow{told: make(chan bool), goOn: make(chan struct{})}
+	t.Cleanup(func() { close(d.goOn) })
+	b.device(3, "slow", func(p ports.Port) ports.Port { d.Port = p; return d })
+	all, err := c.Ports()
+	if err != nil {
+		t.Fatal(err)
+	}
+	down := &openflow.PortMod{Port: 3, HWAddr: all[2].HWAddr, Config: openflow.PortDown, Mask: openflow.PortDown}
+	group := func(command openflow.GroupCommand) openflow.Message {
+		return &openflow.GroupMod{Command: command, Group: 8, Buckets: []openflow.Bucket{{WatchPort: openflow.PortAny, WatchGroup: openflow.GroupAny}}}
+	}
+	if err := other.Apply(group(openflow.GroupAdd)); err != nil {
+		t.Fatal(err)
+	}
+	answer := make(chan error)
+	commit := func() { answer <- c.Bundle(down, add(3, inPort(1), openflow.Group(8))) }
+	switched := func(up bool) {
+		t.Helper()
+		select {
+		case got := <-d.told:
+			if got != up {
+				t.Errorf("the device is told %v, want %v", got, up)
+			}
+		case err := <-answer:
+			t.Fatalf("the bundle has ended: %v", err)
+		}
+	}
+	go commit()
+	switched(false)
+	if err := other.Apply(group(openflow.GroupDelete), add(1, inPort(2), openflow.Output(1))); err != nil { // with a barrier
+		t.Fatal(err)
+	}
+	b.send(2, frame(1, 2, "meanwhile"))
+	b.expect(frame(1, 2, "meanwhile"), 1)
+	d.goOn <- struct{}{}
+	switched(true)
+	d.goOn <- struct{}{}
+	if err := <-answer; !errors.Is(err, &openflow.Error{Type: openflow.ErrBadAction, Code: openflow.BACBadOutGroup}) {
+		t.Errorf("a bundle whose group went: %v", err)
+	}
+	if err := other.Apply(group(openflow.GroupAdd)); err != nil {
+		t.Fatal(err)
+	}
+	go commit()
+	switched(false)
+	d.goOn <- struct{}{}
+	if err := <-answer; err != nil {
+		t.Error(err)
+	}
+	flows, err := c.Flows(openflow.AllFlows())
+	if err != nil || len(flows) != 3 { // the table-miss entry, too
+		t.Errorf("%d flows, %v", len(flows), err)
+	}
+}
+
 // TestBundleLimits: what a connection may keep is bounded, and what makes no sense is refused.
 func TestBundleLimits(t *testing.T) {
 	b := newBench(t, 2)

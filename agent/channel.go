@@ -61,6 +61,7 @@ type Channel struct {
 	probed   atomic.Bool  // an ECHO_REQUEST is out since then
 	received atomic.Uint64
 	missLen  atomic.Uint32 // miss_send_len of SET_CONFIG
+	slave    atomic.Bool   // role is SLAVE: asked for each FLOW_MOD, which must not wait for Switch.mu
 
 	// What Nicira's messages set.
 	packetInFormat atomic.Uint32 // an openflow.PacketInFormat

@@ -3,6 +3,9 @@
 package agent
 
 import (
+	"errors"
+	"slices"
+
 	"github.com/weirswitch/weir/flowtable"
 	"github.com/weirswitch/weir/openflow"
 	"github.com/weirswitch/weir/ports"
@@ -58,6 +61,7 @@ func (k *commit) run(list []bundled) (failed int, err error) {
 		}
 		return failed, err
 	}
+	s.groupsChanged()
 	k.send(done.Outs)
 	if len(done.Removed) > 0 {
 		k.c.removed(done.Removed)
@@ -85,12 +89,15 @@ func (k *commit) change(list []bundled) (done flowtable.Bundled, failed int, err
 	if len(k.steps) > 0 {
 		k.c.asked = &k.steps[0]
 	}
-	done, failed, err = s.pipe.Bundle(s.clock.Now(), k.steps, func() (int, error) {
-		if why != nil {
-			return len(k.of), why // all before it would have succeeded
+	if why == nil && k.switchesDevices() {
+		failed, err = k.rehearse()
+	}
+	if err == nil {
+		done, failed, err = s.pipe.Bundle(s.clock.Now(), k.steps, func() (int, error) { return len(k.of), why }) // all before it would have succeeded
+		if err != nil && why == nil {                                                                            // another connection has changed what the rehearsal met
+			k.undoDevices(k.mods)
 		}
-		return k.setDevices()
-	})
+	}
 	switch {
 	case err == nil:
 		k.tellPorts(done.Left)
@@ -182,17 +189,42 @@ func (k *commit) configOf(p *port) openflow.PortConfig {
 	return p.config
 }
 
-// setDevices switches devices on and off, all or none of them. It is the last thing that can fail.
+// errRehearsed ends a bundle that would have succeeded.
+var errRehearsed = errors.New("rehearsed")
+
+// rehearse switches the devices as a bundle wants it, if the rest of it succeeds. A system may take long to switch one,
+// and nobody else's changes shall wait for it: the tables are asked before, and the bundle is carried out afterwards.
+func (k *commit) rehearse() (failed int, err error) {
+	_, failed, err = k.c.sw.pipe.Bundle(k.c.sw.clock.Now(), k.steps, func() (int, error) { return 0, errRehearsed })
+	if err == errRehearsed {
+		return k.setDevices()
+	}
+	return failed, err
+}
+
+func (k *commit) switchesDevices() bool {
+	return slices.ContainsFunc(k.mods, func(c portChange) bool {
+		_, ok := c.p.dev.(ports.AdminSetter)
+		return ok && (c.config^c.p.config)&openflow.PortDown != 0
+	})
+}
+
+// undoDevices switches devices back.
+func (k *commit) undoDevices(list []portChange) {
+	for _, c := range list {
+		if dev, ok := c.p.dev.(ports.AdminSetter); ok && (c.config^c.p.config)&openflow.PortDown != 0 {
+			_ = dev.SetUp(c.p.config&openflow.PortDown == 0)
+		}
+	}
+}
+
+// setDevices switches devices on and off, all or none of them.
 func (k *commit) setDevices() (failed int, err error) {
 	for i, c := range k.mods {
 		if err = c.p.setUp(c.config); err == nil {
 			continue
 		}
-		for _, d := range k.mods[:i] {
-			if dev, ok := d.p.dev.(ports.AdminSetter); ok && (d.config^d.p.config)&openflow.PortDown != 0 {
-				_ = dev.SetUp(d.p.config&openflow.PortDown == 0)
-			}
-		}
+		k.undoDevices(k.mods[:i])
 		for failed = range k.of {
 			if k.of[failed] == c.message {
 				break

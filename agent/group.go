@@ -16,6 +16,7 @@ func (c *Channel) handleGroupMod(m *openflow.GroupMod) error {
 	if len(removed) > 0 {
 		c.removed(removed)
 	}
+	c.sw.groupsChanged()
 	return err
 }
 

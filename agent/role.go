@@ -65,7 +65,7 @@ func (c *Channel) changeRole(m *openflow.RoleRequest) (*openflow.RoleReply, erro
 // refilter works out what the peer wants now. Switch.mu is held.
 func (c *Channel) refilter() {
 	i := 0
-	if c.role == openflow.RoleSlave {
+	if c.slave.Store(c.role == openflow.RoleSlave); c.role == openflow.RoleSlave {
 		i = 1
 	}
 	mask := uint32(0)
@@ -105,9 +105,7 @@ func (c *Channel) handleGetAsync(xid uint32) error {
 
 // slaveRefused answers a slave that wants to change the switch (section 6.3.5).
 func (c *Channel) slaveRefused() error {
-	c.sw.mu.Lock()
-	defer c.sw.mu.Unlock()
-	if c.lead().role != openflow.RoleSlave {
+	if !c.lead().slave.Load() {
 		return nil
 	}
 	return openflow.Errorf(openflow.ErrBadRequest, openflow.BRCIsSlave, "a slave may not change the switch: ask for the role MASTER or EQUAL first")

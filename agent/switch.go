@@ -76,12 +76,13 @@ type Switch struct {
 	started bool
 	closed  bool
 
-	flowing    chan struct{} // closed by letFlow: ports are read from now on
-	letFlow    func()
-	portEvents chan struct{} // has a token when some port's Info changed
-	stop       context.CancelFunc
-	running    context.Context
-	group      sync.WaitGroup // goroutines that end with running
+	flowing     chan struct{} // closed by letFlow: ports are read from now on
+	letFlow     func()
+	portEvents  chan struct{} // has a token when some port's Info changed
+	groupEvents chan struct{} // has a token when some group changed
+	stop        context.CancelFunc
+	running     context.Context
+	group       sync.WaitGroup // goroutines that end with running
 
 	monitors monitors
 
@@ -126,7 +127,7 @@ func NewSwitch(cfg BridgeConfig, env Env) (*Switch, error) {
 		name: cfg.Name, env: env, clock: env.Clock, cfg: cfg, born: env.Clock.Now(), kept: newBufferPool(env.Clock, cfg.Buffers),
 		log:        env.Log.Part("switch").With("bridge", cfg.Name),
 		numbers:    map[string]uint32{},
-		portEvents: make(chan struct{}, 1), flowing: make(chan struct{}),
+		portEvents: make(chan struct{}, 1), groupEvents: make(chan struct{}, 1), flowing: make(chan struct{}),
 		workers: make(chan *worker, env.Workers),
 	}
 	s.spin.token = cmp.Or(env.spinning, new(atomic.Bool))
@@ -222,6 +223,7 @@ func (s *Switch) start() error {
 	}
 	s.letFlow()
 	s.group.Go(s.watchPorts)
+	s.group.Go(s.watchCarriers)
 	s.mu.Lock()
 	s.tick = s.clock.AfterFunc(expireEvery, s.expire)
 	s.mu.Unlock()

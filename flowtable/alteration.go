@@ -127,7 +127,7 @@ func (p *path) agrees(cl *claim, e *Entry) bool {
 		if at >= headerWords {
 			return true
 		}
-		if k := cl.place[at]; k >= 0 && (p.word(int(k))^key)&bits&cl.words[k].bits != 0 {
+		if k := cl.place[at]; k >= 0 && (*p.word(int(k))^key)&bits&cl.words[k].bits != 0 {
 			return false
 		}
 	}

@@ -55,6 +55,10 @@ func (pr *Processor) bucket(f *packet.Frame, b *bucket, n uint64, last bool) {
 	if pr.tracer != nil {
 		pr.tracer.bucket(b)
 	}
+	if b.resubmits {
+		pr.bucketPipeline(f, b, last)
+		return
+	}
 	if !last {
 		if b.pipeline {
 			if f = pr.copyOf(f); f == nil {

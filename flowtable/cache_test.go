@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/google/gopacket/layers"
 
@@ -173,4 +174,65 @@ func anyValue(r *rand.Rand, id openflow.FieldID) openflow.Value {
 		v = []uint64{128, 135, 136}[r.IntN(3)]
 	}
 	return openflow.ValueOf(v)
+}
+
+// TestLongPathsGo: paths through so many tables, and over so many words, that they need all the memory a path can
+// have, more of them than the cache holds. Hints of those that went still lead to their places.
+func TestLongPathsGo(t *testing.T) {
+	whole := openflow.ValueOf128(^uint64(0), ^uint64(0))
+	for _, tables := range []int{1, 2, fewSteps, fewSteps + 1, 9} {
+		r := newRig(t, Config{HashSeed: 3, CacheSize: 12}, upPorts(3))
+		for i := range tables {
+			list := []openflow.Instruction{openflow.WriteActions(openflow.Output(2), openflow.Action{Type: openflow.ActionDecNwTTL})}
+			if i < tables-1 {
+				list = append(list, openflow.GotoTable(uint8(i+1)))
+			}
+			r.flow(uint8(i), 0, openflow.NewMatch(), list...)
+			for port := range uint64(40) {
+				r.flow(uint8(i), 5, openflow.NewMatch(openflow.Exact(openflow.EthType, 0x86dd), openflow.Exact(openflow.IPProto, 6),
+					openflow.WithMask128(openflow.IPv6Src, openflow.ValueOf128(0, '1'), whole), openflow.WithMask128(openflow.IPv6Dst, openflow.ValueOf128(0, '2'), whole),
+					openflow.Exact(openflow.TCPSrc, port)), list...)
+			}
+		}
+		b := newBatch(64, func(i int) (uint32, []byte) { return 1, tcp6Frame(ethernet{dst: "2", src: "1"}, 64, uint16(i), 80) })
+		sink := &counter{}
+		for range 20 {
+			r.proc.Process(r.now, b.refill(), sink)
+		}
+		for range 36 {
+			r.now += time.Minute / 36 // the others are idle, and go
+			r.proc.Process(r.now, b.refill()[:1], sink)
+		}
+		if n := r.proc.cache.paths.inUse; n != 1 {
+			t.Errorf("%d paths are in use, expected 1", n)
+		}
+		r.proc.Process(r.now, b.refill(), sink)
+		list, _ := r.Flows(AllFlows())
+		met := uint64(0)
+		for _, e := range list {
+			met += e.Counters(0).Packets
+		}
+		if want := uint64(21*64 + 36); sink.sum() != want || met != want*uint64(tables) {
+			t.Errorf("%d tables: %d frames left, entries met %d", tables, sink.sum(), met)
+		}
+		if c := &r.proc.cache; len(c.claims[0].words) <= inlineWords+tailWords || c.paths.inUse != 12 {
+			t.Errorf("%d tables: %d paths over %d words", tables, c.paths.inUse, len(c.claims[0].words))
+		}
+		checkStore(t, r.proc)
+	}
+}
+
+// TestClockRunsOut: the clock of a cache has 32 bits. Before they are used up the cache begins anew.
+func TestClockRunsOut(t *testing.T) {
+	r := newRig(t, Config{HashSeed: 3}, upPorts(3))
+	r.flow(0, 5, ipMatch(), toPort(2))
+	b := udpFrame(ethernet{dst: "2", src: "1"}, 64, 7, 80)
+	r.send(1, b)
+	c := &r.proc.cache
+	c.clock = 1<<31 + 1
+	r.flow(0, 6, ipMatch(openflow.Exact(openflow.IPProto, 17)), toPort(3))
+	if got, want := r.send(1, b), []string{outputEvent(3, 0, b)}; !slices.Equal(got, want) || c.clock > 2 || c.paths.inUse != 1 {
+		t.Errorf("%v, the clock says %d, %d paths", got, c.clock, c.paths.inUse)
+	}
+	checkStore(t, r.proc)
 }

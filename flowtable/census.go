@@ -76,7 +76,7 @@ func (t *tracks) enter(c *cache, cl *claim, p *path) {
 		h := t.begin(c, cl, i)
 		for k, w := range cl.words {
 			if j := w.bits & t.masks[i][w.at]; j != 0 {
-				h = mix(h^p.word(k)&j, c.secret)
+				h = mix(h^*p.word(k)&j, c.secret)
 			}
 		}
 		if at := h >> t.shift; t.words[at/64]>>(at%64)&1 == 0 {

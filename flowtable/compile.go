@@ -179,6 +179,7 @@ const (
 	rankQueue
 	rankGroup
 	rankOutput
+	rankResubmit // Nicira's, and as in Open vSwitch the last; a group or an output takes its place
 )
 
 // maxSet bounds an action set: one op of each kind, one set_field a field.
@@ -373,7 +374,7 @@ func compileAction(a *openflow.Action, packetOut bool) (op, error) {
 	case openflow.NXPopQueue:
 		return op{code: opPopQueue}, nil
 	case openflow.NXResubmit, openflow.NXResubmitTable:
-		return op{code: opResubmit, port: uint32(a.Port), n: uint16(a.Table)}, nil
+		return op{code: opResubmit, rank: rankResubmit, port: uint32(a.Port), n: uint16(a.Table)}, nil
 	case openflow.ActionGroup:
 		return op{code: opGroup, rank: rankGroup, port: a.Group}, nil // bindGroups looks whether it exists
 	}

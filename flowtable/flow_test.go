@@ -56,8 +56,6 @@ func TestFlowModErrors(t *testing.T) {
 			openflow.Action{Type: openflow.ActionPushMPLS, EtherType: 0x8847}, openflow.SetField(openflow.IPv4Dst, 1))}, openflow.ErrBadAction, openflow.BACMatchInconsistent},
 		{"match without prerequisite", request{Match: openflow.NewMatch(openflow.Exact(openflow.TCPDst, 80))}, openflow.ErrBadMatch, openflow.BMCBadPrereq},
 		{"field twice", request{Match: openflow.NewMatch(openflow.Exact(openflow.InPort, 1), openflow.Exact(openflow.InPort, 1))}, openflow.ErrBadMatch, openflow.BMCDupField},
-		{"resubmit in an action set", request{Instructions: insts(openflow.WriteActions(openflow.Action{Type: openflow.NXResubmit, Port: 1}))},
-			openflow.ErrBadAction, openflow.BACUnsupportedOrder},
 		{"load in an action set", request{Instructions: insts(openflow.WriteActions(openflow.Action{Type: openflow.NXMove,
 			Src: openflow.SubField{ID: openflow.Reg0, Bits: 8}, Dst: openflow.SubField{ID: openflow.Reg0 + 1, Bits: 8}}))}, openflow.ErrBadAction, openflow.BACUnsupportedOrder},
 		{"move of what only a walk knows", request{Instructions: apply(openflow.Action{Type: openflow.NXMove,

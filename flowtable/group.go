@@ -28,12 +28,14 @@ type Group struct {
 
 // bucket is a compiled bucket. Immutable but for its counters.
 type bucket struct {
-	ops      []op   // its actions in the order of the action set
-	upTo     uint64 // select: the weights of the buckets up to this one
-	weight   uint64
-	watch    watch
-	pipeline bool // some op writes a field of the pipeline, which is not in the frame's bytes
-	stats    *groupCounters
+	ops    []op   // its actions in the order of the action set
+	upTo   uint64 // select: the weights of the buckets up to this one
+	weight uint64
+	watch  watch
+	stats  *groupCounters
+
+	pipeline  bool // some op writes a field of the pipeline, which is not in the frame's bytes
+	resubmits bool // the last op is a resubmit
 }
 
 // watch says what a bucket's liveness hangs on. The zero value watches nothing: always live.
@@ -103,6 +105,11 @@ func (p *Pipeline) groupMod(now time.Duration, m *openflow.GroupMod) ([]Removed,
 	case openflow.GroupAdd:
 		return nil, p.addGroup(now, m)
 	case openflow.GroupModify:
+		return nil, p.modifyGroup(m)
+	case openflow.GroupAddOrModify:
+		if p.groups.byID[m.Group] == nil {
+			return nil, p.addGroup(now, m)
+		}
 		return nil, p.modifyGroup(m)
 	}
 	if m.Group == openflow.GroupAll {

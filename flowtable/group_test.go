@@ -70,6 +70,8 @@ func TestGroupModErrors(t *testing.T) {
 		{"modify unknown", openflow.GroupMod{Command: openflow.GroupModify, Group: 9}, failed, openflow.GMFCUnknownGroup},
 		{"modify all", openflow.GroupMod{Command: openflow.GroupModify, Group: openflow.GroupAll}, failed, openflow.GMFCUnknownGroup},
 		{"reserved number", openflow.GroupMod{Group: openflow.GroupMax + 1}, failed, openflow.GMFCInvalidGroup},
+		{"add or modify what is reserved", openflow.GroupMod{Command: openflow.GroupAddOrModify, Group: openflow.GroupMax + 1}, failed, openflow.GMFCInvalidGroup},
+		{"Open vSwitch's next command", openflow.GroupMod{Command: openflow.GroupAddOrModify + 1}, failed, openflow.GMFCBadCommand},
 		{"add all", openflow.GroupMod{Group: openflow.GroupAll}, failed, openflow.GMFCInvalidGroup},
 		{"indirect without bucket", openflow.GroupMod{Group: 9, Type: typeIndirect}, failed, openflow.GMFCInvalidGroup},
 		{"indirect with two", openflow.GroupMod{Group: 9, Type: typeIndirect, Buckets: []openflow.Bucket{bucketOf(out), bucketOf(out)}}, failed, openflow.GMFCInvalidGroup},
@@ -436,6 +438,31 @@ func TestManyGroups(t *testing.T) {
 		was, is := old.groups.get(uint64(id), id), now.groups.get(uint64(id), id)
 		if was.buckets[0].ops[0].port != 2 || (is == was) != (id%2 == 1) {
 			t.Fatalf("group %d: was %v, is %v", id, was.buckets[0].ops, is.buckets[0].ops)
+		}
+	}
+}
+
+// TestAddOrModifyGroup: Open vSwitch's command adds a group that is not there and changes one that is, which goes on with
+// its counters.
+func TestAddOrModifyGroup(t *testing.T) {
+	r := newRig(t, Config{}, upPorts(3))
+	put := func(port openflow.PortNo) {
+		t.Helper()
+		m := &openflow.GroupMod{Command: openflow.GroupAddOrModify, Group: 7, Type: typeIndirect, Buckets: []openflow.Bucket{bucketOf(openflow.Output(port))}}
+		if _, err := r.GroupMod(r.now, m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(2)
+	r.flow(0, 1, openflow.Match{}, openflow.ApplyActions(openflow.Group(7)))
+	for i, port := range []openflow.PortNo{2, 3} {
+		put(port)
+		r.Publish()
+		if got := r.outPorts(1, anyFrame); len(got) != 1 || got[0] != uint32(port) {
+			t.Errorf("the frame leaves by %v, want %d", got, port)
+		}
+		if s := r.GroupStats(r.now, 7); len(s) != 1 || s[0].Packets != uint64(i+1) {
+			t.Errorf("%+v", s)
 		}
 	}
 }

@@ -16,7 +16,7 @@ func groupError(code uint16, format string, args ...any) error {
 // choice among errors it is Open vSwitch's.
 func checkGroupMod(m *openflow.GroupMod) error {
 	switch {
-	case m.Command > openflow.GroupDelete:
+	case m.Command > openflow.GroupDelete && m.Command != openflow.GroupAddOrModify:
 		return groupError(openflow.GMFCBadCommand, "command %d, the highest is %d", m.Command, openflow.GroupDelete)
 	case m.Command == openflow.GroupDelete:
 		return nil // "the group type need not be specified", nor does anything else count
@@ -32,7 +32,7 @@ func checkGroupMod(m *openflow.GroupMod) error {
 			return err
 		}
 	}
-	if m.Command == openflow.GroupAdd && m.Group > openflow.GroupMax {
+	if m.Command != openflow.GroupModify && m.Group > openflow.GroupMax {
 		return groupError(openflow.GMFCInvalidGroup, "group 0x%x is reserved, the highest is 0x%x", m.Group, openflow.GroupMax)
 	}
 	return nil
@@ -74,6 +74,7 @@ func (p *Pipeline) compileGroup(m *openflow.GroupMod) (*Group, error) {
 		b.ops = whatRuns(b.ops)
 		for j := range b.ops {
 			b.pipeline = b.pipeline || b.ops[j].code == opSetField && isPipelineField(b.ops[j].field)
+			b.resubmits = b.resubmits || b.ops[j].code == opResubmit
 		}
 		b.watch = p.groups.watchOf(m.Type, sent, b.ops)
 		b.stats = p.groups.newCounters()
@@ -132,10 +133,14 @@ func noSuchGroup(id uint32) error {
 	return openflow.Errorf(openflow.ErrBadAction, openflow.BACBadOutGroup, "group %d does not exist; add it first", id)
 }
 
-// whatRuns is the part of an action set that has an effect (section 5.10): a group takes the output's place, and
-// without either the frame is dropped, before anything is done to it, as in Open vSwitch: no TTL runs out then.
+// whatRuns is the part of an action set that has an effect (section 5.10): a group takes the output's place, either that
+// of a resubmit, and without any the frame is dropped, before anything is done to it, as in Open vSwitch: no TTL runs out then.
 func whatRuns(ops []op) []op {
 	n := len(ops)
+	if n > 1 && ops[n-1].rank == rankResubmit && ops[n-2].rank >= rankGroup {
+		n--
+		ops = ops[:n]
+	}
 	if n == 0 || ops[n-1].rank < rankGroup {
 		return nil
 	}

@@ -29,17 +29,30 @@ type step struct {
 	prog *Program
 }
 
-// tail is what not every path needs.
+// tail is what not every path needs. Two cache lines: what is asked of it whatever the path, and its entries.
 type tail struct {
-	steps []step // entries met, in order
-	set   []op   // the action set at the end
-	shape uint64 // which headers there are, if the claim asks for it
-	plain int32  // lookups that saw the header as it came in
-	lone  bool   // one entry met: it is path.last
-	miss  uint8  // table that had no entry for the frame, or noPathTable
-	next  uint8  // table in which the walk continues: a header came off, see doc.go; or noPathTable
-	key   [headerWords - inlineWords]uint64
-	own   []op // memory for set when it was merged from several entries
+	key   [tailWords]uint64 // words behind those in the path
+	shape uint64            // which headers there are, if the claim asks for it
+	set   []op              // the action set at the end
+	rest  *rest             // or nil
+	plain int16             // lookups that saw the header as it came in
+	miss  uint8             // table that had no entry for the frame, or noPathTable
+	next  uint8             // table in which the walk continues: a header came off, see doc.go; or noPathTable
+	n     uint8             // entries met: one is path.last, a few are here, more are in rest
+
+	few [fewSteps]step
+}
+
+const (
+	tailWords = 2
+	fewSteps  = 4
+)
+
+// rest is what hardly any path needs.
+type rest struct {
+	key   [headerWords - inlineWords - tailWords]uint64
+	steps []step
+	own   []op // memory for tail.set when it was merged from several entries
 }
 
 // claim is the header bits that a path rests on. Paths with the same bits share it.
@@ -106,28 +119,35 @@ func (p *path) holdsKey(cl *claim, k *packet.Key, l *packet.Layout) bool {
 }
 
 func (p *path) holdsRest(cl *claim, k *packet.Key, l *packet.Layout) bool {
-	for i, w := range cl.words[inlineWords:] {
-		if k[w.at&15]&w.bits != p.tail.key[i] {
+	for i := inlineWords; i < len(cl.words); i++ {
+		if w := &cl.words[i]; k[w.at&15]&w.bits != *p.word(i) {
 			return false
 		}
 	}
 	return !cl.shape || p.tail.shape == shapeOf(l)
 }
 
-// word is the i-th word of the key under the claim.
-func (p *path) word(i int) uint64 {
-	if i < inlineWords {
-		return p.key[i]
+// word is where the i-th word of the key under the claim is.
+func (p *path) word(i int) *uint64 {
+	switch {
+	case i < inlineWords:
+		return &p.key[i]
+	case i < inlineWords+tailWords:
+		return &p.tail.key[i-inlineWords]
 	}
-	return p.tail.key[i-inlineWords]
+	return &p.tail.rest.key[i-inlineWords-tailWords]
 }
 
 // steps are the entries met, in order.
 func (p *path) steps() []step {
-	if p.tail == nil || p.tail.lone {
+	t := p.tail
+	switch {
+	case t == nil || t.n == 1:
 		return p.last[:]
+	case t.n <= fewSteps:
+		return t.few[:t.n]
 	}
-	return p.tail.steps
+	return t.rest.steps
 }
 
 // miss is the table that had no entry for the frame, or noPathTable.

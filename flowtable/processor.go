@@ -56,6 +56,7 @@ type Processor struct {
 
 	// Resubmits of the frame at hand: how deep we are, how many there were.
 	nested, resubmits int
+	outer             *Entry // whose resubmit is the outermost of those around the lookup at hand
 	received          uint64 // bytes of it when it came in: what its entries count, also behind a push or pop
 
 	// The batch at hand.
@@ -181,8 +182,9 @@ func (pr *Processor) see(s *snapshot) { pr.snap, pr.from, pr.to = s, nil, nil }
 //  1. parse and hash all;
 //  2. touch the hints of all;
 //  3. follow the hints to paths, and touch these;
-//  4. touch the counters of the entries where these end;
-//  5. look whether the path is right, and run it; otherwise search for another, or walk.
+//  4. touch their tails, and the counters of the entries where they end;
+//  5. of those with tails, touch the counters of all entries;
+//  6. look whether the path is right, and run it; otherwise search for another, or walk.
 func (pr *Processor) process(frames []*packet.Frame) {
 	if pr.p.cfg.NoCache {
 		for _, f := range frames {
@@ -198,7 +200,7 @@ func (pr *Processor) process(frames []*packet.Frame) {
 		f.Parse()
 		pr.hashes[i] = c.hash(f)
 	}
-	warm := uint64(0)
+	warm, tails := uint64(0), false
 	for i := range frames {
 		warm ^= c.exact.slots[c.exact.bucket(pr.hashes[i])]
 	}
@@ -209,9 +211,20 @@ func (pr *Processor) process(frames []*packet.Frame) {
 		}
 	}
 	for i := range frames {
-		if p := pr.guesses[i]; p != nil && p.last[0].e != nil {
+		p := pr.guesses[i]
+		if p == nil {
+			continue
+		}
+		if p.last[0].e != nil {
 			warm ^= uint64(p.last[0].e.stats.used.Load())
 		}
+		if t := p.tail; t != nil {
+			warm ^= t.shape
+			tails = tails || t.n > 1
+		}
+	}
+	if tails {
+		warm ^= warmSteps(pr.guesses[:len(frames)])
 	}
 	pr.warm = warm
 	for i, f := range frames {
@@ -219,6 +232,20 @@ func (pr *Processor) process(frames []*packet.Frame) {
 			pr.forward(f, pr.hashes[i], pr.guesses[i])
 		}
 	}
+}
+
+// warmSteps touches the counters of all entries but the last on paths of several.
+func warmSteps(paths []*path) (warm uint64) {
+	for _, p := range paths {
+		if p == nil || p.tail == nil || p.tail.n < 2 {
+			continue
+		}
+		steps := p.steps()
+		for i := range steps[:len(steps)-1] {
+			warm ^= uint64(steps[i].e.stats.used.Load())
+		}
+	}
+	return warm
 }
 
 // forward takes a frame its way: by the guessed path if that serves it.
@@ -270,7 +297,7 @@ func (pr *Processor) follow(p *path, f *packet.Frame) {
 	t := pr.touch(p)
 	t.packets++
 	t.bytes += n
-	pr.queue = 0
+	pr.queue, pr.resubmits, pr.received, pr.set.n = 0, 0, n, 0 // a group may lead to resubmits
 	steps, tail := p.steps(), p.tail
 	ends := tail == nil || tail.ends()
 	for i := range steps {
@@ -342,7 +369,7 @@ func (pr *Processor) end() {
 	}
 	pr.settleGroups()
 	pr.p.drops.add(&pr.drops)
-	pr.sink, pr.at = nil, nil
+	pr.sink, pr.at, pr.outer = nil, nil, nil
 	pr.see(nil)
 	for i, f := range pr.bulk {
 		pr.bulk[i] = nil

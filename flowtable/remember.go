@@ -135,7 +135,7 @@ func (pr *Processor) keep(hash uint64) {
 	p.fill(&pr.trail, &pr.set)
 	p.seen, p.when = c.clock, pr.second
 	if b.plain <= maxTables || p.tail != nil {
-		p.grown().plain = int32(b.plain)
+		p.grown().plain = int16(b.plain)
 	}
 	c.enter(cl, p, fresh)
 	c.hint(hash, n)
@@ -219,11 +219,13 @@ func (pr *Processor) place(cl *claim) (n uint32, fresh bool) {
 	p := c.paths.at(n)
 	p.claim = cl.no
 	cl.paths++
-	for i, w := range cl.words[:min(len(cl.words), inlineWords)] {
-		p.key[i] = b.header[w.at] & w.bits
+	if n := len(cl.words); n > inlineWords+tailWords {
+		p.grown().more()
+	} else if n > inlineWords {
+		p.grown()
 	}
-	for i, w := range cl.words[min(len(cl.words), inlineWords):] {
-		p.grown().key[i] = b.header[w.at] & w.bits
+	for i, w := range cl.words {
+		*p.word(i) = b.header[w.at] & w.bits
 	}
 	if cl.shape {
 		p.grown().shape = shapeOf(&b.layout)
@@ -283,9 +285,12 @@ func (pr *Processor) release(n uint32) {
 	cl.paths--
 	p.claim, p.last = 0, [1]step{}
 	if t := p.tail; t != nil {
-		clear(t.steps[:cap(t.steps)])
-		clear(t.own[:cap(t.own)])
-		t.steps, t.set, t.own = t.steps[:0], nil, t.own[:0]
+		t.set, t.n, t.few = nil, 1, [fewSteps]step{}
+		if r := t.rest; r != nil {
+			clear(r.steps[:cap(r.steps)])
+			clear(r.own[:cap(r.own)])
+			r.steps, r.own = r.steps[:0], r.own[:0]
+		}
 	}
 	c.paths.inUse--
 	c.paths.free = append(c.paths.free, n)
@@ -295,7 +300,7 @@ func (pr *Processor) release(n uint32) {
 func (cl *claim) hashOf(c *cache, p *path) uint64 {
 	h := c.seed ^ cl.digest
 	for i := range cl.words {
-		h = mix(h^p.word(i), c.secret)
+		h = mix(h^*p.word(i), c.secret)
 	}
 	if cl.shape {
 		h = mix(h^p.tail.shape, c.secret)
@@ -350,10 +355,16 @@ func (p *path) fill(t *trail, set *actionSet) {
 		return
 	}
 	l := p.grown()
-	l.next, l.miss, l.lone, l.set = next, miss, len(steps) == 1, nil
-	l.steps = slices.Grow(l.steps[:0], len(steps))[:len(steps)]
+	l.next, l.miss, l.n, l.set = next, miss, uint8(len(steps)), nil
+	l.few = [fewSteps]step{}
+	into := l.few[:]
+	if n := len(steps); n > fewSteps {
+		r := l.more()
+		r.steps = slices.Grow(r.steps[:0], n)[:n]
+		into = r.steps
+	}
 	for i, e := range steps {
-		l.steps[i] = step{e, e.prog}
+		into[i] = step{e, e.prog}
 	}
 	if ends && set.n > 0 {
 		l.keepSet(set, steps)
@@ -363,9 +374,17 @@ func (p *path) fill(t *trail, set *actionSet) {
 // grown gives the path a tail if it has none.
 func (p *path) grown() *tail {
 	if p.tail == nil {
-		p.tail = &tail{plain: maxTables + 1, lone: true, next: noPathTable, miss: noPathTable}
+		p.tail = &tail{plain: maxTables + 1, n: 1, next: noPathTable, miss: noPathTable}
 	}
 	return p.tail
+}
+
+// more gives the tail a rest if it has none.
+func (t *tail) more() *rest {
+	if t.rest == nil {
+		t.rest = new(rest)
+	}
+	return t.rest
 }
 
 // keepSet stores the merged action set. If it is one entry's own, that list serves.
@@ -383,8 +402,9 @@ func (t *tail) keepSet(set *actionSet, steps []*Entry) {
 		t.set = whatRuns(steps[from].prog.write)
 		return
 	}
-	t.own = append(t.own[:0], set.list()...)
-	t.set = t.own
+	r := t.more()
+	r.own = append(r.own[:0], set.list()...)
+	t.set = r.own
 }
 
 func second(now time.Duration) uint16 { return uint16(now / time.Second) }

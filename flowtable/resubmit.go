@@ -3,6 +3,8 @@
 package flowtable
 
 import (
+	"slices"
+
 	"github.com/weirswitch/weir/flowtable/packet"
 	"github.com/weirswitch/weir/openflow"
 )
@@ -19,9 +21,10 @@ const (
 // behind the resubmit go on with what became of the frame. A table without an entry for it does nothing.
 //
 // What it leads to is not in the path of the frame, so a walk that meets a resubmit is not remembered
-// (trail.whole), and each such frame walks.
+// (trail.whole), and each such frame walks. Those in a group's bucket are no part of any path: a path leads to the
+// group alone.
 func (pr *Processor) resubmit(f *packet.Frame, o *op) (*packet.Frame, bool) {
-	pr.trail.whole = false
+	pr.trail.whole = pr.trail.whole && pr.depth > 0
 	if pr.nested >= maxResubmitDepth || pr.resubmits >= maxResubmits {
 		pr.drops[DropResubmit]++
 		return f, false
@@ -29,10 +32,29 @@ func (pr *Processor) resubmit(f *packet.Frame, o *op) (*packet.Frame, bool) {
 	pr.nested++
 	pr.resubmits++
 	at := pr.at
+	if pr.nested == 1 {
+		pr.outer = at
+	}
 	f, ok := pr.resubmitFrom(f, pr.resubmitTable(o), o.port)
 	pr.at = at
 	pr.nested--
 	return f, ok
+}
+
+// bucketPipeline runs a bucket that ends with a resubmit. Buckets are action sets, which cannot change the action set of
+// the pipeline around them: what the entries behind the resubmit write is of no effect. They see an action set that is
+// empty, however the frame came here, so that a remembered path has none to keep up to date.
+func (pr *Processor) bucketPipeline(f *packet.Frame, b *bucket, last bool) {
+	if !last {
+		if f = pr.copyOf(f); f == nil {
+			return
+		}
+	}
+	around := slices.Clone(pr.set.ops[:pr.set.n])
+	pr.set.reset()
+	f.Key.Set(packet.ActsetOutput, 0, unsetOutput)
+	pr.run(f, b.ops, true)
+	pr.set.n = copy(pr.set.ops[:], around)
 }
 
 // resubmitTable is the table that a resubmit means; in a PACKET_OUT "the one at hand" is the first.

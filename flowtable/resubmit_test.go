@@ -204,3 +204,184 @@ func TestResubmitCountsWhatCameIn(t *testing.T) {
 		t.Errorf("%d entries", len(list))
 	}
 }
+
+// TestResubmitInActionSet: a group's bucket and the pipeline's action set may end with a resubmit, as in Open vSwitch:
+// the last one counts, it comes last, and an output or a group takes its place.
+func TestResubmitInActionSet(t *testing.T) {
+	b := udpFrame(ethernet{dst: "2", src: "1"}, 64, 1, 2)
+	out := func(n openflow.PortNo) openflow.Action { return openflow.Output(n) }
+	apply := func(list ...openflow.Action) openflow.Instruction { return openflow.ApplyActions(list...) }
+	write := func(list ...openflow.Action) openflow.Instruction { return openflow.WriteActions(list...) }
+	reg0 := openflow.SetField(openflow.Reg0, 7)
+	queue := openflow.Action{Type: openflow.ActionSetQueue, Queue: 8}
+	dst := openflow.SetField(openflow.EthDst, 9)
+	for _, c := range []struct {
+		name string
+		set  func(r *rig)
+		want []string
+	}{
+		{"a bucket", func(r *rig) {
+			r.group(1, typeIndirect, bucketOf(here(5)))
+			r.flow(0, 1, openflow.Match{}, apply(openflow.Group(1), out(4)))
+			r.flow(5, 1, openflow.Match{}, apply(out(2)), openflow.GotoTable(6))
+			r.flow(6, 1, openflow.Match{}, apply(out(3)))
+		}, []string{"2/0", "3/0", "4/0"}},
+		{"the actions before it count, and end with the bucket", func(r *rig) {
+			r.group(1, typeIndirect, bucketOf(here(5), dst, queue, reg0))
+			r.flow(0, 1, openflow.Match{}, apply(openflow.Group(1), here(6)))
+			r.flow(5, 1, openflow.NewMatch(openflow.Exact(openflow.EthDst, 9), openflow.Exact(openflow.Reg0, 7)), apply(out(2)))
+			r.flow(6, 1, openflow.NewMatch(openflow.Exact(openflow.Reg0, 7)), apply(out(3)))
+			r.flow(6, 1, openflow.NewMatch(openflow.Exact(openflow.Reg0, 0)), apply(out(4)))
+		}, []string{"2/8", "4/0"}},
+		{"what it leads to ends with the bucket", func(r *rig) {
+			r.group(1, typeAll, bucketOf(here(5)), bucketOf(here(6)))
+			r.flow(0, 1, openflow.Match{}, apply(openflow.Group(1), here(6)), openflow.WriteActions(openflow.Group(1)))
+			r.flow(5, 1, openflow.Match{}, apply(reg0, dst, out(2)), openflow.Instruction{Type: openflow.InstructionWriteMetadata, Metadata: 7, MetadataMask: 7})
+			r.flow(6, 2, openflow.NewMatch(openflow.Exact(openflow.Reg0, 7)), apply(out(3)))
+			r.flow(6, 2, openflow.NewMatch(openflow.Exact(openflow.Metadata, 7)), apply(out(3)))
+			r.flow(6, 2, openflow.NewMatch(openflow.Exact(openflow.EthDst, 9)), apply(out(3)))
+			r.flow(6, 1, openflow.Match{}, apply(out(4)))
+		}, []string{"2/0", "4/0", "4/0", "2/0", "4/0"}},
+		{"the last of two", func(r *rig) {
+			r.group(1, typeIndirect, bucketOf(here(5), here(6)))
+			r.flow(0, 1, openflow.Match{}, apply(openflow.Group(1)))
+			r.flow(5, 1, openflow.Match{}, apply(out(2)))
+			r.flow(6, 1, openflow.Match{}, apply(out(3)))
+		}, []string{"3/0"}},
+		{"an output takes its place", func(r *rig) {
+			r.group(1, typeIndirect, bucketOf(out(3), here(5)))
+			r.flow(0, 1, openflow.Match{}, apply(openflow.Group(1)), write(here(5), out(4)))
+			r.flow(5, 1, openflow.Match{}, apply(out(2)))
+		}, []string{"3/0", "4/0"}},
+		{"a group takes its place", func(r *rig) {
+			r.group(2, typeIndirect, bucketOf(out(3)))
+			r.group(1, typeIndirect, bucketOf(here(5), openflow.Group(2), out(4)))
+			r.flow(0, 1, openflow.Match{}, apply(openflow.Group(1)))
+			r.flow(5, 1, openflow.Match{}, apply(out(2)))
+		}, []string{"3/0"}},
+		{"a bucket cannot write the action set around it", func(r *rig) {
+			r.group(1, typeAll, bucketOf(here(5)), bucketOf(here(6)))
+			r.flow(0, 1, openflow.Match{}, apply(openflow.Group(1)), write(out(4), queue))
+			r.flow(5, 1, openflow.Match{}, write(out(3)), openflow.GotoTable(6))
+			r.flow(6, 1, openflow.NewMatch(openflow.Exact(openflow.ActsetOutput, unsetOutput)), apply(out(2)))
+			r.flow(6, 1, openflow.NewMatch(openflow.Exact(openflow.ActsetOutput, 3)), apply(out(3)))
+		}, []string{"3/0", "2/0", "4/8"}},
+		{"the group is in the action set", func(r *rig) {
+			r.group(1, typeAll, bucketOf(here(5)), bucketOf(here(6)))
+			r.flow(0, 1, openflow.Match{}, write(openflow.Group(1), queue))
+			r.flow(5, 1, openflow.Match{}, write(out(3), dst), apply(out(4)))
+			r.flow(6, 1, openflow.Match{}, apply(out(2)))
+		}, []string{"4/8", "2/8"}},
+		{"a written one", func(r *rig) {
+			r.flow(0, 1, openflow.Match{}, write(here(5)), openflow.GotoTable(1))
+			r.flow(1, 1, openflow.Match{}, write(dst))
+			r.flow(5, 1, openflow.NewMatch(openflow.Exact(openflow.EthDst, 9)), apply(out(2)), write(out(3)))
+		}, []string{"2/0"}},
+		{"behind a path that is remembered", func(r *rig) {
+			r.group(1, typeIndirect, bucketOf(here(5)))
+			r.flow(0, 1, openflow.Match{}, apply(openflow.Group(1)), openflow.GotoTable(1))
+			r.flow(1, 1, openflow.Match{}, write(out(4)), openflow.GotoTable(2))
+			r.flow(2, 1, openflow.Match{}, apply(openflow.Group(1), dst, out(3)), write(queue))
+			r.flow(5, 1, openflow.Match{}, apply(out(2)), write(out(3)))
+		}, []string{"2/0", "2/0", "3/0", "4/8"}},
+		{"groups and tables in turn", func(r *rig) {
+			r.group(2, typeIndirect, bucketOf(here(6)))
+			r.group(1, typeIndirect, bucketOf(here(5)))
+			r.flow(0, 1, openflow.Match{}, apply(openflow.Group(1)))
+			r.flow(5, 1, openflow.Match{}, apply(openflow.Group(2), out(3)))
+			r.flow(6, 1, openflow.Match{}, apply(out(2)))
+		}, []string{"2/0", "3/0"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			eachPath(t, func(t *testing.T, cfg Config) {
+				r := newRig(t, cfg, upPorts(4))
+				c.set(r)
+				for i := range 3 { // the second and third time by what was remembered
+					if got := r.queues(1, b); !slices.Equal(got, c.want) {
+						t.Errorf("frame %d: outputs %v, want %v", i, got, c.want)
+					}
+				}
+				list, _ := r.Flows(AllFlows())
+				for _, e := range list {
+					if n := e.Counters(0); n.Bytes != n.Packets*uint64(len(b)) {
+						t.Errorf("table %d counts %+v of frames of %d bytes", e.Table, n, len(b))
+					}
+				}
+				prog, err := r.CompileActions(openflow.NewActions(openflow.Output(openflow.PortTable)))
+				if err != nil {
+					t.Fatal(err)
+				}
+				r.proc.PacketOut(0, frameOf(1, b), prog, &r.rec)
+				if got := len(r.rec.take(t)); got != len(c.want) {
+					t.Errorf("%d outputs of a PACKET_OUT, want %d", got, len(c.want))
+				}
+			})
+		})
+	}
+}
+
+// TestResubmitInBucketIsBounded: a bucket that leads back to its own group costs a bounded amount and says so, each time.
+func TestResubmitInBucketIsBounded(t *testing.T) {
+	eachPath(t, func(t *testing.T, cfg Config) {
+		r := newRig(t, cfg, upPorts(2))
+		r.group(1, typeAll, bucketOf(here(0)), bucketOf(here(0)), bucketOf(openflow.Output(2)))
+		r.flow(0, 1, openflow.Match{}, openflow.ApplyActions(openflow.Group(1)))
+		last := uint64(0)
+		for range 3 {
+			if n := len(r.send(1, anyFrame)); n == 0 || n > maxRuns {
+				t.Errorf("%d outputs", n)
+			}
+			now := r.Drops()[DropResubmit]
+			if now == last {
+				t.Error("no drop is counted")
+			}
+			last = now
+		}
+		if r.proc.nested != 0 || r.proc.depth != 0 {
+			t.Errorf("depth %d and %d at rest", r.proc.nested, r.proc.depth)
+		}
+	})
+}
+
+// TestResubmitInBucketIsRemembered: a path to a group serves whatever its buckets do, also after they have changed.
+func TestResubmitInBucketIsRemembered(t *testing.T) {
+	r := newRig(t, Config{}, upPorts(4))
+	r.group(1, typeIndirect, bucketOf(openflow.Output(2)))
+	r.flow(0, 1, openflow.Match{}, openflow.ApplyActions(openflow.Group(1)), openflow.WriteActions(openflow.Output(4)))
+	r.flow(5, 1, openflow.Match{}, openflow.ApplyActions(openflow.Output(3)), openflow.WriteActions(openflow.Output(2)))
+	for i, c := range []struct {
+		bucket openflow.Bucket
+		want   []string
+	}{{bucketOf(openflow.Output(2)), []string{"2/0", "4/0"}}, {bucketOf(here(5)), []string{"3/0", "4/0"}}, {bucketOf(here(7)), []string{"4/0"}}} {
+		r.group(1, typeIndirect, c.bucket)
+		for range 2 {
+			if got := r.queues(1, anyFrame); !slices.Equal(got, c.want) {
+				t.Errorf("bucket %d: %v, want %v", i, got, c.want)
+			}
+		}
+	}
+	if n := r.proc.cache.paths.inUse; n != 1 {
+		t.Errorf("%d paths are remembered, want 1", n)
+	}
+}
+
+// TestVerdictBehindBucket: what a bucket's resubmit leads to is told under the entry that names the group.
+func TestVerdictBehindBucket(t *testing.T) {
+	eachPath(t, func(t *testing.T, c Config) {
+		r := newRig(t, c, upPorts(3))
+		r.group(1, typeIndirect, bucketOf(here(5)))
+		r.flow(0, 1, openflow.Match{}, openflow.GotoTable(1))
+		r.flow(1, 2, openflow.Match{}, openflow.ApplyActions(openflow.Group(1)), openflow.GotoTable(2))
+		r.flow(2, 3, openflow.Match{}, openflow.WriteActions(openflow.Group(1)))
+		r.flow(5, 4, openflow.Match{}, openflow.ApplyActions(openflow.Output(2)))
+		for i := range 2 {
+			var v Verdict
+			r.proc.Watch(r.now, frameOf(1, anyFrame), &r.rec, &v)
+			want := []BehindStep{{Step{5, 4, 0}, true, 1, 1}, {Step{5, 4, 0}, true, 2, 1}}
+			if !slices.Equal(v.Behind, want) || v.Cached != (i == 1 && !c.NoCache) {
+				t.Errorf("frame %d: %+v", i, v)
+			}
+			r.rec.take(t)
+		}
+	})
+}

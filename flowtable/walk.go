@@ -171,14 +171,11 @@ const unsetOutput = 0xfffffff7
 
 // output is the port of the set's output action; a group hides it.
 func (s *actionSet) output() uint32 {
-	if s.n == 0 {
-		return unsetOutput
+	ops := s.list()
+	if n := len(ops); n > 0 && ops[n-1].rank == rankOutput {
+		return ops[n-1].target()
 	}
-	last := &s.ops[s.n-1]
-	if last.rank != rankOutput || s.n > 1 && s.ops[s.n-2].rank == rankGroup {
-		return unsetOutput
-	}
-	return last.target()
+	return unsetOutput
 }
 
 // The table-miss reason of a packet-in is for what table-miss entries send directly (section 5.4);

@@ -35,7 +35,8 @@ const maxBehind = 32
 // nobody watches pays a comparison for each.
 type watcher struct {
 	Sink
-	v *Verdict
+	v   *Verdict
+	met []*Entry // of the path that the frame follows
 }
 
 // resubmitted notes what a lookup behind a resubmit found.
@@ -43,7 +44,10 @@ func (w *watcher) resubmitted(pr *Processor, table int, e *Entry) {
 	if len(w.v.Behind) == maxBehind {
 		return
 	}
-	b := BehindStep{Step: Step{Table: uint8(table)}, Found: e != nil, Under: len(pr.trail.steps) - 1, Depth: pr.nested}
+	b := BehindStep{Step: Step{Table: uint8(table)}, Found: e != nil, Under: slices.Index(w.met, pr.outer), Depth: pr.nested}
+	if b.Under < 0 {
+		b.Under = len(w.met) + len(pr.trail.steps) - 1
+	}
 	if e != nil {
 		b.Priority, b.Cookie = e.Priority, e.Cookie
 	}
@@ -61,7 +65,8 @@ type Step struct {
 // changes nothing else.
 func (pr *Processor) Watch(now time.Duration, f *packet.Frame, s Sink, v *Verdict) {
 	*v = Verdict{Miss: noTable}
-	pr.begin(now, &watcher{s, v})
+	w := &watcher{Sink: s, v: v}
+	pr.begin(now, w)
 	f.Parse()
 	pr.trail.reset()
 	pr.resubmits = 0
@@ -73,7 +78,7 @@ func (pr *Processor) Watch(now time.Duration, f *packet.Frame, s Sink, v *Verdic
 		pr.walkWhole(f)
 		v.add(pr.trail.steps)
 	default:
-		pr.watchCached(f, v)
+		pr.watchCached(f, w)
 	}
 	if v.Miss = max(v.Miss, int(pr.trail.miss)); pr.drops[DropMiss] == 0 {
 		v.Miss = noTable // the frame did not come that far
@@ -88,7 +93,8 @@ func (pr *Processor) Watch(now time.Duration, f *packet.Frame, s Sink, v *Verdic
 }
 
 // watchCached is process for one frame.
-func (pr *Processor) watchCached(f *packet.Frame, v *Verdict) {
+func (pr *Processor) watchCached(f *packet.Frame, w *watcher) {
+	v := w.v
 	hash := pr.cache.hash(f)
 	p := pr.cache.search(f, hash)
 	if p == nil {
@@ -97,8 +103,9 @@ func (pr *Processor) watchCached(f *packet.Frame, v *Verdict) {
 		return
 	}
 	v.Cached = true
-	pr.follow(p, f)
 	met := p.entries()
+	w.met = met
+	pr.follow(p, f)
 	if i := slices.Index(met, pr.at); i >= 0 && len(pr.trail.steps) == 0 {
 		met = met[:i+1] // an op may have ended it there
 	}

@@ -27,6 +27,18 @@ add-group BR group_id=2,type=ff,bucket=watch_port:1,output:1
 add-group BR group_id=3,type=all,bucket=output:1,bucket=output:2
 mod-group BR group_id=3,type=all,bucket=output:1
 mod-group BR group_id=9,type=all,bucket=output:1
+--may-create mod-group BR group_id=9,type=all,bucket=output:1
+--may-create mod-group BR group_id=9,type=indirect,bucket=output:2
+--may-create mod-group BR group_id=9,type=all,bucket=group:78
+--may-create mod-group BR group_id=4294967295,type=all
+dump-groups BR
+del-groups BR group_id=9
+insert-buckets BR group_id=1
+remove-buckets BR
+dump-table-desc BR
+benchmark BR 10 3
+benchmark BR 70000 3
+benchmark BR 10 0
 add-groups BR groups.txt
 dump-groups BR
 --names dump-groups BR
@@ -218,7 +230,7 @@ del-flows BR
 var (
 	counter    = regexp.MustCompile(`\b((?:n_|rx |tx )?(?:packets|pkts|bytes|lookup|matched|packet_count|byte_count|drop)[=:])[0-9]+`)
 	ages       = regexp.MustCompile(`idle_age=[0-9]+, (hard_age=[0-9]+, )?`)
-	timing     = regexp.MustCompile(`(duration[=:]?[0-9.]+s|time=[0-9.]+ ms)`)
+	timing     = regexp.MustCompile(`(duration[=:]?[0-9.]+s|time=[0-9.]+ ms|Finished in .*)`)
 	localError = regexp.MustCompile(`(?m)^(ovs-ofctl|weir): [^\n]*(\n(weir|\(|  |OFP).*)*`)
 	logLine    = regexp.MustCompile(`(?m)^20\d\d-\d\d-\d\dT.*\n?`)
 )

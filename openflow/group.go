@@ -17,7 +17,14 @@ const (
 	GroupAdd GroupCommand = iota
 	GroupModify
 	GroupDelete
+
+	// GroupAddOrModify is Open vSwitch's own: MODIFY if the group is there, else ADD. The specification has no word for it
+	// in any version.
+	GroupAddOrModify GroupCommand = 0x8000
 )
+
+// known reports a command that there is.
+func (c GroupCommand) known() bool { return c <= GroupDelete || c == GroupAddOrModify }
 
 // GroupType says how a group chooses among its buckets (section 5.6.1).
 type GroupType uint8
@@ -30,8 +37,14 @@ const (
 	GroupTypeFastFailover
 )
 
-func (c GroupCommand) String() string { return enumName(int(c), "ADD", "MODIFY", "DELETE") }
-func (t GroupType) String() string    { return enumName(int(t), "all", "select", "indirect", "ff") }
+func (c GroupCommand) String() string {
+	if c == GroupAddOrModify {
+		return "ADD_OR_MOD"
+	}
+	return enumName(int(c), "ADD", "MODIFY", "DELETE")
+}
+
+func (t GroupType) String() string { return enumName(int(t), "all", "select", "indirect", "ff") }
 
 // Bucket is one choice of a group. Its Actions share the message's memory after Decode.
 type Bucket struct {
@@ -87,7 +100,7 @@ func decodeGroupMod(b []byte) (Message, error) {
 		return nil, Errorf(ErrBadRequest, BRCBadLen, "a group of %d bytes would not fit a GROUP_DESC reply, the limit is %d", len(b), MaxMessage-8)
 	}
 	m := &GroupMod{Command: GroupCommand(u16(b, 8)), Type: GroupType(b[10]), Group: u32(b, 12)}
-	if m.Command > GroupDelete {
+	if !m.Command.known() {
 		return nil, Errorf(ErrGroupModFailed, GMFCBadCommand, "command %d, the highest is %d", uint16(m.Command), GroupDelete)
 	}
 	if m.Type > GroupTypeFastFailover {

@@ -72,8 +72,9 @@ type afpacket struct {
 }
 
 var (
-	_ Port        = (*afpacket)(nil)
-	_ AdminSetter = (*afpacket)(nil)
+	_ Port         = (*afpacket)(nil)
+	_ AdminSetter  = (*afpacket)(nil)
+	_ CarrierAsker = (*afpacket)(nil)
 )
 
 func openAFPacket(spec Spec, o Options) (Port, error) {

@@ -63,8 +63,9 @@ type xdpLine struct {
 }
 
 var (
-	_ Port        = (*afxdp)(nil)
-	_ AdminSetter = (*afxdp)(nil)
+	_ Port         = (*afxdp)(nil)
+	_ AdminSetter  = (*afxdp)(nil)
+	_ CarrierAsker = (*afxdp)(nil)
 )
 
 func openXDP(spec Spec, o Options) (Port, error) {

@@ -197,6 +197,13 @@ func (d *device) publish() (changed bool) {
 // Info is the interface as netlink last described it.
 func (d *device) Info() Info { return *d.info.Load() }
 
+// AskCarrier implements [CarrierAsker].
+func (d *device) AskCarrier() {
+	if in := d.info.Load(); in.LinkUp {
+		d.links.askCarrier(in.IfIndex)
+	}
+}
+
 // SetUp switches the interface on or off, as `ip link set dev up|down` does.
 // Close switches it on again when SetUp switched it off.
 func (d *device) SetUp(up bool) error {

@@ -20,6 +20,9 @@ type linkSettings struct {
 	_         [3 * 127]uint32
 }
 
+// ethtoolValue is struct ethtool_value.
+type ethtoolValue struct{ cmd, data uint32 }
+
 // ifreqData is struct ifreq with a pointer as its data.
 type ifreqData struct {
 	name [unix.IFNAMSIZ]byte

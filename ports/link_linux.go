@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"runtime"
 	"sync"
+	"unsafe"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
@@ -37,6 +38,8 @@ type Links struct {
 	byIndex  map[int]link     // guarded by mu: what the kernel last answered
 	watchers map[int64]func() // guarded by mu
 	next     int64            // guarded by mu: the next watcher's key, and the next link's birth
+	pending  map[int]bool     // guarded by mu: interfaces to ask for, and whether they were deleted
+	wake     chan struct{}    // has a token when pending has grown
 }
 
 // link is one interface as netlink describes it.
@@ -54,7 +57,8 @@ type link struct {
 
 // NewLinks starts to watch the calling thread's network namespace.
 func NewLinks() (*Links, error) {
-	l := &Links{stopped: make(chan struct{}), byIndex: map[int]link{}, watchers: map[int64]func(){}}
+	l := &Links{stopped: make(chan struct{}), byIndex: map[int]link{}, watchers: map[int64]func(){},
+		pending: map[int]bool{}, wake: make(chan struct{}, 1)}
 	var err error
 	if l.ns, err = netns.Get(); err != nil {
 		return nil, fmt.Errorf("network namespace of this thread: %w", err)
@@ -107,6 +111,11 @@ func (l *Links) Close() error {
 // watch keeps byIndex as the kernel says until the socket is closed.
 func (l *Links) watch() {
 	defer close(l.stopped)
+	var asker sync.WaitGroup
+	defer asker.Wait()
+	end := make(chan struct{})
+	defer close(end)
+	asker.Go(func() { l.askPending(end) })
 	for {
 		msgs, from, err := l.events.Receive()
 		l.mu.Lock()
@@ -138,6 +147,36 @@ func (l *Links) watch() {
 		if lost {
 			l.tell()
 		}
+		l.askFor(hints)
+	}
+}
+
+// askFor has interfaces asked for. The caller may hold nothing.
+func (l *Links) askFor(hints map[int]bool) {
+	l.mu.Lock()
+	for i, deleted := range hints {
+		l.pending[i] = l.pending[i] || deleted
+	}
+	l.mu.Unlock()
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
+// askPending asks for what changed. It is not the goroutine that reads the events, because a question may wait for long
+// behind somebody else's changes, and a carrier that is lost meanwhile must be seen.
+func (l *Links) askPending(end <-chan struct{}) {
+	for {
+		select {
+		case <-l.wake:
+		case <-end:
+			return
+		}
+		l.mu.Lock()
+		hints := l.pending
+		l.pending = map[int]bool{}
+		l.mu.Unlock()
 		for i, deleted := range hints {
 			l.refresh(i, deleted)
 		}
@@ -185,13 +224,33 @@ func (l *Links) lost(index int, event []byte) bool {
 	if err != nil || unix.IoctlIfreq(l.control, unix.SIOCGIFFLAGS, ifr) != nil || ifr.Uint16()&unix.IFF_RUNNING != 0 {
 		return false // the event is old, or the interface has another name by now
 	}
+	return l.markLost(was)
+}
+
+// askCarrier asks an interface for its carrier and notes a loss. The kernel tells of losses at most once a second, all
+// interfaces together, and knows of one when it is asked. This question, too, may wait as refresh does.
+func (l *Links) askCarrier(index int) {
+	was, known := l.index(index)
+	if !known || !was.carrier {
+		return
+	}
+	value := ethtoolValue{cmd: unix.ETHTOOL_GLINK}
+	if !l.ethtoolCall(was.name, unsafe.Pointer(&value)) || value.data != 0 || !l.markLost(was) {
+		return
+	}
+	l.tell()
+	l.askFor(map[int]bool{index: false}) // it may be back by now
+}
+
+// markLost notes that an interface, of which nothing else has been heard since, has lost its carrier.
+func (l *Links) markLost(was link) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.byIndex[index] != was {
+	if l.byIndex[was.index] != was {
 		return false
 	}
 	was.carrier = false
-	l.byIndex[index] = was
+	l.byIndex[was.index] = was
 	return true
 }
 
@@ -276,7 +335,7 @@ func (l *Links) tell() {
 	}
 }
 
-// subscribe has fn called, from the watching goroutine, after anything changed.
+// subscribe has fn called, from goroutines of its own, after anything changed.
 // A call may still be under way when cancel returns.
 func (l *Links) subscribe(fn func()) (cancel func()) {
 	l.mu.Lock()

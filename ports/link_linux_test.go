@@ -246,3 +246,46 @@ func TestLeaseExchange(t *testing.T) {
 		t.Errorf("put after close: %v", err)
 	}
 }
+
+// TestLinksAskedForCarrier: of a port whose cable is pulled again and again the kernel tells once a second; who asks knows
+// at once, and hears of its return.
+func TestLinksAskedForCarrier(t *testing.T) {
+	s, h := newSpace(t), newSpace(t)
+	cable(s, "eth1", h, "eth0", 1500)
+	p := s.port("eth1")
+	for range 5 {
+		eventually(t, "link up", func() bool { return p.Info().LinkUp })
+		p.(CarrierAsker).AskCarrier()
+		if !p.Info().LinkUp {
+			t.Fatal("the link is down while the cable is in")
+		}
+		s.must(h.net.LinkSetDown(h.link("eth0")))
+		p.(CarrierAsker).AskCarrier()
+		if in := p.Info(); in.LinkUp || !in.Present || !in.AdminUp {
+			t.Fatalf("after the cable was pulled: %+v", in)
+		}
+		s.must(h.net.LinkSetUp(h.link("eth0")))
+	}
+	s.must(p.Close())
+	p.(CarrierAsker).AskCarrier()
+}
+
+// TestLinksHearWhileTheyAsk: while a question about one interface waits, the loss of another's carrier is heard.
+func TestLinksHearWhileTheyAsk(t *testing.T) {
+	s, h := newSpace(t), newSpace(t)
+	cable(s, "eth1", h, "eth0", 1500)
+	cable(s, "eth3", h, "eth2", 1500)
+	p := s.port("eth1")
+	eventually(t, "link up", func() bool { return p.Info().LinkUp })
+	s.links.asking.Lock()
+	s.must(s.net.LinkSetMTU(s.link("eth3"), 1400))
+	eventually(t, "the question is due", func() bool {
+		s.links.mu.Lock()
+		defer s.links.mu.Unlock()
+		return len(s.links.pending) == 0 && len(s.links.wake) == 0
+	})
+	s.must(h.net.LinkSetDown(h.link("eth0")))
+	eventually(t, "link down, though a question waits", func() bool { return !p.Info().LinkUp })
+	s.links.asking.Unlock()
+	eventually(t, "the answer to it", func() bool { got, _ := s.links.name("eth3"); return got.mtu == 1400 })
+}

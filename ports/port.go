@@ -47,6 +47,12 @@ type AdminSetter interface {
 	SetUp(up bool) error
 }
 
+// CarrierAsker is a port whose system may know of a lost link before it tells: AskCarrier asks, and Info has the answer
+// when it returns. It may wait for others who change the system's network.
+type CarrierAsker interface {
+	AskCarrier()
+}
+
 // ErrClosed is what Wait and Read return once the port is closed.
 var ErrClosed = errors.New("port is closed")
 

@@ -41,8 +41,9 @@ type tap struct {
 }
 
 var (
-	_ Port        = (*tap)(nil)
-	_ AdminSetter = (*tap)(nil)
+	_ Port         = (*tap)(nil)
+	_ AdminSetter  = (*tap)(nil)
+	_ CarrierAsker = (*tap)(nil)
 )
 
 func openTAP(spec Spec, o Options) (Port, error) {

@@ -96,7 +96,7 @@ const (
 	FragLater = 2 // not the first: has no transport header
 )
 
-// Bits of the IPv6ExtHdr field (OpenFlow 1.3.5, 7.2.3.7).
+// Bits of the IPv6ExtHdr field (OpenFlow 1.3.5, 7.2.3.8).
 const (
 	ExtNoNext = 1 << 0 // "no next header" reached
 	ExtESP    = 1 << 1

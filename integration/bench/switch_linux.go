@@ -51,12 +51,12 @@ func NewLab(addrs ...string) (*lab.Lab, error) {
 	return l, err
 }
 
-// NewWeir says how weir is started, with more options if wanted; Start does it. A controller's target may be empty: then
-// weir learns addresses.
-func NewWeir(l *lab.Lab, bin, kind string, more ...string) *Switch {
+// NewWeir says how weir is started, with more options if wanted; Start does it. port is how weir is told of a port, with %s
+// for the device's name.
+func NewWeir(l *lab.Lab, bin, port string, more ...string) *Switch {
 	s := newSwitch(l, Weir)
 	s.args = func(target string) []string {
-		list := []string{bin, "run", "--rundir", l.Dir(), "--name", "br0", "--inactivity-probe", "0s", "--port", "1:" + kind + "p1", "--port", "2:" + kind + "p2"}
+		list := []string{bin, "run", "--rundir", l.Dir(), "--name", "br0", "--inactivity-probe", "0s", "--port", "1:" + fmt.Sprintf(port, "p1"), "--port", "2:" + fmt.Sprintf(port, "p2")}
 		list = append(list, more...)
 		if target == "" {
 			return append(list, "--fail-mode", "standalone")
@@ -252,8 +252,11 @@ func (s *Switch) RSS() (float64, error) {
 }
 
 // Used is the processor time that the threads of the switch have used. One that has ended takes its part along.
-func (s *Switch) Used() (sum time.Duration) {
-	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", s.Proc.PID()))
+func (s *Switch) Used() time.Duration { return Used(s.Proc) }
+
+// Used is that of any process.
+func Used(p *lab.Proc) (sum time.Duration) {
+	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", p.PID()))
 	for _, task := range tasks {
 		text, _ := os.ReadFile(task)
 		if f := strings.Fields(string(text)); len(f) > 0 {

@@ -12,7 +12,7 @@ import (
 // startWeir and startOVS start a fresh process each; the lab's Close ends it.
 func startWeir(t *testing.T, bin string) *bench.Switch {
 	t.Helper()
-	s := bench.NewWeir(newLab(t), bin, "")
+	s := bench.NewWeir(newLab(t), bin, "%s")
 	connect(t, s, s.Start(false))
 	return s
 }

@@ -56,7 +56,7 @@ func families() []family {
 	trips := slices.Concat([]string{nameSpin, nameXSpin, nameSleep}, hosts[1:])
 	return []family{
 		{name: "sources", title: "The sources with nothing behind them", switches: []string{nameDropTC, nameDropX}, measure: (*run).sources},
-		{name: "pps", title: "64-byte frames, one flow", switches: slices.Concat(both, []string{nameRing}, kernel), measure: (*run).cables},
+		{name: "pps", title: "64-byte frames, one flow", switches: slices.Concat(speakers[:1], []string{nameLong}, both[1:], []string{nameRing}, kernel), measure: (*run).cables},
 		{name: "tables", title: "Tables of mixed masks, live frames", switches: speakers, measure: (*run).tables},
 		{name: "churn", title: "Forwarding while the table changes, live frames", switches: speakers, measure: (*run).churn},
 		{name: "tcp", title: "TCP", switches: hosts, measure: (*run).tcp},

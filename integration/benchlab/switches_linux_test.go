@@ -1,6 +1,7 @@
 package benchlab
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,6 +18,7 @@ import (
 // The names of the switches, as the page has them.
 const (
 	nameXSK    = "weir, AF_XDP"
+	nameLong   = "weir, long ring"
 	nameSleep  = "weir, sleeping"
 	nameSpin   = "weir, spinning"
 	nameXSpin  = "weir, AF_XDP, spinning"
@@ -34,7 +36,7 @@ const (
 // kind is a switch that can be measured.
 type kind struct {
 	name   string
-	ports  string // goes before the names of weir's ports
+	port   string // how weir is told of a port, %s being the device's name; none: so, and nothing else
 	spin   string // weir's option; it may use both processors then
 	opens  bool   // speaks OpenFlow: has tables, and is a process that can be started and weighed
 	direct bool   // frames pass without a socket buffer; the hosts' devices have to take such frames
@@ -48,10 +50,11 @@ func (k kind) isWeir() bool { return strings.HasPrefix(k.name, bench.Weir) }
 func kinds() []kind {
 	return []kind{
 		{name: bench.Weir, opens: true, whole: true, start: (*sut).startWeir},
-		{name: nameXSK, ports: "xdp:", opens: true, start: (*sut).startWeir},
+		{name: nameXSK, port: "xdp:%s", opens: true, start: (*sut).startWeir},
+		{name: nameLong, port: "%s,ring=32768", opens: true, whole: true, start: (*sut).startWeir},
 		{name: nameSleep, spin: "0s", opens: true, whole: true, start: (*sut).startWeir},
 		{name: nameSpin, spin: "2ms", opens: true, whole: true, start: (*sut).startWeir},
-		{name: nameXSpin, ports: "xdp:", spin: "2ms", opens: true, start: (*sut).startWeir},
+		{name: nameXSpin, port: "xdp:%s", spin: "2ms", opens: true, start: (*sut).startWeir},
 		{name: nameOVS, opens: true, start: (*sut).startOVS},
 		{name: nameAFXDP, opens: true, start: (*sut).startOVS},
 		{name: nameBridge, whole: true, start: (*sut).startBridge},
@@ -113,12 +116,17 @@ func (s *sut) close() {
 	s.lab.Close()
 }
 
+// process is that of the switch, nil for one in the kernel.
+func (s *sut) process() *lab.Proc {
+	if s.Switch != nil {
+		return s.Proc
+	}
+	return s.proc
+}
+
 // said is what the switch has to say for itself.
 func (s *sut) said() string {
-	p := s.proc
-	if s.Switch != nil {
-		p = s.Proc
-	}
+	p := s.process()
 	if p == nil || p.Output() == "" {
 		return ""
 	}
@@ -145,10 +153,11 @@ var errNoKind = errors.New("this weir has no such ports")
 func (s *sut) lacksKind() bool { return strings.Contains(s.Proc.Output(), "no such kind of port") }
 
 func (s *sut) newWeir() *bench.Switch {
+	port := cmp.Or(s.port, "%s")
 	if s.spin == "" {
-		return bench.NewWeir(s.lab, s.bin, s.ports)
+		return bench.NewWeir(s.lab, s.bin, port)
 	}
-	w := bench.NewWeir(s.lab, s.bin, s.ports, "--spin", s.spin)
+	w := bench.NewWeir(s.lab, s.bin, port, "--spin", s.spin)
 	w.OnBoth()
 	return w
 }

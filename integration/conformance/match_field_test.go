@@ -10,7 +10,7 @@ import (
 	"github.com/weirswitch/weir/openflow"
 )
 
-// The match fields of table 12 (section 7.2.3.7), as bytes: nothing here asks weir's own table of fields.
+// The match fields of table 12 (section 7.2.3.8), as bytes: nothing here asks weir's own table of fields.
 
 // oxm is one field as it travels: class and number, value, and a mask unless it is nil.
 func oxm(class, number int, value, mask []byte) []byte {
@@ -168,7 +168,7 @@ func fieldRows() []fieldRow {
 func TestMatchFields(t *testing.T) {
 	var cases []conform
 	add := func(name string, match []byte, hits, misses [][]byte) {
-		c := conform{name: name, section: "7.2.3.7", raw: rawFlow(match)}
+		c := conform{name: name, section: "7.2.3.8", raw: rawFlow(match)}
 		for _, f := range hits {
 			c.probes = append(c.probes, probe{name: "hit", in: f, out: to(2, f)})
 		}
@@ -235,7 +235,7 @@ func TestMatchFieldErrors(t *testing.T) {
 	}
 	for _, r := range fieldRows() {
 		if exactInTable12[r.number] && r.class == 0 && r.mask == "" {
-			cases = append(cases, conform{name: r.name + " with a mask", section: "7.2.3.7",
+			cases = append(cases, conform{name: r.name + " with a mask", section: "7.2.3.8",
 				raw: rawFlow(r.after(r.field(r.value, fromHex(r.value)))), fails: badMatch(openflow.BMCBadMask)})
 		}
 	}

@@ -150,6 +150,7 @@ func newBench(t testing.TB, change ...options) *bench {
 		must(t, until("links are down", b.linked))
 	}
 	all := [2]uint32{7, 0}
+	must(t, until("links were not told of", b.told))
 	must(t, b.c.Apply(&openflow.SetAsync{AsyncConfig: openflow.AsyncConfig{PacketIn: all, PortStatus: all, FlowRemoved: [2]uint32{15, 0}}}))
 	b.mu.Lock()
 	b.heard = nil // of links that came up
@@ -169,6 +170,18 @@ func (b *bench) addPort(p agent.PortConfig) error {
 func (b *bench) linked() bool {
 	list, err := b.c.Ports()
 	return err == nil && !slices.ContainsFunc(list, func(p *openflow.Port) bool { return p.State&openflow.PortLinkDown != 0 })
+}
+
+// told says whether the controller knows that they work: the PORT_STATUS of that are no part of a test.
+func (b *bench) told() bool {
+	list, err := b.c.Ports()
+	up := 0
+	for _, p := range list {
+		if p.No <= numPorts && p.State&openflow.PortLinkDown == 0 {
+			up++
+		}
+	}
+	return err == nil && up == numPorts
 }
 
 func must(t testing.TB, err error) {

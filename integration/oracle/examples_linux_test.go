@@ -124,7 +124,7 @@ func examples() map[string]*life {
 		"select-from-nowhere":     steps(select1, sends(9, plain, openflow.Group(1))),
 		"normal-from-nowhere":     steps(sends(9, plain, out(openflow.PortNormal))),
 		"delete-buckets":          steps(deletes),
-		"group-commands":          steps(odd(&openflow.GroupMod{Command: 0x8000, Group: 1})),
+		"group-commands":          steps(group(1, openflow.GroupTypeAll, openflow.PortAny, openflow.Output(2)), odd(&openflow.GroupMod{Command: 5, Group: 1})),
 		"table-mod-bits":          steps(odd(&openflow.TableMod{Config: 4})),
 		"port-mod-advertise":      steps(&portMod{port: 1, advertise: 1 << 15}),
 		"request-too-long":        steps(long),

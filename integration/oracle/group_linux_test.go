@@ -134,6 +134,9 @@ func (g *gen) groupLife() *life {
 	for id := uint32(1); id <= g.groups; id++ {
 		l.steps = append(l.steps, g.groupMod(openflow.GroupAdd, id))
 	}
+	for range 2 + g.IntN(3) {
+		l.steps = append(l.steps, g.behindBucket())
+	}
 	rest := g.forwarding()
 	for at := len(rest.steps); at > 4; at-- {
 		var s step
@@ -221,6 +224,25 @@ func (g *gen) alike(id uint32, n int) (list []bucket) {
 // lower is a group that group id may lead to: one of a lower, odd number.
 func (g *gen) lower(id uint32) uint32 { return 1 + 2*g.Uint32N(id/2) }
 
+// behindBuckets is the table to which buckets resubmit.
+const behindBuckets = 20
+
+// behindBucket is an entry for frames out of buckets. It names no group, so that none comes round to it, and does not
+// write to the action set (README.md).
+func (g *gen) behindBucket() *flow {
+	f := newFlow(behindBuckets, uint16(1+g.IntN(60)))
+	f.match = g.match()
+	if g.one(3) {
+		f.match = nil
+	}
+	k := knowing(f.match)
+	groups := g.groups
+	g.groups = 0
+	f.does = []instruction{{openflow.Instruction{Type: openflow.InstructionApplyActions}, g.actions(&k, 1+g.IntN(4))}}
+	g.groups = groups
+	return f
+}
+
 func (g *gen) bucketActions(id uint32) []openflow.Action {
 	k := pick(g, []facts{{}, {eth: 0x0800}, {eth: 0x0800, proto: 6}, {eth: 0x86dd}, {eth: 0x0806}})
 	list := g.rewrite(&k)
@@ -230,6 +252,8 @@ func (g *gen) bucketActions(id uint32) []openflow.Action {
 	switch {
 	case id > 1 && g.one(4):
 		list = append(list, openflow.Group(g.lower(id)))
+	case g.one(4): // to an entry that is all a bucket needs
+		list = append(list, openflow.Action{Type: openflow.NXResubmitTable, Port: openflow.PortInPort, Table: behindBuckets})
 	case !g.one(8):
 		list = append(list, openflow.Output(openflow.PortNo(1+g.IntN(numPorts))))
 	}

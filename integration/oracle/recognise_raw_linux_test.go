@@ -43,13 +43,13 @@ func rawWidePort(r *raw) bool {
 	return (r.asks(openflow.MultipartPortStats) || r.asks(openflow.MultipartQueue)) && wide(16)
 }
 
-// groupCommands: those of OpenFlow 1.5, and one of Open vSwitch's own.
+// groupCommands: those of OpenFlow 1.5.
 func groupCommands(r *raw) bool {
 	if !r.is(openflow.TypeGroupMod, 16) {
 		return false
 	}
 	c := binary.BigEndian.Uint16(r.bytes[8:])
-	return c >= 3 && c <= 5 || c == 0x8000
+	return c >= 3 && c <= 5
 }
 
 // old: an action of OpenFlow 1.1 or 1.2.

@@ -99,6 +99,14 @@ func parseGroup(command openflow.GroupCommand) func(*Client, string, *ofctl.Name
 	}
 }
 
+func parseGroupChange(c *Client, text string, names *ofctl.Names) (openflow.Message, error) {
+	command := openflow.GroupModify
+	if c.MayCreate {
+		command = openflow.GroupAddOrModify
+	}
+	return ofctl.ParseGroup(text, command, names)
+}
+
 func parseGroupLine(text string, names *ofctl.Names) (openflow.Message, error) {
 	return ofctl.ParseGroupLine(text, names)
 }

@@ -32,6 +32,7 @@ type Options struct {
 	NoStats   bool
 	Strict    bool
 	Bundle    bool
+	MayCreate bool // mod-group: add the group if it is not there
 	Readd     bool // replace-flows: send flows that have not changed, too
 	ReadOnly  bool
 	Timestamp bool // monitor, snoop
@@ -67,6 +68,7 @@ type Client struct {
 	Out, Err io.Writer
 	In       io.Reader // what a file called - holds
 	Terminal bool      // Out is one
+	Explain  bool      // say what a refusal means, behind it
 	Now      func() time.Time
 	// Dial connects to what a command line calls a switch. Purpose tells which of its sockets.
 	Dial func(ctx context.Context, target string, purpose Purpose) (net.Conn, error)
@@ -142,6 +144,9 @@ func find(words []string) (*Command, error) {
 			return &all[i], nil
 		}
 		known = append(append(known, all[i].Name), all[i].aliases...)
+	}
+	if why := absent[words[0]]; why != "" {
+		return nil, errors.New(why)
 	}
 	if near := ofctl.Nearest(words[0], known); near != "" {
 		return nil, fmt.Errorf("there is no command %q, did you mean %q?", words[0], near)

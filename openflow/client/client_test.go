@@ -158,7 +158,8 @@ func TestJSONOfEveryRead(t *testing.T) {
 		c.JSON = true
 		for _, cmd := range Commands() {
 			args := map[string][]string{"diff-flows": {"br0", file}, "parse-flow": {"tcp,actions=drop"}, "parse-flows": {file}, "parse-group": {"group_id=1,type=all"},
-				"parse-meter": {"meter=1,kbps,band=type=drop,rate=5"}, "ofp-print": {"0414000800000001"}, "ofp-parse": {messages}}[cmd.Name]
+				"parse-meter": {"meter=1,kbps,band=type=drop,rate=5"}, "ofp-print": {"0414000800000001"}, "ofp-parse": {messages},
+				"benchmark": {"br0", "10", "2"}}[cmd.Name]
 			if args == nil {
 				args = []string{"br0"}
 			}

@@ -414,6 +414,45 @@ func (c *Client) ping(args []string) error {
 	return nil
 }
 
+// benchmark sends echo requests one after the other, as ovs-ofctl does, and tells how long they take.
+func (c *Client) benchmark(args []string) error {
+	size, err := strconv.Atoi(args[1])
+	if most := openflow.MaxMessage - openflow.HeaderSize; err != nil || size < 0 || size > most {
+		return fmt.Errorf("%q: expected how many bytes to send, 0 to %d", args[1], most)
+	}
+	count, err := strconv.Atoi(args[2])
+	if err != nil || count < 0 {
+		return fmt.Errorf("%q: expected how many requests to send, 0 or more", args[2])
+	}
+	s, err := c.open(args[0])
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	total := (size + openflow.HeaderSize) * count
+	if !c.JSON {
+		fmt.Fprintf(c.Out, "Sending %d packets * %d bytes (with header) = %d bytes total\n", count, size+openflow.HeaderSize, total)
+	}
+	data := make([]byte, size)
+	began := c.Now()
+	for range count {
+		raw, err := s.transact(&openflow.EchoRequest{Data: data})
+		if err != nil {
+			return err
+		}
+		if h := openflow.ReadHeader(raw); h.Type != openflow.TypeEchoReply || len(raw) != openflow.HeaderSize+size {
+			return fmt.Errorf("%s answered an echo request with something else:\n%s", args[0], strings.TrimRight(ofctl.Message(raw, nil), "\n"))
+		}
+	}
+	span := c.Now().Sub(began)
+	rate := func(n int) float64 { return float64(n) / max(span.Seconds(), 1e-9) }
+	if c.JSON {
+		return c.writeJSON(object{"packets": count, "bytes": total, "milliseconds": span.Seconds() * 1000, "packets_per_s": rate(count), "bytes_per_s": rate(total)})
+	}
+	fmt.Fprintf(c.Out, "Finished in %.1f ms (%.0f packets/s) (%.0f bytes/s)\n", span.Seconds()*1000, rate(count), rate(total))
+	return nil
+}
+
 func (c *Client) probe(args []string) error {
 	s, err := c.open(args[0])
 	if err != nil {

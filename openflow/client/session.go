@@ -291,15 +291,34 @@ func (s *session) apply(list ...openflow.Message) error {
 			return err
 		}
 		if refused != nil {
-			names, err := s.c.namesToShow(s.target)
-			if err != nil {
-				return err
-			}
-			fmt.Fprint(s.c.Err, ofctl.Message(refused, names))
-			return errTold
+			return s.tell(refused)
 		}
 	}
 	return nil
+}
+
+// tell prints what a switch has refused.
+func (s *session) tell(refused []byte) error {
+	names, err := s.c.namesToShow(s.target)
+	if err != nil {
+		return err
+	}
+	fmt.Fprint(s.c.Err, ofctl.Message(refused, names))
+	s.explain(refused)
+	return errTold
+}
+
+// explain says what an ERROR means and how to mend it, to a person.
+func (s *session) explain(raw []byte) {
+	if !s.c.Explain {
+		return
+	}
+	m, _ := s.decode(raw)
+	if e, ok := m.(*openflow.Error); ok {
+		if what, mend := e.Meaning(); what != "" {
+			fmt.Fprintf(s.c.Err, "(%s; %s)\n", what, mend)
+		}
+	}
 }
 
 // settle sends m and a barrier, and waits for the barrier's reply. refused is an ERROR that came before it.

@@ -30,7 +30,7 @@ func (s *Session) decodeGroupMod(b []byte) (openflow.Message, error) {
 	}
 	body := b[niciraHeader:]
 	m := &openflow.GroupMod{Command: openflow.GroupCommand(u16(body, 0)), Type: openflow.GroupType(body[2]), Group: u32(body, 4)}
-	if m.Command > openflow.GroupDelete {
+	if m.Command > openflow.GroupDelete && m.Command != openflow.GroupAddOrModify {
 		return nil, groupError(openflow.GMFCBadCommand, "group command %d: expected add, modify or delete", u16(body, 0))
 	}
 	if m.Type > openflow.GroupTypeFastFailover {

@@ -45,7 +45,9 @@ func (s *Session) sayable(m openflow.Message) error {
 	return nil
 }
 
-func unsayable(what string) error { return fmt.Errorf("OpenFlow 1.0 has no words for %s", what) }
+func unsayable(what string) error {
+	return fmt.Errorf("OpenFlow 1.0 has no words for %s: that takes OpenFlow 1.3", what)
+}
 
 func unsayablePlain(m *openflow.FlowMod) error {
 	if m.TableID != 0 && m.TableID != openflow.TableAll {

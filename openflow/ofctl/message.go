@@ -394,7 +394,11 @@ func (n *Names) appendFlowMod(b []byte, m *openflow.FlowMod) []byte {
 }
 
 func (n *Names) appendGroupMod(b []byte, m *openflow.GroupMod) []byte {
-	b = fmt.Appendf(b, "\n %s ", [...]string{"ADD", "MOD", "DEL"}[m.Command])
+	word := openflow.GroupAddOrModify.String()
+	if m.Command <= openflow.GroupDelete {
+		word = [...]string{"ADD", "MOD", "DEL"}[m.Command]
+	}
+	b = append(append(append(b, "\n "...), word...), ' ')
 	return n.appendGroup(b, &openflow.GroupDesc{Type: m.Type, Group: m.Group, Buckets: m.Buckets})
 }
 

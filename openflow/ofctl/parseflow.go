@@ -158,7 +158,7 @@ func (p *parser) misspelledActions(at int) (token, bool) {
 func (r *flowReader) flowWord(k token) error {
 	if f, ok := flowFlags[k.key]; ok && r.changes {
 		if r.p.old() && f&^(openflow.FlowSendRemoved|openflow.FlowCheckOverlap) != 0 {
-			return r.p.fail(k.at, "OpenFlow 1.0 has no flag %s", k.key)
+			return r.p.fail(k.at, "OpenFlow 1.0 has no flag %s: that takes OpenFlow 1.3", k.key)
 		}
 		r.mod.Flags |= f
 		return nil

@@ -13,7 +13,8 @@ var groupTypes = map[string]openflow.GroupType{
 }
 
 // groupCommands are the words that may begin a line of a file of groups.
-var groupCommands = map[string]openflow.GroupCommand{"add": openflow.GroupAdd, "modify": openflow.GroupModify, "delete": openflow.GroupDelete}
+var groupCommands = map[string]openflow.GroupCommand{"add": openflow.GroupAdd, "modify": openflow.GroupModify, "delete": openflow.GroupDelete,
+	"add_or_mod": openflow.GroupAddOrModify}
 
 // ParseGroup reads a group as add-group and mod-group take it: group_id=1,type=select,bucket=weight:50,actions=output:2
 // and further buckets.

@@ -20,7 +20,9 @@ func frameLine(b []byte) string {
 		switch l := l.(type) {
 		case *layers.Ethernet:
 			add("%s > %s", l.SrcMAC, l.DstMAC)
-			last = l.EthernetType
+			if last = l.EthernetType; last == layers.EthernetTypeLLC { // gopacket's word for a length
+				last = layers.EthernetType(max(1, l.Length))
+			}
 		case *layers.Dot1Q:
 			add("vlan %d", l.VLANIdentifier)
 			last = l.Type

@@ -59,6 +59,7 @@ func (o *ofctlOptions) define(fs *flag.FlagSet) {
 	fs.Var(optionalValue(func(f string) { o.Sort = append(o.Sort, client.SortKey{Field: f, Descending: true}) }), "rsort", "=FIELD the same in descending order")
 	fs.BoolVar(&o.Bundle, "bundle", false, "make all changes of a command at once, or none")
 	fs.BoolVar(&o.Strict, "strict", false, "mod-flows, del-flows: the flow of exactly this match and priority")
+	fs.BoolVar(&o.MayCreate, "may-create", false, "mod-group: add the group if it is not there")
 	fs.BoolVar(&o.Readd, "readd", false, "replace-flows: send unchanged flows, too")
 	fs.BoolVar(&o.ReadOnly, "read-only", false, "refuse commands that change the switch")
 	fs.BoolVar(&o.Timestamp, "timestamp", false, "monitor, snoop: the time before each message")
@@ -138,7 +139,7 @@ func (t *tool) ofctl(fs *flag.FlagSet) func([]string) error {
 		if o.Versions, err = versionsOf(o.protocols); err != nil {
 			return err
 		}
-		c := &client.Client{Options: o.Options, Out: t.out, Err: t.err, In: os.Stdin, Terminal: isTerminal(t.out), Now: time.Now,
+		c := &client.Client{Options: o.Options, Out: t.out, Err: t.err, In: os.Stdin, Terminal: isTerminal(t.out), Explain: isTerminal(t.err), Now: time.Now,
 			Dial: func(ctx context.Context, target string, p client.Purpose) (net.Conn, error) {
 				return t.dialSwitch(ctx, target, p, o.tls)
 			}}

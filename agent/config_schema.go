@@ -103,7 +103,7 @@ func bridgeSettings() []setting[bridgeDraft] {
 			set: func(b *bridgeDraft, s string) error { return setInt(&b.MaxGroups, s, 1, 1<<28) }},
 		{key: "max-meters", flag: "max-meters", arg: "N", help: "most meters",
 			set: func(b *bridgeDraft, s string) error { return setInt(&b.MaxMeters, s, 1, 1<<28) }},
-		{key: "max-paths", flag: "max-paths", arg: "N", help: "most flows that one worker remembers the way of, 100 to 160 bytes each while they are in use (through several tables 400)",
+		{key: "max-paths", flag: "max-paths", arg: "N", help: "most flows that one worker remembers the way of, 100 to 160 bytes each while they are in use, 130 more through several tables",
 			set: func(b *bridgeDraft, s string) error { return setInt(&b.MaxPaths, s, 256, 1<<24-1) }},
 		{key: "protocols", flag: "protocols", arg: "VERSION", shape: shapeList, help: "OpenFlow versions for controllers: OpenFlow10, OpenFlow13; tools may use both anyway",
 			set: func(b *bridgeDraft, s string) error { return setProtocol(&b.Protocols, s) }},

@@ -270,10 +270,11 @@ func (s *Switch) describe(p *port) openflow.Port {
 	} else {
 		d.HWAddr = s.madeUpMAC(p)
 	}
-	if i.LinkUp {
-		d.State = openflow.PortLive
-	} else {
+	switch {
+	case !i.LinkUp:
 		d.State = openflow.PortLinkDown
+	case p.config&openflow.PortDown == 0: // a wire keeps its link when a PORT_MOD takes it down, and no group may use it
+		d.State = openflow.PortLive
 	}
 	return d
 }

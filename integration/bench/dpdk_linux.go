@@ -56,7 +56,6 @@ func (d *DPDK) start(ctx context.Context) error {
 		fmt.Sprintf("other_config:dpdk-socket-mem=%d", dpdkMemory),
 		fmt.Sprintf("other_config:dpdk-lcore-mask=%#x", 1<<HostCPU),
 		fmt.Sprintf("other_config:pmd-cpu-mask=%#x", 1<<SwitchCPU),
-		"other_config:max-revalidator=100", // the limit of known flows grows with each look at them
 	}
 	if err := d.Vsctl(ctx, settings...); err != nil {
 		return err

@@ -182,9 +182,10 @@ func (r reading) rate(n int) float64 {
 
 // settle waits until it meets no new flow any more, and has not become faster twice.
 func (p *peer) settle(ctx context.Context) error {
+	const look = 250 * time.Millisecond
 	best, still := 0.0, 0
 	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); {
-		r, err := p.span(ctx, p.len/4)
+		r, err := p.span(ctx, look)
 		if err != nil {
 			return err
 		}
@@ -203,7 +204,11 @@ func (p *peer) settle(ctx context.Context) error {
 // forwards is how many frames it forwards, in millions a second.
 func (p *peer) forwards(ctx context.Context) (float64, error) {
 	r, err := p.span(ctx, p.len)
-	if err == nil && r.missed+r.failed > r.sent/1000 {
+	switch {
+	case err != nil:
+	case r.sent == 0 || r.worked <= 0:
+		err = errors.New("others had its processor")
+	case r.missed+r.failed > r.sent/1000:
 		err = fmt.Errorf("%d frames of %d were new to it", r.missed+r.failed, r.sent)
 	}
 	return r.rate(r.sent), err

@@ -16,9 +16,9 @@ BENCHTIME ?= 1s
 COUNT     ?= 1
 DURATION  ?= 30m
 LIVES     ?= 50
-PKGS       = $$($(GO) list ./... | grep -v -e /integration$$ -e /integration/oracle$$ -e /integration/benchcontrol$$ -e /integration/benchlab$$)
+PKGS       = $$($(GO) list ./... | grep -v -e /integration$$ -e /integration/oracle$$ -e /integration/benchcontrol$$ -e /integration/benchengine$$ -e /integration/benchlab$$)
 
-.PHONY: help build build-libpcap run deps test test-unit test-libpcap integration soak over-ports lint fuzz bench bench-control bench-lab examples check clean
+.PHONY: help build build-libpcap run deps test test-unit test-libpcap integration soak over-ports lint fuzz bench bench-control bench-engine bench-lab examples check clean
 
 help:
 	@echo 'make run          build weir and show it at work: three hosts talk through it (KEEP=1: leave it up)'
@@ -34,6 +34,9 @@ help:
 	@echo 'make fuzz         each fuzz target for FUZZTIME=$(FUZZTIME)'
 	@echo 'make bench        benchmarks in process, BENCHTIME=$(BENCHTIME); with COUNT=10 what it prints is for benchstat'
 	@echo 'make bench-control  the control plane beside Open vSwitch, into docs/benchmarks-control.md (ROUNDS=5); as root'
+	@echo 'make bench-engine  the engine in process beside OVS-DPDK, into docs/benchmarks-engine.md and a plot (ROUNDS=3, SECONDS=1);'
+	@echo '                  as root on Debian installs openvswitch-switch-dpdk. ONLY="one|miss" measures some rows and prints them:'
+	@echo '                  one, 1k, 10k, 100k, 1M, miss, walk, parse, actions, codec'
 	@echo 'make bench-lab    the data path beside its peers, into docs/benchmarks-lab.md and plots (ROUNDS=3, SECONDS=1); as root.'
 	@echo '                  ONLY="pps|tcp" measures some rows and prints them: pps, tables, churn, tcp, rtt, rest'
 	@echo 'make examples     build the example programs into bin/'
@@ -69,7 +72,7 @@ test-libpcap:
 # One package, one test after the other: they measure throughput and want the machine to themselves.
 # (oracle: more lives with "go test ./integration/oracle -oracle.time=10m".)
 integration: deps
-	$(GO) test $(RACE) -p 1 -count=1 -timeout 20m $(if $(RUN),-v -run '$(RUN)') ./integration ./integration/oracle ./integration/benchcontrol ./integration/benchlab
+	$(GO) test $(RACE) -p 1 -count=1 -timeout 20m $(if $(RUN),-v -run '$(RUN)') ./integration ./integration/oracle ./integration/benchcontrol ./integration/benchengine ./integration/benchlab
 
 soak: deps
 	$(GO) test -count=1 -v -timeout 24h -run 'TestSoak$$' ./integration -soak $(DURATION)
@@ -100,6 +103,14 @@ bench-control: deps
 	@mkdir -p docs
 	$(GO) test ./integration/benchcontrol -count=1 -timeout 60m -v -bench.rounds=$(or $(ROUNDS),5) -bench.flows=100000 -bench.big=1000000 \
 		-bench.calls=2000 -bench.report=$(CURDIR)/docs/benchmarks-control.md
+
+# Some minutes on a machine that does nothing else meanwhile. Without Open vSwitch with DPDK it measures weir alone.
+bench-engine:
+	@integration/deps.sh dpdk
+	@mkdir -p docs
+	$(GO) test -c -o bin/bench-engine ./integration/benchengine
+	cd integration/benchengine && exec $(CURDIR)/bin/bench-engine -test.v -test.timeout 2h -bench.rounds=$(or $(ROUNDS),3) \
+		-bench.seconds=$(or $(SECONDS),1) $(if $(ONLY),-bench.only='$(ONLY)',-bench.report=$(CURDIR)/docs/benchmarks-engine.md)
 
 # Some ten minutes on a machine that does nothing else meanwhile. The program is run by itself, so that its progress
 # is seen and Ctrl-C is its own affair.

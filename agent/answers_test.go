@@ -54,7 +54,7 @@ func (n *neighbour) Write(frames []*packet.Frame) int {
 func newNeighbour(b *bench, no uint32, answer []byte) *neighbour {
 	n := &neighbour{answer: answer}
 	n.stuffed.frame, n.wake, n.closed = answer, make(chan struct{}, 1), make(chan struct{})
-	p := &port{number: no, name: "n" + string(rune('0'+no)), dev: n, counters: new(ports.Counters), done: make(chan struct{}), resume: make(chan bool, 1)}
+	p := &port{number: no, name: "n" + string(rune('0'+no)), dev: n, counters: new(ports.Counters), done: make(chan struct{})}
 	b.sw.join(p)
 	b.t.Cleanup(func() { _ = n.Close() })
 	return n

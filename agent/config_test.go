@@ -175,7 +175,7 @@ func TestEveryMistakeOfAPortIsTold(t *testing.T) {
 		}},
 		{"  - 1:eth1,tga=3,mtu=9,tag=5,trunks=6\n", []string{
 			`w.yaml:3: bridges[0].ports[0]: port "1:eth1,tga=3,mtu=9,tag=5,trunks=6": "mtu=9": an MTU is 68 to 65535 bytes`,
-			`w.yaml:3: bridges[0].ports[0]: port "1:eth1,tga=3,mtu=9,tag=5,trunks=6": "tga": no such option; afpacket takes ring, name, mtu, tag, trunks, vlan_mode, flood, offload`,
+			`w.yaml:3: bridges[0].ports[0]: port "1:eth1,tga=3,mtu=9,tag=5,trunks=6": "tga": no such option; afpacket takes ring, readers, name, mtu, tag, trunks, vlan_mode, flood, offload`,
 		}},
 		{"  - {port: \"eth1\", tga: 5}\n  - {port: \"eth1\"}\n", []string{
 			`w.yaml:3: bridges[0].ports[0].tga: unknown key, did you mean "tag"?`,
@@ -359,7 +359,7 @@ func TestEachKeyHasItsFlag(t *testing.T) {
 func TestPortKeysAreOptions(t *testing.T) {
 	specs := map[string]string{
 		"name": "eth1,name=x", "mtu": "eth1,mtu=1400", "tag": "eth1,tag=1", "trunks": "eth1,trunks=1;2",
-		"vlan-mode": "eth1,vlan-mode=trunk", "flood": "eth1,flood=no", "offload": "eth1,offload=no", "ring": "eth1,ring=4096", "mode": "xdp:eth1,mode=copy",
+		"vlan-mode": "eth1,vlan-mode=trunk", "flood": "eth1,flood=no", "offload": "eth1,offload=no", "ring": "eth1,ring=4096", "readers": "eth1,readers=4", "mode": "xdp:eth1,mode=copy",
 		"link-rate": "eth1,link-rate=1Gbit,queue=0", "queues": "eth1,queue=7:min-rate=1Mbit:max-rate=1500kbit,queue=0",
 		"address": "internal:br0,address=10.0.0.1/8", "peer": "patch:a,peer=b",
 		"mac":   "tap:a,mac=02:00:00:00:00:01",
@@ -438,7 +438,7 @@ bridges:
   packet-in-rates: {invalid-ttl: 8}
   auxiliary: 1
   ports:
-  - {port: "1:eth1", name: one, mtu: 1400, tag: 10, vlan-mode: access, flood: no, offload: no, ring: 512}
+  - {port: "1:eth1", name: one, mtu: 1400, tag: 10, vlan-mode: access, flood: no, offload: no, ring: 512, readers: 2}
   - {port: "2:eth2", trunks: [1, 5-7]}
   - {port: eth3, link-rate: 1Gbit, queues: [{id: 3, max-rate: 100Mbit}, {id: 0, min-rate: 0.5Mbit}, "9:max-rate=1kbit"]}
   - {port: "xdp:eth4", mode: generic}
@@ -471,7 +471,7 @@ bridges:
 		"--controller", "tcp:[::1],min-backoff=2s,max-backoff=4s,inactivity-probe=1s,packet-in-rate=5,packet-in-burst=6,packet-in-rates=no-match=7,packet-in-rates=action=0,auxiliary=3",
 		"--controller", "ssl:example.net:6653", "--min-backoff", "100ms", "--max-backoff", "3s", "--inactivity-probe", "7s",
 		"--packet-in-rate", "50", "--packet-in-burst", "60",
-		"--port", "1:eth1,name=one,mtu=1400,tag=10,vlan_mode=access,flood=no,offload=no,ring=512", "--port", "2:eth2,trunks=1;5-7",
+		"--port", "1:eth1,name=one,mtu=1400,tag=10,vlan_mode=access,flood=no,offload=no,ring=512,readers=2", "--port", "2:eth2,trunks=1;5-7",
 		"--port", "eth3,queue=0:min-rate=500kbit,queue=3:max-rate=100000kbit,link-rate=1gbit,queue=9:max-rate=1000bit",
 		"--port", "xdp:eth4,mode=generic", "--port", "patch:a,peer=b", "--port", "tap:t,mac=02:00:00:00:00:09", "--port", "wire:udp,local=127.0.0.1:1,remote=127.0.0.1:2",
 		"--port", "wire:unix,listen=/tmp/vm.sock", "--port", "wire:tcp,connect=127.0.0.1:9,name=w2",

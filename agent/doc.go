@@ -26,7 +26,7 @@
 //
 // # Concurrency
 //
-// A port's goroutine waits in Wait without anything else. When frames come it borrows a worker (a
+// A port's goroutine (one for each inlet, if it has several) waits in Wait without anything else. When frames come it borrows a worker (a
 // Processor, frame buffers, outgoing batches), forwards until the port is dry or has had its turn, and
 // gives the worker back; there are as many workers as processors. Workers take no lock and read three
 // atomic pointers: the engine's snapshot, the table of ports, the list of connections.

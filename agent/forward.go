@@ -58,11 +58,10 @@ func newWorker(sw *Switch) *worker {
 	return w
 }
 
-// forwardFrom is a port's goroutine: wait for frames, borrow a worker, forward, give it back.
+// forwardFrom is the goroutine of a port's inlet: wait for frames, borrow a worker, forward, give it back.
 // An idle port costs nothing but this goroutine. It begins when all ports of the configuration are
 // there: a capture's first frames are not for the few that happen to be open by then.
-func (s *Switch) forwardFrom(p *port) {
-	defer close(p.done)
+func (s *Switch) forwardFrom(p *inlet) {
 	<-s.flowing
 	p.reader.Lock()
 	defer p.reader.Unlock()
@@ -80,16 +79,16 @@ func (s *Switch) forwardFrom(p *port) {
 	}
 }
 
-// serve forwards what the port has, for at most so many batches. It reports whether there may be
+// serve forwards what the inlet has, for at most so many batches. It reports whether there may be
 // more, and a device that cannot be read.
-func (s *Switch) serve(p *port, rounds int) (more, failed bool) {
+func (s *Switch) serve(p *inlet, rounds int) (more, failed bool) {
 	w := <-s.workers
 	more, failed = w.serve(p, rounds)
 	s.workers <- w
 	return more, failed
 }
 
-func (w *worker) serve(p *port, rounds int) (more, failed bool) {
+func (w *worker) serve(p *inlet, rounds int) (more, failed bool) {
 	w.wrote = w.wrote[:0]
 	for range rounds {
 		n, err := w.round(p)
@@ -103,31 +102,33 @@ func (w *worker) serve(p *port, rounds int) (more, failed bool) {
 // answers looks at the ports that the last batch of p left by, and forwards what has come in by them: a
 // neighbour in the same kernel has answered by the time that a frame is written, and to wake the
 // goroutine of that port takes longer than to forward its answer. One that is awake does it itself.
-func (w *worker) answers(p *port) (any bool) {
+func (w *worker) answers(p *inlet) (any bool) {
 	var to [mostAnswers]*port
 	for _, q := range to[:copy(to[:], w.wrote)] {
-		dev, can := q.dev.(sharer)
-		if !can || q == p || !q.reader.TryLock() {
-			continue
+		for _, in := range q.ins {
+			dev, can := in.in.(sharer)
+			if !can || q == p.port || !in.reader.TryLock() {
+				continue
+			}
+			if dev.Ready() {
+				n, _ := w.round(in)
+				any = any || n > 0
+				dev.Settle()
+			}
+			in.reader.Unlock()
 		}
-		if dev.Ready() {
-			n, _ := w.round(q)
-			any = any || n > 0
-			dev.Settle()
-		}
-		q.reader.Unlock()
 	}
 	return any
 }
 
 // round forwards one batch and says how many frames it had.
-func (w *worker) round(p *port) (int, error) {
+func (w *worker) round(p *inlet) (int, error) {
 	w.batch.Add(1)
 	defer w.batch.Add(1)
 	if p.removed.Load() { // asked after batch turned odd: see quiesce
 		return 0, nil
 	}
-	n, err := p.dev.Read(w.frames)
+	n, err := p.in.Read(w.frames)
 	if n == 0 {
 		return 0, err
 	}

@@ -36,15 +36,16 @@ func (s *stuffed) Write(frames []*packet.Frame) int {
 }
 
 // stuff makes a stuffed port part of the switch, without a goroutine of its own.
-func stuff(b *bench, no uint32) (*stuffed, *port) {
+func stuff(b *bench, no uint32) (*stuffed, *inlet) {
 	dev := &stuffed{frame: frame(2, 1, "x")}
 	p := &port{number: no, name: "s" + string(rune('0'+no)), dev: dev, counters: new(ports.Counters), done: make(chan struct{})}
 	b.sw.mu.Lock()
 	defer b.sw.mu.Unlock()
 	p.slot = b.sw.takeSlot()
+	p.inlets()
 	b.sw.table.Store(b.sw.table.Load().with(p))
 	b.sw.publishPorts()
-	return dev, p
+	return dev, p.inlets()[0]
 }
 
 func oneWorker(_ *BridgeConfig, e *Env) { e.Workers = 1 }
@@ -135,7 +136,7 @@ func TestPortTable(t *testing.T) {
 
 // stuffedPair is a learning switch whose only worker takes frames for station 2 from the port p, which the
 // device in feeds; station 2 is known.
-func stuffedPair(b *testing.B) (sw *Switch, in *stuffed, p *port, w *worker) {
+func stuffedPair(b *testing.B) (sw *Switch, in *stuffed, p *inlet, w *worker) {
 	b.Helper()
 	sw, err := NewSwitch(testConfig(), Env{Workers: 1})
 	if err != nil {

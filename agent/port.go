@@ -26,17 +26,42 @@ type port struct {
 	sched    atomic.Pointer[scheduler] // nil: no queues, frames leave as they come
 	seen     audience[capturer]
 	removed  atomic.Bool
-	reader   sync.Mutex    // of who reads the device: its goroutine but while that sleeps, see sharer in spin.go
-	window   time.Duration // of its goroutine: how long it pays to look for more, see spin.go
-	resume   chan bool     // what its goroutine waits for while another one looks at the port
-	warned   atomic.Bool   // that there is nothing at its other end
-	running  bool          // forwardFrom was started
-	done     chan struct{} // closed when forwardFrom has ended
+	warned   atomic.Bool    // that there is nothing at its other end
+	running  bool           // its readers were started
+	ins      []*inlet       // see inlets; set before the port is part of a table
+	readers  sync.WaitGroup // goroutines of forwardFrom
+	done     chan struct{}  // closed when the readers have ended
 
 	// guarded by Switch.mu
 	cfg    PortConfig
 	config openflow.PortConfig // what PORT_MOD made of it
 	told   openflow.Port       // what controllers last heard
+}
+
+// inlet is a place where a port's frames come in, with what belongs to the goroutine that reads it.
+// Most ports have one, which is their device.
+type inlet struct {
+	*port
+	in     ports.Inlet
+	reader sync.Mutex    // of who reads it: its goroutine but while that sleeps, see sharer in spin.go
+	window time.Duration // how long it pays to look for more, see spin.go
+	resume chan bool     // what the goroutine waits for while another one looks at the inlet
+}
+
+// inlets makes them, the first time.
+func (p *port) inlets() []*inlet {
+	if p.ins != nil {
+		return p.ins
+	}
+	from := []ports.Inlet{p.dev}
+	if parted, ok := p.dev.(ports.Parted); ok {
+		from = parted.Inlets()
+	}
+	p.ins = make([]*inlet, len(from))
+	for i, in := range from {
+		p.ins[i] = &inlet{port: p, in: in, resume: make(chan bool, 1)}
+	}
+	return p.ins
 }
 
 // openPorts opens the configured ports. ops is held.
@@ -245,10 +270,11 @@ func (s *Switch) describe(p *port) openflow.Port {
 	} else {
 		d.HWAddr = s.madeUpMAC(p)
 	}
-	if i.LinkUp {
-		d.State = openflow.PortLive
-	} else {
+	switch {
+	case !i.LinkUp:
 		d.State = openflow.PortLinkDown
+	case p.config&openflow.PortDown == 0: // a wire keeps its link when a PORT_MOD takes it down, and no group may use it
+		d.State = openflow.PortLive
 	}
 	return d
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"maps"
 	"math/rand/v2"
+	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -359,4 +360,30 @@ func TestVLANPorts(t *testing.T) {
 	b.send(1, f)
 	b.expect(tagged, 2)
 	b.silent(1, 2, 3)
+}
+
+// TestPortDownIsNotLive: a wire, whose link nobody can switch off, was LIVE with PORT_DOWN, though no group would use it.
+func TestPortDownIsNotLive(t *testing.T) {
+	b := newBench(t, 0)
+	dir := t.TempDir()
+	spec, err := ports.ParseSpec("1:wire:unixgram,local=" + filepath.Join(dir, "a") + ",remote=" + filepath.Join(dir, "b"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.sw.AddPort(PortConfig{Spec: spec}); err != nil {
+		t.Fatal(err)
+	}
+	c := b.controller()
+	for _, want := range []openflow.Port{{Config: openflow.PortDown}, {State: openflow.PortLive}} {
+		list, err := c.Ports()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Apply(&openflow.PortMod{Port: 1, HWAddr: list[0].HWAddr, Config: want.Config, Mask: openflow.PortDown}); err != nil {
+			t.Fatal(err)
+		}
+		if list, err = c.Ports(); err != nil || list[0].Config != want.Config || list[0].State != want.State {
+			t.Errorf("%v %v, want config %s and state %s", list, err, want.Config, want.State)
+		}
+	}
 }

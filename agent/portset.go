@@ -55,7 +55,7 @@ func (s *Switch) putInAll(list []PortConfig) error {
 
 // newPort is a port with its number and without a device. ops is held.
 func (s *Switch) newPort(cfg PortConfig) (*port, error) {
-	p := &port{cfg: cfg, name: cfg.Spec.Name, counters: new(ports.Counters), born: s.clock.Now(), done: make(chan struct{}), resume: make(chan bool, 1)}
+	p := &port{cfg: cfg, name: cfg.Spec.Name, counters: new(ports.Counters), born: s.clock.Now(), done: make(chan struct{})}
 	if s.table.Load().named(p.name) != nil {
 		return nil, fmt.Errorf("bridge %s has a port %q already: take it out first, or give the new one another name", s.name, p.name)
 	}
@@ -126,12 +126,19 @@ func (s *Switch) join(p *port) {
 	defer s.mu.Unlock()
 	s.numbers[p.name] = p.number
 	p.slot = s.takeSlot()
+	p.inlets()
 	p.told = s.describe(p)
 	s.table.Store(s.table.Load().with(p))
 	s.publishPorts()
 	s.tellPort(openflow.PortAdded, &p.told)
 	p.running = true
-	go s.forwardFrom(p)
+	for _, in := range p.inlets() {
+		p.readers.Go(func() { s.forwardFrom(in) })
+	}
+	go func() {
+		p.readers.Wait()
+		close(p.done)
+	}()
 	log := s.log.Part("port").With("port", p.name)
 	log.Infof("added as port %s", openflow.PortNo(p.number))
 	switch i := p.dev.Info(); {

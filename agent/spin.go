@@ -15,8 +15,8 @@ import (
 // Waking a goroutine that sleeps in the poller takes longer than forwarding a frame. So a goroutine whose port ran
 // dry goes on looking for a while, if that is likely to pay:
 //
-//  1. Each port has a window. A sleep that turned out shorter than Spin of the configuration makes it longer, any other
-//     sleep empties it. What has nothing to do, or more than Spin between frames, never spins.
+//  1. Each port (each of its inlets, here and below) has a window. A sleep that turned out shorter than Spin of the
+//     configuration makes it longer, any other sleep empties it. What has nothing to do, or more than Spin between frames, never spins.
 //  2. One goroutine of the process spins. Others of its switch that run dry meanwhile give it their ports to look at,
 //     so that an answer finds it awake though it comes in by another port, and nobody is woken for nothing.
 //  3. A port with more than a few batches is given back to its own goroutine: load is shared as ever.
@@ -32,7 +32,7 @@ type spinner struct {
 
 	mu      sync.Mutex
 	active  bool          // guarded by mu: a goroutine of this switch spins
-	guests  []*port       // guarded by mu: whose goroutines wait for resume
+	guests  []*inlet      // guarded by mu: whose goroutines wait for resume
 	awaited []*arrival    // guarded by mu: likewise
 	pause   time.Duration // of the one that spins
 }
@@ -50,7 +50,7 @@ const (
 // time asks, the one that reads.
 type peeker interface{ Ready() bool }
 
-// sharer is a port whose frames may be read by others while its goroutine sleeps. port.reader says whose turn it is.
+// sharer is a port whose frames may be read by others while its goroutine sleeps. inlet.reader says whose turn it is.
 type sharer interface {
 	peeker
 	Settle() (more bool) // gives back what Read lent, before another one reads, or nobody
@@ -65,11 +65,11 @@ func (sp *spinner) limit(most time.Duration) {
 	sp.most.Store(int64(max(0, most)))
 }
 
-// sleep waits for frames of p and learns how long that took. Its caller holds p.reader, and others may have had it
+// sleep waits for frames of p and learns how long that took. Its caller holds the reader lock of p, and others may have had it
 // when this returns.
-func (sp *spinner) sleep(p *port) error {
+func (sp *spinner) sleep(p *inlet) error {
 	most := time.Duration(sp.most.Load())
-	if _, can := p.dev.(peeker); !can || most == 0 {
+	if _, can := p.in.(peeker); !can || most == 0 {
 		p.window = 0
 		return p.wait()
 	}
@@ -84,10 +84,10 @@ func (sp *spinner) sleep(p *port) error {
 }
 
 // wait sleeps, and lets others read meanwhile if the port can be shared.
-func (p *port) wait() error {
-	dev, can := p.dev.(sharer)
+func (p *inlet) wait() error {
+	dev, can := p.in.(sharer)
 	if !can {
-		return p.dev.Wait()
+		return p.in.Wait()
 	}
 	if dev.Settle() && !p.removed.Load() {
 		return nil
@@ -113,7 +113,7 @@ func (sp *spinner) disturbed(turn time.Duration) bool {
 
 // linger looks for more frames of p, or lets the goroutine that spins look. True means that p should be
 // served, false that its goroutine should sleep.
-func (s *Switch) linger(p *port) bool {
+func (s *Switch) linger(p *inlet) bool {
 	sp := &s.spin
 	if p.window == 0 || p.removed.Load() || int64(sp.now()) < sp.rest.Load() {
 		return false
@@ -230,8 +230,8 @@ func (sp *spinner) tellArrivals() {
 }
 
 // look forwards a little of what a port has; more means that there is too much to do it beside others.
-func (s *Switch) look(p *port) (found, more bool) {
-	if !p.dev.(peeker).Ready() {
+func (s *Switch) look(p *inlet) (found, more bool) {
+	if !p.in.(peeker).Ready() {
 		return false, false
 	}
 	more, failed := s.serve(p, lingerRounds)
@@ -239,7 +239,7 @@ func (s *Switch) look(p *port) (found, more bool) {
 }
 
 // guest is the i-th port that the spinner looks at for others, nil behind the last.
-func (sp *spinner) guest(i int) *port {
+func (sp *spinner) guest(i int) *inlet {
 	sp.mu.Lock()
 	defer sp.mu.Unlock()
 	if i < len(sp.guests) {
@@ -249,9 +249,9 @@ func (sp *spinner) guest(i int) *port {
 }
 
 // dismiss gives a port back to its goroutine, which serves it or sleeps.
-func (sp *spinner) dismiss(p *port, serve bool) {
+func (sp *spinner) dismiss(p *inlet, serve bool) {
 	sp.mu.Lock()
-	sp.guests = slices.DeleteFunc(sp.guests, func(g *port) bool { return g == p })
+	sp.guests = slices.DeleteFunc(sp.guests, func(g *inlet) bool { return g == p })
 	sp.mu.Unlock()
 	p.resume <- serve
 }

@@ -72,7 +72,7 @@ func (f *dripper) drip(t *testing.T, n int32) {
 func newDripper(b *bench, no uint32) (*dripper, *port) {
 	dev := &dripper{stuffed: stuffed{frame: frame(2, 1, "x")}, wake: make(chan struct{}, 1), closed: make(chan struct{})}
 	p := &port{number: no, name: "f" + string(rune('0'+no)), dev: dev, counters: new(ports.Counters),
-		done: make(chan struct{}), resume: make(chan bool, 1)}
+		done: make(chan struct{})}
 	b.sw.join(p)
 	b.t.Cleanup(func() { _ = dev.Close() })
 	return dev, p

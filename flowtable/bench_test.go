@@ -15,7 +15,7 @@ import (
 //
 //	go test ./flowtable -run NONE -bench 'Engine'
 //
-// Each reports Mpps, by the time that the one thread was at work. Frames lie in one piece of memory, 64 bytes each, and come in random order.
+// Each reports Mpps, by the processor time that was used. Frames lie in one piece of memory, 64 bytes each, and come in random order.
 
 // counter is a Sink that counts what leaves by each port.
 type counter struct{ out [8]uint64 }

@@ -23,7 +23,7 @@ type Config struct {
 	MaxMeters  int // meters before OUT_OF_METERS; default 262 144
 
 	NoCache   bool   // walk the tables for every frame: for tests and for measuring
-	CacheSize int    // paths a Processor remembers at most, if there are as many; default 1 048 576 (64 bytes each, 32 to 96 in its indexes, 290 if it meets several tables)
+	CacheSize int    // paths a Processor remembers at most, if there are as many; default 1 048 576 (64 bytes each, 40 to 96 in its indexes, 128 more if it meets several tables)
 	HashSeed  uint64 // keeps strangers from choosing colliding flows; default a random one
 
 	MACTableSize    int           // learned addresses; default 8192

@@ -37,6 +37,7 @@ func arrows() map[string][]string {
 		"integration/oracle":       {},
 		"integration/bench":        {"integration/lab", "openflow"},
 		"integration/benchcontrol": {},
+		"integration/benchengine":  {},
 		"integration/benchlab":     {},
 		"integration/conformance":  {},
 		"examples/*":               {"agent", "flowtable", "flowtable/packet", "openflow", "openflow/ofctl", "openflow/oftest", "ports", "integration/lab"},

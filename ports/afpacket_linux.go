@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"sync/atomic"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -55,13 +53,11 @@ const (
 // of many a lab (Mininet's TCLink), and they must shape what the switch sends.
 type afpacket struct {
 	device
-	lease *lease
-	rx    *receiver              // of the one reader
-	ring  atomic.Pointer[rxRing] // nil: frames come by recvmmsg
-	plain int                    // the socket for finished frames
-	whole int                    // the socket for frames with offload state
+	intakes []*intake // one a reader; never changes, and has at least one
+	plain   int       // the socket for finished frames
+	whole   int       // the socket for frames with offload state
 
-	bound   int // index of the interface last attached to; guarded by device.mu
+	bound   int // index of the interface last attached to, 0 for none so far; guarded by device.mu
 	closing sync.Once
 	failure error // of closing
 
@@ -72,13 +68,16 @@ type afpacket struct {
 }
 
 var (
-	_ Port         = (*afpacket)(nil)
+	_ Parted       = (*afpacket)(nil)
 	_ AdminSetter  = (*afpacket)(nil)
 	_ CarrierAsker = (*afpacket)(nil)
 )
 
 func openAFPacket(spec Spec, o Options) (Port, error) {
-	p := &afpacket{lease: newLease(), rx: newReceiver(), tx: newTransmitter(batch), single: newTransmitter(1), plain: -1, whole: -1}
+	p := &afpacket{tx: newTransmitter(batch), single: newTransmitter(1), plain: -1, whole: -1}
+	for range spec.readers() {
+		p.intakes = append(p.intakes, &intake{p: p, lease: newLease(), rx: newReceiver()})
+	}
 	err := p.watchLinks(spec, o, p)
 	if err == nil {
 		err = p.openSockets(&spec)
@@ -93,52 +92,25 @@ func openAFPacket(spec Spec, o Options) (Port, error) {
 	return p, nil
 }
 
-// openSockets makes the socket that receives, with a ring if there can be one,
+// openSockets makes the sockets that receive, with a ring if there can be one,
 // and the two that send.
 func (p *afpacket) openSockets(spec *Spec) error {
 	slots, asked := spec.ringSlots()
-	fd, err := receivingSocket(slots > 0)
-	if err != nil {
-		return err
-	}
-	if slots > 0 {
-		ring, err := newRxRing(fd, slots)
+	for _, in := range p.intakes {
+		fd, ring, err := receivingSocket(slots, asked)
 		if err == nil {
-			p.ring.Store(ring)
-			p.lease.tick = time.Second
-		} else if asked {
-			return errors.Join(err, unix.Close(fd))
+			err = in.exchange(fd, ring)
+		}
+		if err != nil {
+			return err
 		}
 	}
-	if err = p.lease.put(fd); err != nil {
-		return err
-	}
+	var err error
 	if p.plain, err = sendingSocket(); err != nil {
 		return err
 	}
 	p.whole, err = sendingSocket(unix.PACKET_VNET_HDR)
 	return err
-}
-
-// receivingSocket makes the socket that frames come in by. What it had no room for
-// it counts beside its frames, but for a ring that has its own counts: the
-// kernel sets no such count for the frames that it queues beside a ring.
-func receivingSocket(ring bool) (int, error) {
-	fd, err := packetSocket(unix.PACKET_VNET_HDR, unix.PACKET_AUXDATA, unix.PACKET_IGNORE_OUTGOING)
-	if err != nil {
-		return -1, err
-	}
-	if !ring {
-		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RXQ_OVFL, 1); err != nil {
-			_ = unix.Close(fd)
-			return -1, fmt.Errorf("packet socket option SO_RXQ_OVFL: %w", err)
-		}
-	}
-	// The forcing form needs CAP_NET_ADMIN; the other stops at net.core.rmem_max.
-	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, rxBuffer) != nil {
-		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, rxBuffer)
-	}
-	return fd, nil
 }
 
 // sendingSocket makes a socket that frames leave by.
@@ -173,163 +145,67 @@ var optionNames = map[int]string{
 
 // attach binds the sockets to the interface and sets promiscuous mode.
 func (p *afpacket) attach(l link) error {
-	fd, err := p.lease.hold()
-	if err != nil {
-		return err
-	}
-	defer p.lease.release()
 	for _, out := range []int{p.plain, p.whole} {
 		if err := unix.Bind(out, &unix.SockaddrLinklayer{Ifindex: l.index}); err != nil {
 			return fmt.Errorf("binding to interface %s: %w", l.name, err)
 		}
 	}
-	return p.listen(fd, l)
-}
-
-// listen lets a socket receive what the interface receives. The promiscuous mode
-// belongs to the socket: it ends with it, however that ends.
-func (p *afpacket) listen(fd int, l link) error {
-	all := uint16(unix.ETH_P_ALL)
-	if err := unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: all<<8 | all>>8, Ifindex: l.index}); err != nil {
-		return fmt.Errorf("binding to interface %s: %w", l.name, err)
+	if p.bound != 0 && len(p.intakes) > 1 { // a socket that shared an interface with others cannot be bound to another
+		slots, _ := p.spec.ringSlots()
+		return p.renew(l, slots)
 	}
-	err := unix.SetsockoptPacketMreq(fd, unix.SOL_PACKET, unix.PACKET_ADD_MEMBERSHIP,
-		&unix.PacketMreq{Ifindex: int32(l.index), Type: unix.PACKET_MR_PROMISC})
-	if err != nil {
-		return fmt.Errorf("promiscuous mode on interface %s: %w", l.name, err)
+	fds := make([]int, len(p.intakes))
+	for i, in := range p.intakes {
+		var err error
+		if fds[i], err = in.lease.hold(); err != nil {
+			return err
+		}
+		defer in.lease.release()
 	}
-	p.bound = l.index
-	return nil
+	return p.listen(l, fds)
 }
 
 // detach has nothing to do: the kernel has unbound the socket from the dead
 // interface, and the next attach binds it again.
 func (p *afpacket) detach() {}
 
-// Wait sleeps until the socket has a frame or an error to report.
-func (p *afpacket) Wait() error {
-	if p.Settle() {
-		return nil
-	}
-	return p.Sleep()
-}
+// Wait and those that follow are of the first intake.
+func (p *afpacket) Wait() error { return p.intakes[0].Wait() }
 
-// Settle is what a reader does before it sleeps, or before it lets another one read: it gives back what Read
-// lent. It reports whether there is something to read already.
-func (p *afpacket) Settle() (more bool) {
-	r := p.ring.Load()
-	if r == nil {
-		return false
-	}
-	if p.settle(r) {
-		p.leaveRing(r)
-		return false
-	}
-	return !r.dry
-}
+// Settle is the first half of Wait.
+func (p *afpacket) Settle() (more bool) { return p.intakes[0].Settle() }
 
-// Sleep is Wait without Settle. It touches nothing that is the reader's, so another goroutine may read meanwhile.
-func (p *afpacket) Sleep() error { return p.lease.wait() }
+// Sleep is the other half.
+func (p *afpacket) Sleep() error { return p.intakes[0].Sleep() }
 
 // Ready says whether Read would find frames. With a ring it asks nobody.
-func (p *afpacket) Ready() bool {
-	if r := p.ring.Load(); r != nil {
-		return r.peek()
-	}
-	return p.lease.readable()
-}
-
-// forgive takes an error off the socket that would wake the reader again and
-// again: that the interface went down or away, which netlink tells.
-func (p *afpacket) forgive() {
-	if fd, err := p.lease.hold(); err == nil {
-		_, _ = unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ERROR)
-		p.lease.release()
-	}
-}
+func (p *afpacket) Ready() bool { return p.intakes[0].Ready() }
 
 // Read takes frames off the ring or the socket. It may exchange frames within
 // the slice when one in the middle of a batch is lost.
-func (p *afpacket) Read(frames []*packet.Frame) (int, error) {
-	fd, err := p.lease.hold()
-	if err != nil {
-		if r := p.ring.Load(); r != nil {
-			r.giveBack()
-		}
-		return 0, err
-	}
-	defer p.lease.release()
-	if r := p.ring.Load(); r != nil {
-		return p.take(r, fd, frames[:min(len(frames), batch)])
-	}
-	for range batch { // each error is told once, so a few turns reach the frames behind it
-		got, errno := p.rx.receive(fd, frames)
-		if errno == 0 {
-			return p.accept(frames[:got]), nil
-		}
-		if errno == unix.EAGAIN || !p.passing(errno) {
-			break
-		}
-	}
-	return 0, nil
-}
+func (p *afpacket) Read(frames []*packet.Frame) (int, error) { return p.intakes[0].Read(frames) }
 
-// passing counts an error of receiving and says whether to try again.
-func (p *afpacket) passing(errno unix.Errno) bool {
-	switch errno {
-	case unix.EINVAL: // segmentation that virtio_net_hdr cannot express; the frame is gone
-		p.count.DropRx(DropBadOffload, 1)
-	case unix.EINTR, unix.ENETDOWN, unix.ENXIO, unix.ENODEV: // the interface went down or away; netlink tells the rest
-	default:
-		p.count.RxErrors.Add(1)
-		return false
+// Inlets are all places where frames come in, see Parted.
+func (p *afpacket) Inlets() []Inlet {
+	all := make([]Inlet, len(p.intakes))
+	for i, in := range p.intakes {
+		all[i] = in
 	}
-	return true
-}
-
-// accept makes frames of what the last batch brought.
-func (p *afpacket) accept(frames []*packet.Frame) (n int) {
-	size := 0
-	for i, f := range frames {
-		a := p.rx.aux(i)
-		p.count.DropRx(DropFull, int(a.dropped))
-		got := int(p.rx.msgs[i].n) - vnetLen
-		o, ok := p.rx.vnet[i].offload()
-		switch {
-		case p.rx.msgs[i].hdr.Flags&unix.MSG_TRUNC != 0:
-			p.count.DropRx(DropNoRoom, 1)
-			continue
-		case got < etherLen:
-			p.count.DropRx(DropTruncated, 1)
-			continue
-		case !ok:
-			p.count.DropRx(DropBadOffload, 1)
-			continue
-		}
-		f.SetLen(got)
-		f.Offload = o
-		if a.tagged {
-			f.InsertVLAN(a.tpid, a.tci)
-		}
-		size += f.Len()
-		frames[n], frames[i] = f, frames[n]
-		n++
-	}
-	p.count.CountRx(n, size)
-	return n
+	return all
 }
 
 // Write sends frames, as many as possible in one system call.
 func (p *afpacket) Write(frames []*packet.Frame) (taken int) {
-	_, err := p.lease.hold()
+	open := p.intakes[0].lease // keeps the sockets open
+	_, err := open.hold()
 	if err != nil || !p.ready.Load() {
 		p.count.DropTx(DropLinkDown, len(frames))
 		if err == nil {
-			p.lease.release()
+			open.release()
 		}
 		return 0
 	}
-	defer p.lease.release()
+	defer open.release()
 	p.sending.Lock()
 	defer p.sending.Unlock()
 	mtu, fd, plain := int(p.mtu.Load()), p.plain, true
@@ -437,19 +313,15 @@ func dropFor(errno unix.Errno) DropReason {
 func (p *afpacket) Close() error {
 	p.stop()
 	p.closing.Do(func() {
-		atOnce(p.closeReceiving, func() { closeSocket(p.plain) }, func() { closeSocket(p.whole) })
+		failures := make([]error, len(p.intakes))
+		end := []func(){func() { closeSocket(p.plain) }, func() { closeSocket(p.whole) }}
+		for i, in := range p.intakes {
+			end = append(end, func() { failures[i] = in.close() })
+		}
+		atOnce(end...)
+		p.failure = errors.Join(failures...)
 	})
 	return p.failure
-}
-
-func (p *afpacket) closeReceiving() {
-	if r := p.ring.Load(); r != nil && !r.drop() { // the reader has frames still
-		if fd, err := p.lease.hold(); err == nil {
-			p.unbind(fd)
-			p.lease.release()
-		}
-	}
-	p.failure = p.lease.close()
 }
 
 func closeSocket(fd int) {
@@ -465,12 +337,4 @@ func atOnce(do ...func()) {
 		all.Go(f)
 	}
 	all.Wait()
-}
-
-// unbind does what closing the socket would do: mapped memory keeps it alive for
-// as long as the reader has frames of it.
-func (p *afpacket) unbind(fd int) {
-	_ = unix.Bind(fd, &unix.SockaddrLinklayer{})
-	_ = unix.SetsockoptPacketMreq(fd, unix.SOL_PACKET, unix.PACKET_DROP_MEMBERSHIP,
-		&unix.PacketMreq{Ifindex: int32(p.bound), Type: unix.PACKET_MR_PROMISC})
 }

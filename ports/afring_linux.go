@@ -7,7 +7,7 @@ import (
 )
 
 // take makes frames of what the ring has, and gives back what it lent before.
-func (p *afpacket) take(r *rxRing, fd int, frames []*packet.Frame) (n int, err error) {
+func (in *intake) take(r *rxRing, fd int, frames []*packet.Frame) (n int, err error) {
 	r.giveBack()
 	if !r.borrow() {
 		return 0, ErrClosed
@@ -22,16 +22,16 @@ func (p *afpacket) take(r *rxRing, fd int, frames []*packet.Frame) (n int, err e
 		all |= s.status
 		switch {
 		case s.status&unix.TP_STATUS_COPY != 0:
-			n += p.takeLarge(fd, frames[n:n+1+r.skipLarge(len(frames)-n-1)])
+			n += in.takeLarge(fd, frames[n:n+1+r.skipLarge(len(frames)-n-1)])
 			continue
 		case !s.whole: // it did not fit a slot, and the socket's queue was full
-			p.count.DropRx(DropFull, 1)
+			in.p.count.DropRx(DropFull, 1)
 			continue
 		case f.Len() < etherLen:
-			p.count.DropRx(DropTruncated, 1)
+			in.p.count.DropRx(DropTruncated, 1)
 			continue
 		case !ok:
-			p.count.DropRx(DropBadOffload, 1)
+			in.p.count.DropRx(DropBadOffload, 1)
 			continue
 		}
 		if s.tagged {
@@ -46,23 +46,23 @@ func (p *afpacket) take(r *rxRing, fd int, frames []*packet.Frame) (n int, err e
 	}
 	if all&unix.TP_STATUS_LOSING != 0 {
 		_, dropped := r.counts(fd)
-		p.count.DropRx(DropFull, dropped)
+		in.p.count.DropRx(DropFull, dropped)
 	}
-	p.count.CountRx(packets, size)
+	in.p.count.CountRx(packets, size)
 	return n, nil
 }
 
 // takeLarge takes exactly len(frames) frames off the socket's own queue, where
 // those are that did not fit their slots, and returns how many of them are good. A frame that
 // turned into an error is told of once, then or by the next call.
-func (p *afpacket) takeLarge(fd int, frames []*packet.Frame) (good int) {
+func (in *intake) takeLarge(fd int, frames []*packet.Frame) (good int) {
 	for tries, owed := 0, len(frames); owed > 0 && tries < 2*batch; tries++ {
-		got, errno := p.rx.receive(fd, frames[good:good+owed])
+		got, errno := in.rx.receive(fd, frames[good:good+owed])
 		switch {
 		case errno == 0:
-			good += p.accept(frames[good : good+got])
+			good += in.accept(frames[good : good+got])
 			owed -= got
-		case errno == unix.EAGAIN || !p.passing(errno):
+		case errno == unix.EAGAIN || !in.passing(errno):
 			return good
 		case errno == unix.EINVAL:
 			owed--
@@ -75,7 +75,7 @@ func (p *afpacket) takeLarge(fd int, frames []*packet.Frame) (good int) {
 // that has run dry loses nothing more, so the count is complete; one that was read dry before it
 // can have been full has lost nothing, and is not asked. It reports a
 // ring that loses frames all the same, see leaveRing.
-func (p *afpacket) settle(r *rxRing) (stuck bool) {
+func (in *intake) settle(r *rxRing) (stuck bool) {
 	took := r.took
 	r.took = 0
 	r.giveBack()
@@ -84,16 +84,19 @@ func (p *afpacket) settle(r *rxRing) (stuck bool) {
 		return false
 	}
 	if took == 0 {
-		p.forgive()
+		in.forgive()
 	}
-	fd, err := p.lease.hold()
+	fd, err := in.lease.hold()
 	if err != nil {
 		return false
 	}
-	defer p.lease.release()
+	defer in.lease.release()
+	if in.ring.Load() != r {
+		return false
+	}
 	seen := r.seen
 	taken, dropped := r.counts(fd)
-	p.count.DropRx(DropFull, dropped)
+	in.p.count.DropRx(DropFull, dropped)
 	stuck = r.dry && took == 0 && taken <= seen && dropped > 0
 	r.dry = !r.peek()
 	return stuck && r.dry
@@ -103,27 +106,13 @@ func (p *afpacket) settle(r *rxRing) (stuck bool) {
 // least) never uses a slot again into which it could not put a frame's header,
 // and takes no frame from then on: one super-frame of a kind that virtio_net_hdr has
 // no word for is enough, and any guest of KVM can send it. Who has sent one will send more,
-// so there is no new ring. Whoever sleeps looks for this once a second.
-func (p *afpacket) leaveRing(r *rxRing) {
+// so there is no new ring. Nothing tells of it: whoever sleeps looks 8 ms after there were frames, and
+// then ever more seldom, up to once a second.
+func (p *afpacket) leaveRing(in *intake, r *rxRing) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.device.closed {
+	if p.device.closed || in.ring.Load() != r {
 		return
 	}
-	fd := -1
-	err := p.links.within(func() (err error) {
-		fd, err = receivingSocket(false)
-		return err
-	})
-	if err == nil && p.link.index != 0 {
-		if err = p.listen(fd, p.link); err != nil {
-			_ = unix.Close(fd)
-		}
-	}
-	if err != nil || p.lease.put(fd) != nil { // a next time, then
-		return
-	}
-	if p.ring.CompareAndSwap(r, nil) {
-		r.drop()
-	}
+	_ = p.renew(p.link, 0) // else a next time
 }

@@ -32,12 +32,12 @@ import (
 //
 // What leaves is finished and cut here.
 //
-// Each queue of the device has a socket. They are read in turn, and the first
-// one sends.
+// Each queue of the device has a socket. They are dealt out to the port's readers, who
+// take them in turn, and the first one sends. A device puts frames of one flow into one queue.
 type afxdp struct {
 	device
-	mode  string
-	lease *lease
+	mode   string
+	inlets []*xdpInlet // one a reader; never changes, and has at least one
 
 	use   sync.RWMutex // held for reading while the line is in use
 	lines *xdpLine     // guarded by use; nil while there is no interface
@@ -56,21 +56,32 @@ type afxdp struct {
 type xdpLine struct {
 	hook    *xdpHook
 	queues  []*xsk
-	promisc int    // a packet socket that receives nothing and keeps the promiscuous mode
-	next    int    // the queue to be read first, of the one reader
-	look    bool   // frames may come with unfinished checksums
-	untag   func() // gives the device its tag offload back; may be nil
+	shares  [][]*xsk // of each reader
+	promisc int      // a packet socket that receives nothing and keeps the promiscuous mode
+	look    bool     // frames may come with unfinished checksums
+	untag   func()   // gives the device its tag offload back; may be nil
+}
+
+// xdpInlet is what one reader reads: each of so many queues as there are readers.
+type xdpInlet struct {
+	p     *afxdp
+	index int // of the reader
+	lease *lease
+	next  int // the queue to be read first, of the reader
 }
 
 var (
-	_ Port         = (*afxdp)(nil)
+	_ Parted       = (*afxdp)(nil)
 	_ AdminSetter  = (*afxdp)(nil)
 	_ CarrierAsker = (*afxdp)(nil)
 )
 
 func openXDP(spec Spec, o Options) (Port, error) {
 	o.NoOffload = true
-	p := &afxdp{mode: spec.Arg("mode"), lease: newLease(), leaving: make(chan struct{})}
+	p := &afxdp{mode: spec.Arg("mode"), leaving: make(chan struct{})}
+	for i := range spec.readers() {
+		p.inlets = append(p.inlets, &xdpInlet{p: p, index: i, lease: newLease()})
+	}
 	p.again = time.AfterFunc(time.Hour, p.sendRest)
 	p.again.Stop()
 	p.device.outgrown = p.outgrown
@@ -122,19 +133,37 @@ func (p *afxdp) attach(l link) error {
 	if err != nil {
 		return err
 	}
-	fd, err := line.pollSet()
-	if err == nil {
-		err = p.lease.put(fd)
+	line.shares = make([][]*xsk, len(p.inlets))
+	for i, s := range line.queues {
+		share := &line.shares[i%len(p.inlets)]
+		*share = append(*share, s)
 	}
-	if err != nil {
-		line.close()
-		return err
+	for _, in := range p.inlets {
+		fd, err := pollSet(in.queues(line))
+		if err == nil {
+			err = in.lease.put(fd)
+		}
+		if err != nil {
+			p.forget()
+			line.close()
+			return err
+		}
 	}
 	p.use.Lock()
 	p.lines = line
 	p.use.Unlock()
 	p.how = line.how(l)
+	if n := len(p.inlets); n > 1 {
+		p.how += fmt.Sprintf(", %d readers", n)
+	}
 	return nil
+}
+
+// forget leaves the readers nothing to wait for.
+func (p *afxdp) forget() {
+	for _, in := range p.inlets {
+		_ = in.lease.put(-1)
+	}
 }
 
 // how tells people what the kernel gave.
@@ -160,7 +189,7 @@ func (x *xdpLine) how(l link) string {
 // detach gives program and sockets back. Frames that the reader has still are
 // not in the kernel's hands.
 func (p *afxdp) detach() {
-	_ = p.lease.put(-1)
+	p.forget()
 	p.use.Lock()
 	line := p.lines
 	p.lines = nil
@@ -187,10 +216,7 @@ func (x *xdpLine) open(links *Links, l link, mtu int, mode string) (err error) {
 	if x.hook, err = newXDPHook(links, l, queues, mode); err != nil {
 		return err
 	}
-	receive, send := xdpRx, xdpTx
-	if queues > 2 {
-		receive = xdpRxShort
-	}
+	receive, send := xdpRxFor(queues), xdpTx
 	flags := uint16(0)
 	if mode == modeCopy || x.hook.generic {
 		flags = unix.XDP_COPY
@@ -261,14 +287,17 @@ func liftMemoryLimit() {
 	_ = unix.Setrlimit(unix.RLIMIT_MEMLOCK, &all)
 }
 
-// pollSet is a descriptor that can be read when one of the sockets can.
-func (x *xdpLine) pollSet() (int, error) {
-	if len(x.queues) == 1 {
-		return unix.FcntlInt(uintptr(x.queues[0].fd), unix.F_DUPFD_CLOEXEC, 0)
+// pollSet is a descriptor that can be read when one of the sockets can; none for no socket.
+func pollSet(queues []*xsk) (int, error) {
+	switch len(queues) {
+	case 0:
+		return -1, nil
+	case 1:
+		return unix.FcntlInt(uintptr(queues[0].fd), unix.F_DUPFD_CLOEXEC, 0)
 	}
 	set, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
-	for i := 0; err == nil && i < len(x.queues); i++ {
-		err = unix.EpollCtl(set, unix.EPOLL_CTL_ADD, x.queues[i].fd, &unix.EpollEvent{Events: unix.EPOLLIN})
+	for i := 0; err == nil && i < len(queues); i++ {
+		err = unix.EpollCtl(set, unix.EPOLL_CTL_ADD, queues[i].fd, &unix.EpollEvent{Events: unix.EPOLLIN})
 	}
 	if err == nil {
 		err = unix.SetNonblock(set, true)
@@ -302,60 +331,91 @@ func (p *afxdp) outgrown(was, now link) bool {
 	return xdpChunkFor(was.mtu) != xdpChunkFor(now.mtu) || now.mtu > xdpMaxMTU || !was.adminUp && now.adminUp && p.rest.Load()
 }
 
-// Wait sleeps until a socket has a frame.
-func (p *afxdp) Wait() error {
-	if p.Settle() {
-		return nil
+// Inlets are all places where frames come in, see Parted.
+func (p *afxdp) Inlets() []Inlet {
+	all := make([]Inlet, len(p.inlets))
+	for i, in := range p.inlets {
+		all[i] = in
 	}
-	return p.Sleep()
+	return all
 }
 
-// Settle gives back what Read lent; see afpacket's.
-func (p *afxdp) Settle() (more bool) {
-	p.use.RLock()
-	defer p.use.RUnlock()
-	if x := p.lines; x != nil {
-		for _, s := range x.queues {
-			s.giveBack()
-			more = more || s.rx.ready() > 0
-		}
+// Wait and those that follow are of the first inlet.
+func (p *afxdp) Wait() error { return p.inlets[0].Wait() }
+
+// Settle is the first half of Wait.
+func (p *afxdp) Settle() (more bool) { return p.inlets[0].Settle() }
+
+// Sleep is the other half.
+func (p *afxdp) Sleep() error { return p.inlets[0].Sleep() }
+
+// Ready says whether Read would find frames, without asking the kernel.
+func (p *afxdp) Ready() bool { return p.inlets[0].Ready() }
+
+// Read lends the frames that have come. It may exchange frames within the slice
+// when one in the middle of a batch is lost.
+func (p *afxdp) Read(frames []*packet.Frame) (int, error) { return p.inlets[0].Read(frames) }
+
+// queues are the reader's part of a line's.
+func (in *xdpInlet) queues(x *xdpLine) []*xsk {
+	if x == nil {
+		return nil
+	}
+	return x.shares[in.index]
+}
+
+// Wait sleeps until a socket has a frame.
+func (in *xdpInlet) Wait() error {
+	if in.Settle() {
+		return nil
+	}
+	return in.Sleep()
+}
+
+// Settle gives back what Read lent; see intake's.
+func (in *xdpInlet) Settle() (more bool) {
+	in.p.use.RLock()
+	defer in.p.use.RUnlock()
+	for _, s := range in.queues(in.p.lines) {
+		s.giveBack()
+		more = more || s.rx.ready() > 0
 	}
 	return more
 }
 
 // Sleep is Wait without Settle.
-func (p *afxdp) Sleep() error { return p.lease.wait() }
+func (in *xdpInlet) Sleep() error { return in.lease.wait() }
 
 // Ready says whether Read would find frames, without asking the kernel.
-func (p *afxdp) Ready() bool {
-	p.use.RLock()
-	defer p.use.RUnlock()
-	return p.lines != nil && slices.ContainsFunc(p.lines.queues, func(s *xsk) bool { return s.rx.ready() > 0 })
+func (in *xdpInlet) Ready() bool {
+	in.p.use.RLock()
+	defer in.p.use.RUnlock()
+	return slices.ContainsFunc(in.queues(in.p.lines), func(s *xsk) bool { return s.rx.ready() > 0 })
 }
 
-// Read lends the frames that have come. It may exchange frames within the slice
-// when one in the middle of a batch is lost.
-func (p *afxdp) Read(frames []*packet.Frame) (n int, err error) {
+// Read lends the frames that have come.
+func (in *xdpInlet) Read(frames []*packet.Frame) (n int, err error) {
+	p := in.p
 	p.use.RLock()
 	defer p.use.RUnlock()
-	x := p.lines
-	if x == nil {
-		_, err := p.lease.hold()
+	if p.lines == nil {
+		_, err := in.lease.hold()
 		if err == nil {
-			p.lease.release()
+			in.lease.release()
 		}
 		return 0, err
 	}
 	frames = frames[:min(len(frames), batch)]
-	for range x.queues {
-		s := x.queues[x.next]
-		if x.next++; x.next == len(x.queues) {
-			x.next = 0
+	queues := in.queues(p.lines)
+	for range queues {
+		if in.next++; in.next >= len(queues) { // a line may have fewer than the one before
+			in.next = 0
 		}
+		s := queues[in.next]
 		s.giveBack()
 		n += s.receive(frames[n:])
 	}
-	return p.accept(frames[:n], x.look), nil
+	return p.accept(frames[:n], p.lines.look), nil
 }
 
 // accept counts what came and says what its bytes show to be pending.
@@ -493,5 +553,9 @@ func (p *afxdp) Close() error {
 	close(p.leaving)
 	p.ended.Wait()
 	p.detach()
-	return p.lease.close()
+	errs := make([]error, len(p.inlets))
+	for i, in := range p.inlets {
+		errs[i] = in.lease.close()
+	}
+	return errors.Join(errs...)
 }

@@ -24,6 +24,7 @@
 // # Port text
 //
 //	[NUMBER:]eth1                                an Ethernet device
+//	eth1,readers=4                               frames are taken in by four goroutines side by side
 //	xdp:eth1,mode=native                         the same by AF_XDP; mode is native, copy or generic
 //	tap:vm1                                      a tap, made if it does not exist
 //	internal:br0,address=10.0.0.254/24           the bridge's own interface
@@ -57,7 +58,7 @@
 //
 // # Concurrency
 //
-// A port has one reader at a time, any number of writers, and anybody may ask
+// A port has one reader at a time (a Parted one has one for each inlet), any number of writers, and anybody may ask
 // for Info or Close it. Frames that Read gave may lie in the port's memory
 // until its next Read or Wait. Write copies or sends before it returns. A wire
 // has a goroutine for each direction and one that keeps the connection; live

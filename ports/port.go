@@ -40,6 +40,20 @@ type Port interface {
 	Close() error
 }
 
+// Inlet is a place where frames come in: a port, or a part of one. Wait and Read are as in
+// Port, and belong to one reader.
+type Inlet interface {
+	Wait() error
+	Read(frames []*packet.Frame) (int, error)
+}
+
+// Parted is a port whose frames come in by several inlets, so that they can be read side by side.
+// Frames of one flow come by one of them.
+type Parted interface {
+	Port
+	Inlets() []Inlet // at least one, and always the same ones; the port's own Wait and Read are those of the first
+}
+
 // AdminSetter is a port whose administrative state can be switched, which is
 // what a PORT_MOD with OFPPC_PORT_DOWN asks (OpenFlow 1.3.5, 7.3.4.3). For
 // other ports the switch keeps the state to itself and drops.

@@ -104,7 +104,7 @@ func TestRingOverflow(t *testing.T) {
 				}
 			}
 			if got += uint64(k); k == 0 {
-				p.(*afpacket).settle(p.(*afpacket).ring.Load())
+				p.(*afpacket).intakes[0].settle(p.(*afpacket).intakes[0].ring.Load())
 			}
 			v := countersOf(p)
 			return got+v.RxDrops[DropFull]-before.RxDrops[DropFull] == n
@@ -138,13 +138,13 @@ func TestRingClosedWhileLent(t *testing.T) {
 	if !bytes.Equal(frames[0].Bytes(), want) {
 		t.Errorf("the frame is now %x", frames[0].Bytes())
 	}
-	if p.(*afpacket).ring.Load().users.Load() != 1 {
+	if p.(*afpacket).intakes[0].ring.Load().users.Load() != 1 {
 		t.Error("the reader's frames are not held")
 	}
 	if err := p.Wait(); !errors.Is(err, ErrClosed) {
 		t.Error(err)
 	}
-	if p.(*afpacket).ring.Load().users.Load() != 0 {
+	if p.(*afpacket).intakes[0].ring.Load().users.Load() != 0 {
 		t.Error("the ring's memory is still mapped")
 	}
 	if n, err := p.Read(frames); n != 0 || !errors.Is(err, ErrClosed) {

@@ -105,8 +105,8 @@ type kindInfo struct {
 }
 
 var kinds = [...]kindInfo{
-	{KindAFPacket, "an interface name", "eth1", []string{"ring"}},
-	{KindXDP, "an interface name", "xdp:eth1", []string{"mode"}},
+	{KindAFPacket, "an interface name", "eth1", []string{"ring", "readers"}},
+	{KindXDP, "an interface name", "xdp:eth1", []string{"mode", "readers"}},
 	{KindTAP, "an interface name", "tap:vm1", []string{"mac"}},
 	{KindInternal, "the bridge's name", "internal:br0,address=10.0.0.254/24", []string{"address", "mac"}},
 	{KindPatch, "this end's name", "patch:to-br1,peer=to-br0", []string{"peer"}},
@@ -318,6 +318,11 @@ func (s *Spec) checkDevice() (word, want string) {
 	}
 	if word, want := s.checkRing(); want != "" {
 		return word, want
+	}
+	if v := s.Arg("readers"); v != "" {
+		if n, err := strconv.Atoi(v); err != nil || n < 1 || n > MaxReaders {
+			return "readers=" + v, fmt.Sprintf("readers says how many processors may take frames in at once, from 1 to %d", MaxReaders)
+		}
 	}
 	if mode := s.Arg("mode"); mode != "" && mode != modeNative && mode != modeCopy && mode != modeGeneric {
 		return "mode=" + mode, "a mode is native (in the driver or not at all), copy (no zero-copy) or generic (in front of the host's stack); without one weir takes the best there is"

@@ -109,6 +109,15 @@ func (s *Spec) ringSlots() (n int, asked bool) {
 	}
 }
 
+// MaxReaders is how many readers a port may have.
+const MaxReaders = 64
+
+// readers is the number of readers.
+func (s *Spec) readers() int {
+	n, _ := strconv.Atoi(s.Arg("readers"))
+	return max(n, 1)
+}
+
 // checkPcap judges how a file is replayed.
 func (s *Spec) checkPcap() (word, want string) {
 	if rate := s.Arg("rate"); rate != "" && rate != "real" && rate != "fast" {

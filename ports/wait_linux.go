@@ -27,7 +27,7 @@ import (
 // which reports once and then holds its peace until the next wait. Otherwise each
 // frame that arrives while the port is being read would wake the poller's thread.
 type lease struct {
-	tick time.Duration // a sleeper wakes at least so often; 0: it need not. Set before use
+	tick time.Duration // a sleeper wakes at least so often; 0: it need not. Set before use. See pace
 
 	mu      sync.RWMutex
 	fd      int           // guarded by mu; -1 = none
@@ -48,11 +48,13 @@ type lease struct {
 type waker struct {
 	fd   int // that it watches
 	tick time.Duration
+	pace time.Duration // of the one sleeper: how long until it wakes; at most tick
 	file *os.File
 	conn syscall.RawConn
 	look func(set uintptr) bool
 
 	armed  bool // of the one sleeper
+	stale  bool // of the one sleeper: the last sleep ended without a look at what the set reports
 	events [1]unix.EpollEvent
 }
 
@@ -65,7 +67,7 @@ func newWaker(fd int, tick time.Duration) (*waker, error) {
 	if err = unix.EpollCtl(set, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLONESHOT}); err == nil {
 		err = unix.SetNonblock(set, true)
 	}
-	b := &waker{fd: fd, tick: tick, file: os.NewFile(uintptr(set), "port")}
+	b := &waker{fd: fd, tick: tick, pace: min(leastPace, tick), file: os.NewFile(uintptr(set), "port")}
 	b.look = b.rung
 	if err == nil {
 		err = b.wind() // tells whether the poller has taken it
@@ -80,10 +82,17 @@ func newWaker(fd int, tick time.Duration) (*waker, error) {
 }
 
 // rung says whether there is something to read. The first look only asks to be
-// told; it comes after the poller has forgotten what it knew before.
+// told; it comes after the poller has forgotten what it knew before. What the set has had to report since a
+// sleep that ended by itself has to be taken from it first: it does not tell of it twice.
 func (b *waker) rung(set uintptr) bool {
 	if !b.armed {
 		b.armed = true
+		if b.stale {
+			b.stale = false
+			if n, _ := unix.EpollWait(int(set), b.events[:], 0); n != 0 {
+				return true
+			}
+		}
 		err := unix.EpollCtl(int(set), unix.EPOLL_CTL_MOD, b.fd, &unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLONESHOT})
 		return err != nil
 	}
@@ -95,10 +104,25 @@ func (b *waker) rung(set uintptr) bool {
 func (b *waker) wait() error {
 	b.armed = false
 	err := b.conn.Read(b.look)
-	if errors.Is(err, os.ErrDeadlineExceeded) {
+	late := errors.Is(err, os.ErrDeadlineExceeded)
+	b.stale = late
+	if late || err == nil && b.pace > leastPace {
+		b.pace = nextPace(b.pace, b.tick, late)
 		return b.wind()
 	}
 	return err
+}
+
+// leastPace is how soon a sleeper wakes that has just been busy.
+const leastPace = 8 * time.Millisecond
+
+// nextPace doubles with each time that nothing but the tick ended a sleep: what may have gone wrong is looked
+// for soon after there was something to read, and seldom on a port that has nothing to do.
+func nextPace(pace, tick time.Duration, late bool) time.Duration {
+	if late {
+		return min(2*pace, tick)
+	}
+	return min(leastPace, tick)
 }
 
 // wind sets when the next sleeper wakes at the latest.
@@ -106,7 +130,7 @@ func (b *waker) wind() error {
 	if b.tick == 0 {
 		return b.file.SetReadDeadline(time.Time{})
 	}
-	return b.file.SetReadDeadline(time.Now().Add(b.tick))
+	return b.file.SetReadDeadline(time.Now().Add(b.pace))
 }
 
 func newLease() *lease { return &lease{fd: -1, changed: make(chan struct{})} }
@@ -160,7 +184,11 @@ func (l *lease) readable() bool {
 
 // put puts a descriptor in place, or nothing (-1), and closes the old one. The
 // descriptor is the lease's from here on, also when it is refused.
-func (l *lease) put(fd int) error {
+func (l *lease) put(fd int) error { return l.exchange(fd, func() {}) }
+
+// exchange is put, and calls also when nobody holds the one descriptor any more and
+// nobody the other yet.
+func (l *lease) exchange(fd int, also func()) error {
 	var b *waker
 	if fd >= 0 {
 		var err error
@@ -176,6 +204,7 @@ func (l *lease) put(fd int) error {
 	}
 	old, oldFD := l.waker, l.fd
 	l.waker, l.fd = b, fd
+	also()
 	l.dead.Store(false)
 	l.tell()
 	l.mu.Unlock()

@@ -70,8 +70,37 @@ func Describe(bin string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("Machine: %s, kernel %s, %d processors. Hosts and controller on processor %d, switch on processor %d. %s; %s; %s. %s.\n",
-		cpuModel(), kernel(), runtime.NumCPU(), HostCPU, SwitchCPU, weir, runtime.Version(), ovs, time.Now().UTC().Format(time.DateOnly)), nil
+	return fmt.Sprintf("%s Hosts and controller on processor %d, switch on processor %d. %s; %s; %s. %s.\n",
+		machine(), HostCPU, SwitchCPU, weir, runtime.Version(), ovs, time.Now().UTC().Format(time.DateOnly)), nil
+}
+
+// DescribeCore is Describe for what uses one core: weir's packages in the module in folder root, and the Open vSwitch
+// daemon ovs, if any.
+func DescribeCore(root, ovs string) (string, error) {
+	peer := "no Open vSwitch"
+	if ovs != "" {
+		out, err := exec.Command(ovs, "--version").Output()
+		if err != nil {
+			return "", fmt.Errorf("%s --version: %w", ovs, err)
+		}
+		peer = strings.Join(strings.Fields(strings.ReplaceAll(string(out), "\n", ", ")), " ")
+		peer = strings.TrimSuffix(peer, ",")
+	}
+	return fmt.Sprintf("%s Each side alone on processor %d. weir %s; %s; %s. %s.\n",
+		machine(), SwitchCPU, commit(root), runtime.Version(), peer, time.Now().UTC().Format(time.DateOnly)), nil
+}
+
+func machine() string {
+	return fmt.Sprintf("Machine: %s, kernel %s, %d processors.", cpuModel(), kernel(), runtime.NumCPU())
+}
+
+// commit is that of the module in folder root.
+func commit(root string) string {
+	version, err := firstLine("git", "-C", root, "describe", "--tags", "--always", "--dirty")
+	if err != nil {
+		return "unknown" // no repository
+	}
+	return version
 }
 
 func firstLine(path string, args ...string) (string, error) {
@@ -104,11 +133,7 @@ func kernel() string {
 // BuildWeir compiles the program of the module in folder root into folder dir. It knows the commit it was made from.
 func BuildWeir(root, dir string) (string, error) {
 	bin := filepath.Join(dir, "weir")
-	version, err := firstLine("git", "-C", root, "describe", "--tags", "--always", "--dirty")
-	if err != nil {
-		version = "unknown" // no repository
-	}
-	cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w -X main.version="+version, "-o", bin, "./agent/cmd/weir")
+	cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w -X main.version="+commit(root), "-o", bin, "./agent/cmd/weir")
 	cmd.Dir = root
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {

@@ -51,6 +51,31 @@ func TestReportJudgesByMedians(t *testing.T) {
 	}
 }
 
+func TestTablesOfAPage(t *testing.T) {
+	r := filled()
+	w := r.Rows[1]
+	lines := r.GoalLine("trip", w, w.Goals[0]) + r.GoalLine("trip", w, w.Goals[1]) + r.GoalLine("trip", w, w.Goals[2])
+	const goals = `1 met, 1 not met.
+
+| | weir | beside | its figure | weir / it | goal |
+| --- | --- | --- | --- | --- | --- |
+| trip, us | 15.0 | peer | 20.0 | 0.75 | <= 0.5: **not met** |
+| trip, us | 15.0 |  |  |  | <= 100: met |
+| trip, us | 15.0 | other | - |  | - |
+`
+	if got := GoalTable(lines); got != goals {
+		t.Errorf("goals\n%s\nwant\n%s", got, goals)
+	}
+	const table = `| | weir | other |
+| --- | --- | --- |
+| rate, Mpps | 2.00 (1.00..3.00) | - |
+| trip, us | 15.0 (15.0..15.0) | - |
+`
+	if got := r.Table([]string{Weir, "other"}); got != table {
+		t.Errorf("table\n%s\nwant\n%s", got, table)
+	}
+}
+
 func TestNumbersHaveAboutThreeDigits(t *testing.T) {
 	for v, want := range map[float64]string{0: "0.00", 0.1234: "0.123", 1.234: "1.23", 12.34: "12.3", 123.4: "123", 12345: "12.3k"} {
 		if got := Number(v); got != want {

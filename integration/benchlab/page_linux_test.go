@@ -24,13 +24,11 @@ func (b *board) page() string {
 	for _, f := range b.families {
 		for _, row := range b.reports[f.name].Rows {
 			for _, g := range row.Goals {
-				goals.WriteString(b.goal(f, row, g))
+				goals.WriteString(b.reports[f.name].GoalLine(f.name+": "+row.Name, row, g))
 			}
 		}
 	}
-	met, missed := strings.Count(goals.String(), ": met |"), strings.Count(goals.String(), "**not met** |")
-	fmt.Fprintf(&w, "\n## Goals\n\n%d met, %d not met.\n\n| | weir | beside | its figure | weir / it | goal |\n| --- | --- | --- | --- | --- | --- |\n%s",
-		met, missed, goals.String())
+	w.WriteString("\n## Goals\n\n" + bench.GoalTable(goals.String()))
 	for _, f := range b.families {
 		w.WriteString(b.section(f))
 	}
@@ -59,50 +57,9 @@ process, with what the kernel does in its name: sending, and what the receiving 
 use both processors; round trips are those of ping, a thousand a second. A table has nothing but its rules, one for each flow.
 `
 
-// goal is one line of the table of goals.
-func (b *board) goal(f family, row bench.Row, g bench.Goal) string {
-	r := b.reports[f.name]
-	weir, known := r.Median(row.Name, g.Who())
-	own, what, of, figure, ratio := "-", row.Name+", "+row.Unit, g.Of, "", ""
-	if known {
-		own = bench.Number(weir)
-	}
-	if g.By != "" {
-		what += " (" + g.By + ")"
-	}
-	if g.Of != "" {
-		v, ok := r.Against(row, g)
-		if figure = "-"; ok {
-			figure = bench.Number(v)
-		}
-		if ok && known {
-			ratio = bench.Ratio(weir, v)
-		}
-	}
-	if g.Row != "" {
-		of += ": " + g.Row
-	}
-	return fmt.Sprintf("| %s: %s | %s | %s | %s | %s | %s |\n", f.name, what, own, of, figure, ratio, r.Verdict(row, g))
-}
-
 // section has a family's plot and all its figures.
 func (b *board) section(f family) string {
-	var w strings.Builder
-	r := b.reports[f.name]
-	fmt.Fprintf(&w, "\n## %s\n\n![%s](%s)\n\n| |", f.title, f.title, plotName("benchmarks-lab.md", f))
-	names := b.names(f)
-	for _, n := range names {
-		fmt.Fprintf(&w, " %s |", n)
-	}
-	w.WriteString("\n|" + strings.Repeat(" --- |", len(names)+1) + "\n")
-	for _, row := range r.Rows {
-		fmt.Fprintf(&w, "| %s, %s |", row.Name, row.Unit)
-		for _, n := range names {
-			fmt.Fprintf(&w, " %s |", r.Cell(row.Name, n))
-		}
-		w.WriteString("\n")
-	}
-	return w.String()
+	return fmt.Sprintf("\n## %s\n\n![%s](%s)\n\n%s", f.title, f.title, plotName("benchmarks-lab.md", f), b.reports[f.name].Table(b.names(f)))
 }
 
 // names are the switches of a family that are measured.

@@ -87,6 +87,9 @@ func overPorts() []overPort {
 	}
 }
 
+// marked are the tests of counters that would count the marks of catch: wires are left out.
+var marked = []string{"TestQueues", "TestReplies"}
+
 type overPort struct {
 	name   string
 	test   func(*testing.T)
@@ -130,7 +133,9 @@ func TestOverPorts(t *testing.T) {
 			layedOn = newField(t, kind)
 			defer func() { layedOn = pipes{} }()
 			for _, o := range overPorts() {
-				if o.sample || *wholeFlag {
+				switch {
+				case slices.Contains(marked, o.name) && strings.HasPrefix(kind, "wire"):
+				case o.sample || *wholeFlag:
 					t.Run(o.name, o.test)
 				}
 			}

@@ -118,7 +118,15 @@ func (f *field) plug(sw *agent.Switch, cfg agent.PortConfig) (end, error) {
 	if err := e.Plug(); err != nil {
 		return nil, err
 	}
-	return e, until(fmt.Sprintf("port %d is down", cfg.Number), func() bool { return sw.Ports()[cfg.Number-1].LinkUp })
+	return e, nil
+}
+
+// ready waits until all links are up, and the pipeline knows it.
+func (f *field) ready(w *weir) error {
+	return until("links are down", func() bool {
+		list, err := w.c.Ports()
+		return err == nil && !slices.ContainsFunc(list, func(p *openflow.Port) bool { return p.State&openflow.PortLinkDown != 0 })
+	})
 }
 
 // mark sends a numbered frame behind all others by each port that works, and waits for it.

@@ -76,6 +76,11 @@ func (w *weir) begin(l *life) (err error) {
 	if w.c, err = oftest.New(far, oftest.Config{OnMessage: w.hear, Timeout: patience}); err != nil {
 		return err
 	}
+	if w.field != nil {
+		if err := w.field.ready(w); err != nil {
+			return err
+		}
+	}
 	return want(w.c)
 }
 

@@ -216,10 +216,7 @@ func (x *xdpLine) open(links *Links, l link, mtu int, mode string) (err error) {
 	if x.hook, err = newXDPHook(links, l, queues, mode); err != nil {
 		return err
 	}
-	receive, send := xdpRx, xdpTx
-	if queues > 2 {
-		receive = xdpRxShort
-	}
+	receive, send := xdpRxFor(queues), xdpTx
 	flags := uint16(0)
 	if mode == modeCopy || x.hook.generic {
 		flags = unix.XDP_COPY

@@ -59,8 +59,11 @@ type readers struct {
 
 func startReaders(t *testing.T, p Port) *readers {
 	r := &readers{t: t, next: map[int]int{}, at: map[int]int{}, used: map[int]map[int]bool{}}
-	for i, in := range p.(Parted).Inlets() {
+	inlets := p.(Parted).Inlets()
+	for i := range inlets {
 		r.used[i] = map[int]bool{}
+	}
+	for i, in := range inlets {
 		r.group.Go(func() {
 			frames := frameBatch(64, 2000)
 			for in.Wait() == nil {
@@ -176,9 +179,11 @@ func TestReaders(t *testing.T) {
 			eventually(t, "up", func() bool { return p.Info().LinkUp })
 			r.manyFlows(h, 20)
 			used := 0
+			r.mu.Lock()
 			for _, flows := range r.used {
 				used += boolBit(len(flows) > 0)
 			}
+			r.mu.Unlock()
 			if want := min(len(r.used), 4); used != want {
 				t.Errorf("%d inlets were used by 64 flows, not %d: %v", used, want, r.used)
 			}

@@ -12,12 +12,22 @@ import (
 )
 
 // Sizes of an AF_XDP socket's rings, which are also the numbers of its frames.
-// 2048 hold what comes in 3 ms at 0.7 million frames a second; a device with
-// many queues has shorter ones, for every frame is memory that stays pinned.
+// A device's queues share 8192 frames to receive into, as many as a packet socket's ring has: what comes
+// while the switch has to wait for a processor. Each is memory that stays pinned, 16 MiB together. No queue
+// has less than 512.
 const (
-	xdpRx, xdpRxShort = 2048, 512
+	xdpRx, xdpRxShort = 8192, 512
 	xdpTx             = 1024
 )
+
+// xdpRxFor is how many frames each of so many queues receives into.
+func xdpRxFor(queues int) int {
+	n := xdpRx
+	for n > xdpRxShort && n*queues > xdpRx {
+		n /= 2
+	}
+	return n
+}
 
 // xsk is an AF_XDP socket on one queue of a device: memory that it shares with
 // the kernel, cut into chunks of one frame each, and four rings through which

@@ -3,6 +3,7 @@ package ports
 import (
 	"encoding/binary"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -278,14 +279,11 @@ func TestLinksHearWhileTheyAsk(t *testing.T) {
 	p := s.port("eth1")
 	eventually(t, "link up", func() bool { return p.Info().LinkUp })
 	s.links.asking.Lock()
-	s.must(s.net.LinkSetMTU(s.link("eth3"), 1400))
-	eventually(t, "the question is due", func() bool {
-		s.links.mu.Lock()
-		defer s.links.mu.Unlock()
-		return len(s.links.pending) == 0 && len(s.links.wake) == 0
-	})
+	answer := sync.OnceFunc(s.links.asking.Unlock)
+	t.Cleanup(answer)
+	s.must(s.net.LinkSetMTU(s.link("eth3"), 1400)) // told before what follows
 	s.must(h.net.LinkSetDown(h.link("eth0")))
 	eventually(t, "link down, though a question waits", func() bool { return !p.Info().LinkUp })
-	s.links.asking.Unlock()
+	answer()
 	eventually(t, "the answer to it", func() bool { got, _ := s.links.name("eth3"); return got.mtu == 1400 })
 }

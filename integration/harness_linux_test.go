@@ -160,7 +160,8 @@ func (b *bed) addHost(i, mtu int) *lab.Host {
 // weir is a running switch process.
 type weir struct {
 	*lab.Proc
-	b *bed
+	b      *bed
+	struck bool // by Kill
 }
 
 // start runs "weir run" with flags and waits until the named bridges answer. At the test's end the process must still
@@ -219,10 +220,21 @@ func (w *weir) ready(bridge string) {
 	})
 }
 
-// end stops weir and checks that it had not ended by itself, and ends with status 0.
+// Kill ends weir at once, which end then expects.
+func (w *weir) Kill() {
+	w.struck = true
+	w.Proc.Kill()
+}
+
+// end stops weir and checks that it had not ended by itself, and ends with status 0. What was killed may still be on its way:
+// the kernel takes its sockets down one after the other.
 func (w *weir) end() {
+	if w.struck {
+		_ = w.Wait()
+		return
+	}
 	if !w.Running() {
-		if err := w.Wait(); err != nil && !w.killed() {
+		if err := w.Wait(); err != nil {
 			w.b.t.Errorf("weir had ended: %v\n%s", err, w.Output())
 		}
 		return
@@ -231,8 +243,6 @@ func (w *weir) end() {
 		w.b.t.Errorf("weir did not end cleanly: %v\n%s", err, w.Output())
 	}
 }
-
-func (w *weir) killed() bool { return strings.Contains(fmt.Sprint(w.Wait()), "killed") }
 
 // write puts a file into the lab's directory.
 func (b *bed) write(name, text string) string {

@@ -171,6 +171,7 @@ func (pr *Processor) begin(now time.Duration, s Sink) {
 	if pr.snap.epoch != pr.epoch {
 		pr.epoch = pr.snap.epoch
 		pr.cache.adopt(pr.snap, pr.second)
+		clear(pr.guesses[:]) // they would keep paths that went alive, until a batch as large comes
 	}
 }
 

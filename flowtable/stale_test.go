@@ -68,3 +68,29 @@ func TestGuessesOfAForgottenCache(t *testing.T) {
 		})
 	}
 }
+
+// TestGuessesKeepNothingAlive: a large batch, a flood of changes, and small batches from then on. Nothing leads to the paths,
+// and so to the entries, that went with the flood.
+func TestGuessesKeepNothingAlive(t *testing.T) {
+	r := newRig(t, Config{HashSeed: 3}, upPorts(3))
+	r.flow(0, 1, openflow.Match{}, toPort(2))
+	b := make([]byte, 60)
+	var batch []*packet.Frame
+	for range chunk {
+		batch = append(batch, frameOf(1, b))
+	}
+	for range 2 {
+		r.proc.Process(0, batch, &nowhere{})
+	}
+	old := r.proc.guesses[0]
+	if old == nil {
+		t.Fatal("no path was guessed")
+	}
+	r.mod(&openflow.FlowMod{Command: openflow.FlowDelete})
+	r.send(1, b)
+	for i, p := range r.proc.guesses {
+		if p == old {
+			t.Errorf("guess %d leads to a path that went", i)
+		}
+	}
+}

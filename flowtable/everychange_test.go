@@ -15,7 +15,8 @@ import (
 // TestCacheOutlivesEveryChange leads two engines with a cache and one without through the same life, in which everything
 // that can change does: entries, groups, meters, ports, the shape of the tables, what becomes of fragments; one by
 // one, in bundles that succeed or are taken back, and in floods. One of the engines with a cache has several processors,
-// of which one may see none of many publications. What leaves, and all counters, must be the same.
+// of which one may see none of many publications. Frames come one by one, or many in a batch. What leaves, and all counters, must be
+// the same.
 func TestCacheOutlivesEveryChange(t *testing.T) {
 	if *seedFlag != 0 {
 		everyChange(t, *seedFlag, *stepsFlag)
@@ -315,22 +316,38 @@ func (l *trio) bundle() {
 
 func (l *trio) frame() {
 	r := l.r
-	in, b := uint32(1+r.IntN(3)), slices.Clone(l.frames[r.IntN(len(l.frames))])
-	if r.IntN(3) == 0 {
-		if at := r.IntN(max(1, min(len(b), 64))); at < len(b) {
-			b[at] ^= 1 << r.IntN(8)
+	n := 1
+	if r.IntN(4) == 0 {
+		n += r.IntN(2 * chunk)
+	}
+	type arrival struct {
+		in uint32
+		b  []byte
+	}
+	batch := make([]arrival, n)
+	for i := range batch {
+		b := slices.Clone(l.frames[r.IntN(len(l.frames))])
+		if r.IntN(3) == 0 {
+			if at := r.IntN(max(1, min(len(b), 64))); at < len(b) {
+				b[at] ^= 1 << r.IntN(8)
+			}
 		}
+		batch[i] = arrival{uint32(1 + r.IntN(3)), b}
 	}
 	who := min(r.IntN(20), 2) // most see the third; the others see much at once
 	var got [3][]string
 	for i, g := range l.rigs {
 		pr := l.procs[i][min(who, len(l.procs[i])-1)]
-		pr.Process(g.now, []*packet.Frame{frameOf(in, b)}, &g.rec)
+		var frames []*packet.Frame
+		for _, a := range batch {
+			frames = append(frames, frameOf(a.in, a.b))
+		}
+		pr.Process(g.now, frames, &g.rec)
 		got[i] = g.rec.take(l.t)
 	}
 	for i := range 2 {
 		if !slices.Equal(got[i], got[2]) {
-			l.t.Errorf("engine %d, from port %d %x:\n by the cache %v\n by the walk  %v", i, in, b, got[i], got[2])
+			l.t.Errorf("engine %d, %x:\n by the cache %v\n by the walk  %v", i, batch, got[i], got[2])
 			for _, s := range l.log[max(0, len(l.log)-60):] {
 				l.t.Log(s)
 			}

@@ -198,3 +198,26 @@ func BenchmarkGroupMod(b *testing.B) {
 		})
 	}
 }
+
+// TestNoAllocationOnResubmitsInBuckets: tables behind a bucket write an action set, and lead to a group whose bucket leads on.
+func TestNoAllocationOnResubmitsInBuckets(t *testing.T) {
+	eachPath(t, func(t *testing.T, c Config) {
+		r := newRig(t, c, upPorts(4))
+		r.group(1, openflow.GroupTypeAll, bucketOf(here(5)), bucketOf(here(5)))
+		r.group(2, openflow.GroupTypeIndirect, bucketOf(here(7)))
+		r.flow(0, 1, openflow.Match{}, openflow.ApplyActions(openflow.Group(1)))
+		r.flow(5, 1, openflow.Match{}, openflow.WriteActions(openflow.Output(3)), openflow.GotoTable(6))
+		r.flow(6, 1, openflow.Match{}, openflow.ApplyActions(openflow.Group(2)))
+		r.flow(7, 1, openflow.Match{}, toPort(2))
+		b := groupBatch()
+		sink := &nowhere{}
+		run := func() { r.proc.Process(r.now, b.refill(), sink) }
+		run()
+		if n := testing.AllocsPerRun(200, run); n != 0 {
+			t.Errorf("%v allocations a batch", n)
+		}
+		if sink.outputs == 0 {
+			t.Error("nothing came out")
+		}
+	})
+}

@@ -56,6 +56,7 @@ type Processor struct {
 
 	// Resubmits of the frame at hand: how deep we are, how many there were.
 	nested, resubmits int
+	around            []op   // the action sets around the buckets that they are in, the outermost first
 	outer             *Entry // whose resubmit is the outermost of those around the lookup at hand
 	received          uint64 // bytes of it when it came in: what its entries count, also behind a push or pop
 
@@ -170,6 +171,7 @@ func (pr *Processor) begin(now time.Duration, s Sink) {
 	if pr.snap.epoch != pr.epoch {
 		pr.epoch = pr.snap.epoch
 		pr.cache.adopt(pr.snap, pr.second)
+		clear(pr.guesses[:]) // they would keep paths that went alive, until a batch as large comes
 	}
 }
 

@@ -126,8 +126,7 @@ func (pr *Processor) keep(hash uint64) {
 		cl = c.claim(&b.mask, true, maxClaims+maxWideClaims)
 	}
 	if cl == nil {
-		pr.settlePaths()
-		c.forget()
+		pr.forgetPaths()
 		cl = c.claim(&b.mask, true, maxClaims)
 	}
 	n, fresh := pr.place(cl)
@@ -324,8 +323,16 @@ func (pr *Processor) tidy() {
 	}
 	pr.release(n)
 	if s.used > 16*pieceSize && s.inUse < int(s.used)/8 {
-		pr.cache.forget()
+		pr.forgetPaths()
 	}
+}
+
+// forgetPaths empties the cache in the middle of a batch. What frames were guessed to follow goes too: the numbers of
+// claims in those paths mean other claims from now on.
+func (pr *Processor) forgetPaths() {
+	pr.settlePaths()
+	pr.cache.forget()
+	clear(pr.guesses[:])
 }
 
 // settlePaths adds up what paths have counted in the batch at hand.

@@ -3,8 +3,6 @@
 package flowtable
 
 import (
-	"slices"
-
 	"github.com/weirswitch/weir/flowtable/packet"
 	"github.com/weirswitch/weir/openflow"
 )
@@ -50,11 +48,13 @@ func (pr *Processor) bucketPipeline(f *packet.Frame, b *bucket, last bool) {
 			return
 		}
 	}
-	around := slices.Clone(pr.set.ops[:pr.set.n])
+	n := len(pr.around)
+	pr.around = append(pr.around, pr.set.ops[:pr.set.n]...)
 	pr.set.reset()
 	f.Key.Set(packet.ActsetOutput, 0, unsetOutput)
 	pr.run(f, b.ops, true)
-	pr.set.n = copy(pr.set.ops[:], around)
+	pr.set.n = copy(pr.set.ops[:], pr.around[n:])
+	pr.around = pr.around[:n]
 }
 
 // resubmitTable is the table that a resubmit means; in a PACKET_OUT "the one at hand" is the first.

@@ -385,3 +385,20 @@ func TestVerdictBehindBucket(t *testing.T) {
 		}
 	})
 }
+
+// TestResubmitBehindAnExpiredTTL: the first frame of a flow ends in the action set, in front of the resubmit. The
+// frames after it go where they would have gone without it.
+func TestResubmitBehindAnExpiredTTL(t *testing.T) {
+	eachPath(t, func(t *testing.T, cfg Config) {
+		r := newRig(t, cfg, upPorts(4))
+		r.flow(0, 1, ipMatch(), openflow.WriteActions(openflow.Action{Type: openflow.ActionDecNwTTL}, here(5)))
+		r.flow(5, 1, openflow.NewMatch(openflow.Exact(openflow.ActsetOutput, unsetOutput)), toPort(2))
+		r.flow(5, 0, openflow.Match{}, toPort(3))
+		for _, ttl := range []uint8{1, 64, 65} {
+			b := udpFrame(ethernet{dst: "2", src: "1"}, ttl, 1, 2)
+			if got := r.outPorts(1, b); ttl == 1 && len(got) != 0 || ttl > 1 && !slices.Equal(got, []uint32{2}) {
+				t.Errorf("a frame with a TTL of %d left by %v", ttl, got)
+			}
+		}
+	})
+}

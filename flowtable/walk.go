@@ -13,7 +13,7 @@ type trail struct {
 	miss  int16 // table without an entry for the frame, or noTable
 	cut   int   // how many steps the header fields foretell; the rest depends on what came to light
 	next  int16 // the table after those, or noTable
-	whole bool  // the walk was not broken off by an op
+	whole bool  // the walk was not broken off by an op, and no resubmit is part of it
 }
 
 func (t *trail) reset() {
@@ -113,7 +113,11 @@ func (pr *Processor) walk(f *packet.Frame, table int, b *basis) {
 	if pr.tracer != nil {
 		pr.tracer.closing(pr)
 	}
-	pr.run(f, pr.set.list(), true)
+	set := pr.set.list()
+	if n := len(set); n > 0 && set[n-1].code == opResubmit {
+		t.whole = false // whether this frame comes that far or ends in front of it
+	}
+	pr.run(f, set, true)
 }
 
 // lookup finds the entry of highest priority in one table. Bits that it rests on are added to used, if that is not

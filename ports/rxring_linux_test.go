@@ -115,6 +115,38 @@ func TestRingOverflow(t *testing.T) {
 	}
 }
 
+// TestRingOverflowIsNoStop: a burst that overflows the ring, read in parts between which others might have read, is counted
+// and is not taken for a ring that the kernel has stopped filling.
+func TestRingOverflowIsNoStop(t *testing.T) {
+	h, sw := newSpace(t), newSpace(t)
+	h.quiet()
+	sw.quiet()
+	cable(h, "eth0", sw, "sw0", 1500)
+	p := sw.port("sw0,ring=256").(*afpacket)
+	in := p.intakes[0]
+	sent := make([][]byte, 400)
+	for i := range sent {
+		sent[i] = numberedFrame(i, 60, "")
+	}
+	frames := frameBatch(64, 2000)
+	for round := range 3 {
+		h.rawAll("eth0", sent)
+		for more := true; more; more = in.Settle() {
+			if _, err := in.Read(frames); err != nil {
+				t.Fatal(err)
+			}
+		}
+		in.Settle() // the sleeper's look
+		if in.ring.Load() == nil {
+			t.Fatalf("round %d: the port has left its ring: %+v", round, countersOf(p))
+		}
+		want := uint64(round+1) * uint64(len(sent)-256)
+		if v := countersOf(p); v.RxPackets != uint64(round+1)*256 || v.RxDrops[DropFull] != want {
+			t.Errorf("round %d: %d frames lost, want %d: %+v", round, v.RxDrops[DropFull], want, v)
+		}
+	}
+}
+
 // TestRingClosedWhileLent: frames that the reader has outlive the port; the device
 // does not wait for the reader.
 func TestRingClosedWhileLent(t *testing.T) {

@@ -184,6 +184,28 @@ func TestRingClosedWhileLent(t *testing.T) {
 	}
 }
 
+// TestCloseWaitsForWrite: while a frame is being written the sockets stay open, lest their numbers mean other files.
+func TestCloseWaitsForWrite(t *testing.T) {
+	h, sw := newSpace(t), newSpace(t)
+	cable(h, "eth0", sw, "sw0", 1500)
+	p := sw.port("sw0").(*afpacket)
+	p.sending.Lock() // as Write does
+	fds := []int{p.plain, p.whole}
+	closed := make(chan error, 1)
+	go func() { closed <- p.Close() }()
+	time.Sleep(20 * time.Millisecond)
+	for _, fd := range fds {
+		if _, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err != nil {
+			t.Errorf("a socket went under a frame: %v", err)
+		}
+	}
+	p.sending.Unlock()
+	sw.must(<-closed)
+	if n := p.Write([]*packet.Frame{frameOf(testFrame("", 60))}); n != 0 || countersOf(p).TxDrops[DropLinkDown] != 1 {
+		t.Errorf("a closed port took %d frames: %+v", n, countersOf(p))
+	}
+}
+
 // TestRingUnknownSegmentation: a super-frame of a kind that virtio_net_hdr has no
 // word for is lost and counted, and does not stop the port. A guest of KVM can send
 // one (UDP fragmentation offload).

@@ -38,7 +38,15 @@ func (s *Switch) putInAll(list []PortConfig) error {
 		all[i] = p
 	}
 	errs := make([]error, len(all))
-	sideBySide(len(all), func(i int) { errs[i] = s.open(all[i]) })
+	var waits []int // for the kernel
+	for i, p := range all {
+		if s.anyThreadOpens(p) {
+			waits = append(waits, i)
+		} else {
+			errs[i] = s.open(p)
+		}
+	}
+	sideBySide(len(waits), func(i int) { errs[waits[i]] = s.open(all[waits[i]]) })
 	if err := errors.Join(errs...); err != nil {
 		sideBySide(len(all), func(i int) {
 			if errs[i] == nil {
@@ -51,6 +59,13 @@ func (s *Switch) putInAll(list []PortConfig) error {
 		s.join(p)
 	}
 	return nil
+}
+
+// anyThreadOpens says that p is a device of the network namespace that Env.Links follows. Anything else, such as a socket, is
+// opened in the namespace of the thread that does it, which is for the caller of Start to choose.
+func (s *Switch) anyThreadOpens(p *port) bool {
+	k := p.cfg.Spec.Kind
+	return s.env.Links != nil && (k.Interface() || k == ports.KindInternal)
 }
 
 // newPort is a port with its number and without a device. ops is held.

@@ -114,6 +114,42 @@ func TestAnswerKeepsItsPlace(t *testing.T) {
 	})
 }
 
+// TestAnswersOwnMemory: the memory of a long answer, which waits for the writer, is not that of later ones: what is
+// queued while an answer is on its way does not write over it.
+func TestAnswersOwnMemory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out narrow
+		out.room.Store(1 << 20)
+		o := newOutbox(4, unlimited())
+		meanwhile := func() {}
+		o.direct = func(b []byte) int {
+			meanwhile()
+			return out.tryWrite(b)
+		}
+		go o.run(&out, func() {})
+		defer o.close(io.EOF, false)
+		synctest.Wait()
+		want := ""
+		say := func(length int, with string) {
+			m := strings.Repeat(with, length)
+			o.answer(msg(m))
+			synctest.Wait()
+			want += m
+		}
+		for _, length := range []int{directMost - 700, directMost - 200, directMost + 400} { // the last fits the memory of the one before
+			say(length, "l")
+		}
+		o.reply(msg("r")) // goes round the writer's two buffers
+		synctest.Wait()
+		want += "r"
+		meanwhile = func() { o.reply(msg("xxxx")) }
+		say(8, "a")
+		if want += "xxxx"; out.String() != want {
+			t.Errorf("sent ...%q, want ...%q", strings.TrimLeft(out.String(), "l"), strings.TrimLeft(want, "l"))
+		}
+	})
+}
+
 // TestLine: a socket is asked and written to without waiting.
 func TestLine(t *testing.T) {
 	near, far := tcpPair(t)

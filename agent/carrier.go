@@ -14,6 +14,8 @@ const (
 	// carrierPause is how often a watched port is asked. Linux tells at once of a carrier that is lost, but only once
 	// a second, all devices of a machine together: the second of two losses would go unseen for most of that second.
 	carrierPause = 4 * time.Millisecond
+	// carrierRest is how seldom while nothing leaves by them: each time wakes a processor.
+	carrierRest = 64 * time.Millisecond
 	// maxCarriers is how many are asked in a turn; of more each waits longer.
 	maxCarriers = 32
 	// groupPause is the least time between two looks at what groups watch.
@@ -34,17 +36,23 @@ func (s *Switch) watchCarriers() {
 	var watched []uint32
 	var turn, rest <-chan time.Time
 	changed := s.groupEvents
-	next := 0
+	next, pace, sent := 0, carrierPause, uint64(0)
 	for {
 		select {
 		case <-s.running.Done():
 			return
 		case <-changed:
-			watched = s.watchedPorts()
+			watched, pace = s.watchedPorts(), carrierPause
 			changed, rest = nil, time.After(groupPause)
 		case <-rest:
 			changed, rest = s.groupEvents, nil
 		case <-turn:
+			was := sent
+			if sent = s.sentBy(watched); sent != was {
+				pace = carrierPause
+			} else {
+				pace = min(2*pace, carrierRest)
+			}
 			for range min(len(watched), maxCarriers) {
 				next = (next + 1) % len(watched)
 				if p := s.table.Load().get(watched[next]); p != nil {
@@ -55,9 +63,21 @@ func (s *Switch) watchCarriers() {
 			}
 		}
 		if turn = nil; len(watched) > 0 {
-			turn = time.After(carrierPause)
+			turn = time.After(pace)
 		}
 	}
+}
+
+// sentBy is how many frames were to leave by ports.
+func (s *Switch) sentBy(list []uint32) (n uint64) {
+	t := s.table.Load()
+	for _, no := range list {
+		if p := t.get(no); p != nil {
+			c := p.counters.Snapshot()
+			n += c.TxPackets + c.TxDropped
+		}
+	}
+	return n
 }
 
 // watchedPorts are those that buckets of fast failover groups name.

@@ -61,3 +61,28 @@ func TestWatchedPortsAreAsked(t *testing.T) {
 		t.Errorf("a port that nobody watches was asked %d times", other.Load())
 	}
 }
+
+// TestCarriersRest: ports by which nothing leaves are asked seldom, or a switch with a fast failover group would never be
+// idle; and often again as soon as frames leave.
+func TestCarriersRest(t *testing.T) {
+	b := newBench(t, 2)
+	c := b.controller()
+	var times atomic.Int64
+	port := b.device(3, "watched", func(p ports.Port) ports.Port { return asked{p, &times} })
+	if err := c.Apply(&openflow.GroupMod{Command: openflow.GroupAdd, Group: 1, Type: openflow.GroupTypeFastFailover,
+		Buckets: []openflow.Bucket{bucket(0, 3, openflow.Output(3))}}); err != nil {
+		t.Fatal(err)
+	}
+	const looks = 40
+	within := func(d time.Duration, work func()) int64 {
+		before := times.Load()
+		for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(carrierPause / 4) {
+			work()
+		}
+		return times.Load() - before
+	}
+	eventually(t, "asked seldom", func() bool { return within(looks*carrierPause, func() {}) <= looks/4 })
+	eventually(t, "asked often", func() bool {
+		return within(looks*carrierPause, func() { port.counters.TxPackets.Add(1) }) > looks/2
+	})
+}

@@ -114,7 +114,7 @@ func (o *outbox) answer(fill func([]byte) []byte) error {
 	defer o.mu.Unlock()
 	o.passing = false
 	if len(b) > directMost {
-		o.replies = append(b, o.replies...)
+		o.replies, o.scratch = append(b, o.replies...), nil // the writer's memory now
 	} else {
 		o.torn, o.scratch = append(o.torn, b[n:]...), b
 	}

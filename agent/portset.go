@@ -31,6 +31,9 @@ func (s *Switch) putInAll(list []PortConfig) error {
 	all := make([]*port, len(list))
 	for i, cfg := range list {
 		p, err := s.newPort(cfg)
+		if err == nil {
+			err = s.clash(all[:i], p)
+		}
 		if err != nil {
 			return err
 		}
@@ -38,7 +41,15 @@ func (s *Switch) putInAll(list []PortConfig) error {
 		all[i] = p
 	}
 	errs := make([]error, len(all))
-	sideBySide(len(all), func(i int) { errs[i] = s.open(all[i]) })
+	var waits []int // for the kernel
+	for i, p := range all {
+		if s.anyThreadOpens(p) {
+			waits = append(waits, i)
+		} else {
+			errs[i] = s.open(p)
+		}
+	}
+	sideBySide(len(waits), func(i int) { errs[waits[i]] = s.open(all[waits[i]]) })
 	if err := errors.Join(errs...); err != nil {
 		sideBySide(len(all), func(i int) {
 			if errs[i] == nil {
@@ -53,11 +64,39 @@ func (s *Switch) putInAll(list []PortConfig) error {
 	return nil
 }
 
+// clash says what p has in common with a port that is to join before it.
+func (s *Switch) clash(list []*port, p *port) error {
+	for _, o := range list {
+		switch {
+		case o.name == p.name:
+			return s.nameTaken(p.name)
+		case o.number == p.number:
+			return numberTaken(p.number, p.name, o.name)
+		}
+	}
+	return nil
+}
+
+func (s *Switch) nameTaken(name string) error {
+	return fmt.Errorf("bridge %s has a port %q already: take it out first, or give the new one another name", s.name, name)
+}
+
+func numberTaken(number uint32, name, by string) error {
+	return fmt.Errorf("port number %d of %q is taken by %q: choose another, or leave it out", number, name, by)
+}
+
+// anyThreadOpens says that p is a device of the network namespace that Env.Links follows. Anything else, such as a socket, is
+// opened in the namespace of the thread that does it, which is for the caller of Start to choose.
+func (s *Switch) anyThreadOpens(p *port) bool {
+	k := p.cfg.Spec.Kind
+	return s.env.Links != nil && (k.Interface() || k == ports.KindInternal)
+}
+
 // newPort is a port with its number and without a device. ops is held.
 func (s *Switch) newPort(cfg PortConfig) (*port, error) {
 	p := &port{cfg: cfg, name: cfg.Spec.Name, counters: new(ports.Counters), born: s.clock.Now(), done: make(chan struct{})}
 	if s.table.Load().named(p.name) != nil {
-		return nil, fmt.Errorf("bridge %s has a port %q already: take it out first, or give the new one another name", s.name, p.name)
+		return nil, s.nameTaken(p.name)
 	}
 	var err error
 	p.number, err = s.chooseNumber(&cfg)
@@ -89,7 +128,7 @@ func (s *Switch) chooseNumber(cfg *PortConfig) (uint32, error) {
 	}
 	if n := cfg.Spec.Number; n != 0 {
 		if other := t.get(n); other != nil {
-			return 0, fmt.Errorf("port number %d of %q is taken by %q: choose another, or leave it out", n, cfg.Spec.Name, other.name)
+			return 0, numberTaken(n, cfg.Spec.Name, other.name)
 		}
 		return n, nil
 	}

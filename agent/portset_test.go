@@ -103,6 +103,25 @@ func TestStartWithABadPortOpensNone(t *testing.T) {
 	again.Close()
 }
 
+// Two ports of a switch that starts have neither a name nor a number in common, also when no file's check has seen them.
+func TestStartWithPortsThatClash(t *testing.T) {
+	for want, list := range map[string][]PortConfig{
+		`bridge br0 has a port "x" already: take it out first, or give the new one another name`: {pipeConfig("x", 0), pipeConfig("x", 2)},
+		`port number 1 of "y" is taken by "x": choose another, or leave it out`:                  {pipeConfig("x", 1), pipeConfig("y", 1)},
+	} {
+		cfg := testConfig()
+		cfg.Ports = list
+		sw, err := NewSwitch(cfg, Env{Clock: new(ManualClock)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err = sw.Start(); err == nil || err.Error() != want {
+			t.Errorf("%v, want %s", err, want)
+		}
+		sw.Close()
+	}
+}
+
 func TestSideBySide(t *testing.T) {
 	for _, n := range []int{0, 1, 2, mostAtOnce, 3*mostAtOnce + 1} {
 		var mu sync.Mutex

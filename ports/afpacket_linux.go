@@ -54,14 +54,14 @@ const (
 type afpacket struct {
 	device
 	intakes []*intake // one a reader; never changes, and has at least one
-	plain   int       // the socket for finished frames
-	whole   int       // the socket for frames with offload state
 
 	bound   int // index of the interface last attached to, 0 for none so far; guarded by device.mu
 	closing sync.Once
 	failure error // of closing
 
 	sending sync.Mutex
+	plain   int          // guarded by sending once there are frames: the socket for finished frames; -1: closed
+	whole   int          // likewise: the socket for frames with offload state
 	tx      *transmitter // guarded by sending
 	single  *transmitter // guarded by sending: for segments made here
 	fin     Finisher     // guarded by sending
@@ -80,7 +80,7 @@ func openAFPacket(spec Spec, o Options) (Port, error) {
 	}
 	err := p.watchLinks(spec, o, p)
 	if err == nil {
-		err = p.openSockets(&spec)
+		err = p.links.within(func() error { return p.openSockets(&spec) })
 	}
 	if err == nil {
 		err = p.start()
@@ -93,7 +93,7 @@ func openAFPacket(spec Spec, o Options) (Port, error) {
 }
 
 // openSockets makes the sockets that receive, with a ring if there can be one,
-// and the two that send.
+// and the two that send. It is called in the interface's network namespace.
 func (p *afpacket) openSockets(spec *Spec) error {
 	slots, asked := spec.ringSlots()
 	for _, in := range p.intakes {
@@ -196,18 +196,12 @@ func (p *afpacket) Inlets() []Inlet {
 
 // Write sends frames, as many as possible in one system call.
 func (p *afpacket) Write(frames []*packet.Frame) (taken int) {
-	open := p.intakes[0].lease // keeps the sockets open
-	_, err := open.hold()
-	if err != nil || !p.ready.Load() {
-		p.count.DropTx(DropLinkDown, len(frames))
-		if err == nil {
-			open.release()
-		}
-		return 0
-	}
-	defer open.release()
 	p.sending.Lock()
 	defer p.sending.Unlock()
+	if p.plain < 0 || !p.ready.Load() {
+		p.count.DropTx(DropLinkDown, len(frames))
+		return 0
+	}
 	mtu, fd, plain := int(p.mtu.Load()), p.plain, true
 	for _, f := range frames { // one socket a batch, so that order is kept without a thought
 		if unfinished(&f.Offload) {
@@ -314,7 +308,11 @@ func (p *afpacket) Close() error {
 	p.stop()
 	p.closing.Do(func() {
 		failures := make([]error, len(p.intakes))
-		end := []func(){func() { closeSocket(p.plain) }, func() { closeSocket(p.whole) }}
+		p.sending.Lock() // no number may mean another file while a frame is being written
+		plain, whole := p.plain, p.whole
+		p.plain, p.whole = -1, -1
+		p.sending.Unlock()
+		end := []func(){func() { closeSocket(plain) }, func() { closeSocket(whole) }}
 		for i, in := range p.intakes {
 			end = append(end, func() { failures[i] = in.close() })
 		}

@@ -77,12 +77,14 @@ func (in *intake) takeLarge(fd int, frames []*packet.Frame) (good int) {
 // ring that loses frames all the same, see leaveRing.
 func (in *intake) settle(r *rxRing) (stuck bool) {
 	took := r.took
-	r.took = 0
 	r.giveBack()
 	if took > 0 && took < r.slots-2*batch {
-		r.dry = !r.peek()
+		if r.dry = !r.peek(); r.dry {
+			r.took = 0
+		}
 		return false
 	}
+	r.took = 0
 	if took == 0 {
 		in.forgive()
 	}

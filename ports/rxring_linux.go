@@ -30,8 +30,8 @@ type rxRing struct {
 	lent  int // slots before head whose frames the reader has
 
 	// For settle.
-	took int  // frames since the last time
-	dry  bool // then nothing was in the ring
+	took int  // frames since the ring was dry or the kernel was asked
+	dry  bool // nothing was in the ring the last time
 	seen int  // frames since the kernel was asked for its counts
 
 	// users are those that would miss the memory: the port until it is closed,

@@ -115,6 +115,38 @@ func TestRingOverflow(t *testing.T) {
 	}
 }
 
+// TestRingOverflowIsNoStop: a burst that overflows the ring, read in parts between which others might have read, is counted
+// and is not taken for a ring that the kernel has stopped filling.
+func TestRingOverflowIsNoStop(t *testing.T) {
+	h, sw := newSpace(t), newSpace(t)
+	h.quiet()
+	sw.quiet()
+	cable(h, "eth0", sw, "sw0", 1500)
+	p := sw.port("sw0,ring=256").(*afpacket)
+	in := p.intakes[0]
+	sent := make([][]byte, 400)
+	for i := range sent {
+		sent[i] = numberedFrame(i, 60, "")
+	}
+	frames := frameBatch(64, 2000)
+	for round := range 3 {
+		h.rawAll("eth0", sent)
+		for more := true; more; more = in.Settle() {
+			if _, err := in.Read(frames); err != nil {
+				t.Fatal(err)
+			}
+		}
+		in.Settle() // the sleeper's look
+		if in.ring.Load() == nil {
+			t.Fatalf("round %d: the port has left its ring: %+v", round, countersOf(p))
+		}
+		want := uint64(round+1) * uint64(len(sent)-256)
+		if v := countersOf(p); v.RxPackets != uint64(round+1)*256 || v.RxDrops[DropFull] != want {
+			t.Errorf("round %d: %d frames lost, want %d: %+v", round, v.RxDrops[DropFull], want, v)
+		}
+	}
+}
+
 // TestRingClosedWhileLent: frames that the reader has outlive the port; the device
 // does not wait for the reader.
 func TestRingClosedWhileLent(t *testing.T) {
@@ -149,6 +181,28 @@ func TestRingClosedWhileLent(t *testing.T) {
 	}
 	if n, err := p.Read(frames); n != 0 || !errors.Is(err, ErrClosed) {
 		t.Error(n, err)
+	}
+}
+
+// TestCloseWaitsForWrite: while a frame is being written the sockets stay open, lest their numbers mean other files.
+func TestCloseWaitsForWrite(t *testing.T) {
+	h, sw := newSpace(t), newSpace(t)
+	cable(h, "eth0", sw, "sw0", 1500)
+	p := sw.port("sw0").(*afpacket)
+	p.sending.Lock() // as Write does
+	fds := []int{p.plain, p.whole}
+	closed := make(chan error, 1)
+	go func() { closed <- p.Close() }()
+	time.Sleep(20 * time.Millisecond)
+	for _, fd := range fds {
+		if _, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err != nil {
+			t.Errorf("a socket went under a frame: %v", err)
+		}
+	}
+	p.sending.Unlock()
+	sw.must(<-closed)
+	if n := p.Write([]*packet.Frame{frameOf(testFrame("", 60))}); n != 0 || countersOf(p).TxDrops[DropLinkDown] != 1 {
+		t.Errorf("a closed port took %d frames: %+v", n, countersOf(p))
 	}
 }
 

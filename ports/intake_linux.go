@@ -86,15 +86,12 @@ func (p *afpacket) renew(l link, slots int) (err error) {
 		})
 	}
 	if err == nil && n > 1 { // no frame twice
-		for _, in := range p.intakes {
-			if old, held := in.lease.hold(); held == nil {
-				_ = keepAway(old)
-				in.lease.release()
-			}
-		}
+		p.eachSocket(keepAway)
 	}
 	if err == nil && l.index != 0 {
-		err = p.listen(l, fds)
+		if err = p.listen(l, fds); err != nil {
+			p.eachSocket(letCome)
+		}
 	}
 	errs := make([]error, n)
 	errs[0] = err
@@ -112,6 +109,16 @@ func (p *afpacket) renew(l link, slots int) (err error) {
 	}
 	atOnce(end...)
 	return errors.Join(errs...)
+}
+
+// eachSocket does something to all sockets that receive.
+func (p *afpacket) eachSocket(do func(fd int) error) {
+	for _, in := range p.intakes {
+		if fd, err := in.lease.hold(); err == nil {
+			_ = do(fd)
+			in.lease.release()
+		}
+	}
 }
 
 // listen lets the receiving sockets receive what the interface receives. The promiscuous
@@ -148,8 +155,8 @@ func (p *afpacket) listen(l link, fds []int) (err error) {
 	}
 	p.how = fmt.Sprintf("%d readers", len(fds))
 	for _, fd := range fds {
-		if err = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_DETACH_FILTER, 0); err != nil {
-			return fmt.Errorf("packet socket option SO_DETACH_FILTER: %w", err)
+		if err = letCome(fd); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -160,6 +167,14 @@ func keepAway(fd int) error {
 	none := unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K}
 	if err := unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: 1, Filter: &none}); err != nil {
 		return fmt.Errorf("packet socket option SO_ATTACH_FILTER: %w", err)
+	}
+	return nil
+}
+
+// letCome takes that filter off.
+func letCome(fd int) error {
+	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_DETACH_FILTER, 0); err != nil {
+		return fmt.Errorf("packet socket option SO_DETACH_FILTER: %w", err)
 	}
 	return nil
 }

@@ -256,6 +256,25 @@ func TestReadersUnknownSegmentation(t *testing.T) {
 	eventually(t, "frames of all flows again", came)
 }
 
+// TestReadersKeepTheirSockets: where new sockets cannot listen the old ones go on.
+func TestReadersKeepTheirSockets(t *testing.T) {
+	h, sw := newSpace(t), newSpace(t)
+	h.quiet()
+	sw.quiet()
+	wideCable(h, sw)
+	p := sw.port("sw0,readers=2").(*afpacket)
+	r := startReaders(t, p)
+	eventually(t, "up", func() bool { return p.Info().LinkUp })
+	p.mu.Lock()
+	err := p.renew(link{index: 1 << 20, name: "nosuch"}, 0)
+	p.mu.Unlock()
+	if err == nil {
+		t.Error("listening to an interface that is not there")
+	}
+	h.rawAll("eth0", [][]byte{flowFrame(8, 0, 60, false)})
+	eventually(t, "a frame", func() bool { return r.total.Load() > 0 })
+}
+
 // TestReadersDoNotSeeWhatLeaves: what the switch sends does not come back to it.
 func TestReadersDoNotSeeWhatLeaves(t *testing.T) {
 	h, sw := newSpace(t), newSpace(t)

@@ -61,7 +61,7 @@ deps:
 test: deps test-unit test-libpcap integration
 
 test-unit:
-	$(GO) test $(RACE) -timeout 10m $(PKGS)
+	$(GO) test $(RACE) -timeout 20m $(PKGS)
 
 # Live capture needs cgo and libpcap's headers; CI has both, for "deps" makes sure of it.
 test-libpcap:

@@ -31,10 +31,10 @@ func TestEngine(t *testing.T) {
 	if _, err := exec.LookPath("taskset"); err != nil {
 		t.Fatal(err)
 	}
-	// The first Ctrl-C ends the run in order, the second at once.
+	// The first Ctrl-C ends the run in order, the second at once. SIGTERM always ends it in order: timeout and make send it both.
 	ctx, stop := signal.NotifyContext(t.Context(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	context.AfterFunc(ctx, stop)
+	context.AfterFunc(ctx, func() { signal.Reset(os.Interrupt) })
 
 	b := newBoard(t, ctx)
 	b.measure()

@@ -228,6 +228,9 @@ func (p *tap) detach() {
 // Wait sleeps until the host has sent a frame.
 func (p *tap) Wait() error { return p.lease.wait() }
 
+// Stay says that its reader will look for frames by Ready and not sleep for long.
+func (p *tap) Stay() { p.lease.stay() }
+
 // Ready says whether Read would find frames.
 func (p *tap) Ready() bool { return p.lease.readable() }
 

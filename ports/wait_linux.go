@@ -129,8 +129,8 @@ func (b *waker) disarm() {
 	b.mu.Unlock()
 }
 
-// leave takes the descriptor out of the set, unless somebody sleeps: while it is in there each frame that arrives
-// looks up who waits, which whoever sends it pays for.
+// leave takes the descriptor out of the set, unless somebody sleeps: while it is in there each frame that arrives looks up who
+// waits, which whoever sends it pays for.
 func (b *waker) leave() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -221,6 +221,15 @@ func (l *lease) took(n int) {
 	}
 }
 
+// stay says that the one who would sleep will not do so for long.
+func (l *lease) stay() {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	if l.waker != nil {
+		l.waker.leave()
+	}
+}
+
 // readable asks the kernel whether there is something to read now.
 func (l *lease) readable() bool {
 	fd, err := l.hold()
@@ -228,6 +237,9 @@ func (l *lease) readable() bool {
 		return false
 	}
 	defer l.release()
+	if l.dead.Load() {
+		return false
+	}
 	l.asked[0] = unix.PollFd{Fd: int32(fd), Events: unix.POLLIN}
 	n, _, _ := unix.RawSyscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&l.asked[0])), 1, uintptr(unsafe.Pointer(&l.atOnce)), 0, 0, 0)
 	return int(n) == 1

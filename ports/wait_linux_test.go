@@ -44,7 +44,7 @@ func TestNoWakeUpIsLost(t *testing.T) {
 			t.Fatal(err)
 		}
 		if turn%4 == 1 {
-			b.leave()
+			b.leave() // as when somebody looked at it meanwhile
 		}
 		say(t, out)
 		if turn%4 == 3 {
@@ -143,6 +143,44 @@ func hear(t *testing.T, in int) {
 	t.Helper()
 	if n, err := unix.Read(in, make([]byte, 8)); n != 1 {
 		t.Fatal(n, err)
+	}
+}
+
+// TestNobodyLeftNobodyWoken: a descriptor that was left is in no set, before the first sleep and after one.
+func TestNobodyLeftNobodyWoken(t *testing.T) {
+	var pair [2]int
+	if err := unix.Pipe2(pair[:], unix.O_NONBLOCK|unix.O_CLOEXEC); err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(pair[1])
+	l := newLease()
+	if err := l.put(pair[0]); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.close() }()
+	held := func() (is bool) { // adding it twice is refused
+		_ = l.waker.conn.Control(func(set uintptr) {
+			is = unix.EpollCtl(int(set), unix.EPOLL_CTL_ADD, pair[0], &unix.EpollEvent{}) == unix.EEXIST
+			if !is {
+				_ = unix.EpollCtl(int(set), unix.EPOLL_CTL_DEL, pair[0], nil)
+			}
+		})
+		return is
+	}
+	for range 3 {
+		if held() {
+			t.Fatal("it is watched though nobody sleeps")
+		}
+		if _, err := unix.Write(pair[1], []byte{1}); err != nil {
+			t.Fatal(err)
+		}
+		if err := l.wait(); err != nil || !l.readable() || !held() {
+			t.Fatal("not woken by what was there", err)
+		}
+		if n, err := unix.Read(pair[0], make([]byte, 8)); n != 1 {
+			t.Fatal(n, err)
+		}
+		l.stay()
 	}
 }
 

@@ -23,14 +23,14 @@ import (
 // A guest of KVM holds that side of its tap itself. Its port is the interface,
 // which is to say an afpacket port; a tap whose other side is taken is opened
 // as one, unless it is weir that has taken it.
+//
+// With several readers the interface has a queue for each (tapqueue_linux.go).
 type tap struct {
 	device
-	lease *lease
-	made  bool             // by us, so that it vanishes with us
-	mac   net.HardwareAddr // what it was made with, for the next time
-
-	vnet vnetHdr        // of the one reader
-	iov  *[2]unix.Iovec // of the one reader: header, frame
+	inlets []*tapInlet      // one a reader; never changes, and has at least one
+	out    *lease           // of the descriptor that frames leave by: the one reader's, or one of its own
+	made   bool             // by us, so that it vanishes with us
+	mac    net.HardwareAddr // what it was made with, for the next time
 
 	sending sync.Mutex
 	outVnet vnetHdr        // guarded by sending
@@ -41,7 +41,7 @@ type tap struct {
 }
 
 var (
-	_ Port         = (*tap)(nil)
+	_ Parted       = (*tap)(nil)
 	_ AdminSetter  = (*tap)(nil)
 	_ CarrierAsker = (*tap)(nil)
 )
@@ -69,10 +69,15 @@ func openTAP(spec Spec, o Options) (Port, error) {
 }
 
 func newTap(spec Spec, o Options) (*tap, error) {
-	p := &tap{device: device{side: tapSide}, lease: newLease(), iov: new([2]unix.Iovec), outIov: new([2]unix.Iovec)}
-	p.iov[0].Base, p.outIov[0].Base = &p.vnet[0], &p.outVnet[0]
-	p.iov[0].SetLen(vnetLen)
+	p := &tap{device: device{side: tapSide}, outIov: new([2]unix.Iovec)}
+	p.outIov[0].Base = &p.outVnet[0]
 	p.outIov[0].SetLen(vnetLen)
+	for range spec.readers() {
+		p.inlets = append(p.inlets, newTapInlet(p))
+	}
+	if p.out = p.inlets[0].lease; len(p.inlets) > 1 {
+		p.out = newLease()
+	}
 	if err := p.watchLinks(spec, o, p); err != nil {
 		return nil, err
 	}
@@ -104,17 +109,17 @@ func (p *tap) open(patience time.Duration) error {
 // make makes the interface and switches it on.
 func (p *tap) make() error {
 	name := p.spec.Target
-	fd, err := p.attachTo(name)
+	fds, err := p.attachTo(name)
 	if err != nil {
 		return err
 	}
 	l, ok := p.links.ask(name)
 	if !ok {
-		_ = unix.Close(fd)
+		closeAll(fds)
 		return fmt.Errorf("tap %s was made and is not there; was it removed or renamed at once?", name)
 	}
 	p.made, p.opened, p.remake = true, l.index, p.makeAgain
-	if err := p.lease.put(fd); err != nil {
+	if err := p.put(fds); err != nil {
 		return fmt.Errorf("tap %s: %w", name, err)
 	}
 	if mac, err := net.ParseMAC(p.spec.Arg("mac")); err == nil {
@@ -143,8 +148,27 @@ func (p *tap) makeAgain() error {
 }
 
 // attachTo opens the program's side of the tap of that name, which is made
-// when there is none.
-func (p *tap) attachTo(name string) (fd int, err error) {
+// when there is none: a descriptor for each lease.
+func (p *tap) attachTo(name string) (fds []int, err error) {
+	for range p.leases() {
+		fd, err := p.openTun()
+		if err == nil {
+			fds = append(fds, fd)
+			err = p.setUpTap(fd, name)
+		}
+		if err == nil && len(p.inlets) > 1 && len(fds) == 1 {
+			err = setTapQueue(fd, unix.IFF_DETACH_QUEUE)
+		}
+		if err != nil {
+			closeAll(fds)
+			return nil, fmt.Errorf("tap %s: %w", name, err)
+		}
+	}
+	return fds, nil
+}
+
+// openTun opens a descriptor that may become a tap's.
+func (p *tap) openTun() (fd int, err error) {
 	err = p.links.within(func() error {
 		fd, err = unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 		return err
@@ -155,10 +179,6 @@ func (p *tap) attachTo(name string) (fd int, err error) {
 	case err != nil:
 		return -1, fmt.Errorf("opening /dev/net/tun: %w; the kernel's tun module must be loaded (modprobe tun)", err)
 	}
-	if err := p.setUpTap(fd, name); err != nil {
-		_ = unix.Close(fd)
-		return -1, fmt.Errorf("tap %s: %w", name, err)
-	}
 	return fd, nil
 }
 
@@ -168,14 +188,23 @@ func (p *tap) setUpTap(fd int, name string) error {
 		return err
 	}
 	// A tap made with multi_queue is attached to only with that flag, and any
-	// other only without it. There is one queue of ours in either case.
+	// other only without it. One reader takes either.
 	const flags = unix.IFF_TAP | unix.IFF_NO_PI | unix.IFF_VNET_HDR
-	req.SetUint16(flags)
-	if err = unix.IoctlIfreq(fd, unix.TUNSETIFF, req); errors.Is(err, unix.EINVAL) {
-		req.SetUint16(flags | unix.IFF_MULTI_QUEUE)
-		err = unix.IoctlIfreq(fd, unix.TUNSETIFF, req)
+	try := func(flags uint16) error {
+		req.SetUint16(flags)
+		return unix.IoctlIfreq(fd, unix.TUNSETIFF, req)
+	}
+	several := len(p.inlets) > 1
+	if !several {
+		err = try(flags)
+	}
+	if several || errors.Is(err, unix.EINVAL) {
+		err = try(flags | unix.IFF_MULTI_QUEUE)
 	}
 	switch {
+	case errors.Is(err, unix.EINVAL) && several:
+		return fmt.Errorf("%w: an interface of that name exists and is no tap with several queues, as readers=%d needs: make it with `ip tuntap add dev %s mode tap multi_queue`, let weir make it, or leave readers= out",
+			err, len(p.inlets), name)
 	case errors.Is(err, unix.EINVAL):
 		return fmt.Errorf("%w: an interface of that name exists and is no tap; choose another name or remove it", err)
 	case errors.Is(err, unix.EBUSY):
@@ -211,95 +240,37 @@ func (p *tap) attach(l link) error {
 	if l.kind != "tuntap" { // the library's word for both; a tun has no Ethernet framing
 		return fmt.Errorf("interface %s is there and is no tap; use it as plain %s, or remove it", l.name, l.name)
 	}
-	fd, err := p.attachTo(l.name)
+	if p.heldByAnother(l) {
+		return fmt.Errorf("tap %s: %w: another program holds it (a virtual machine? then the port is plain %s)", l.name, unix.EBUSY, l.name)
+	}
+	fds, err := p.attachTo(l.name)
 	if err != nil {
 		return err
 	}
 	p.made, p.opened, p.remake = false, l.index, nil
-	return p.lease.put(fd)
+	p.discard(fds)
+	return p.put(fds)
 }
 
 // detach closes what belonged to the dead interface.
 func (p *tap) detach() {
 	p.opened = 0
-	_ = p.lease.put(-1)
-}
-
-// Wait sleeps until the host has sent a frame.
-func (p *tap) Wait() error { return p.lease.wait() }
-
-// Ready says whether Read would find frames.
-func (p *tap) Ready() bool { return p.lease.readable() }
-
-// Read takes frames, one system call each: a tap has no call for several.
-func (p *tap) Read(frames []*packet.Frame) (n int, err error) {
-	fd, err := p.lease.hold()
-	if err != nil {
-		return 0, err
+	for _, l := range p.leases() {
+		_ = l.put(-1)
 	}
-	defer p.lease.release()
-	size := 0
-	for n < len(frames) && n < batch && fd >= 0 {
-		got, errno := p.readOne(fd, frames[n])
-		if errno == unix.EINTR {
-			continue
-		}
-		if errno != 0 {
-			switch errno {
-			case unix.EAGAIN:
-			case unix.EBADFD: // the interface is gone
-				p.lease.dead.Store(true)
-			default:
-				p.count.RxErrors.Add(1)
-			}
-			break
-		}
-		if got > 0 {
-			size += got
-			n++
-		}
-	}
-	p.count.CountRx(n, size)
-	return n, nil
-}
-
-// readOne reads a frame and returns its length, 0 for one that was dropped.
-func (p *tap) readOne(fd int, f *packet.Frame) (int, unix.Errno) {
-	room := f.Room()
-	p.iov[1].Base = unsafe.SliceData(room)
-	p.iov[1].SetLen(len(room))
-	r, _, errno := unix.RawSyscall(unix.SYS_READV, uintptr(fd), uintptr(unsafe.Pointer(p.iov)), 2)
-	if errno != 0 {
-		return 0, errno
-	}
-	got := int(r) - vnetLen
-	o, ok := p.vnet.offload()
-	switch {
-	case got < etherLen:
-		p.count.DropRx(DropTruncated, 1)
-	case got >= len(room): // the kernel cuts in silence; a frame that fills the room was probably cut
-		p.count.DropRx(DropNoRoom, 1)
-	case !ok:
-		p.count.DropRx(DropBadOffload, 1)
-	default:
-		f.SetLen(got)
-		f.Offload = o
-		return got, 0
-	}
-	return 0, 0
 }
 
 // Write gives frames to the host, one system call each.
 func (p *tap) Write(frames []*packet.Frame) (taken int) {
-	fd, err := p.lease.hold()
+	fd, err := p.out.hold()
 	if err != nil || fd < 0 || !p.ready.Load() {
 		p.count.DropTx(DropLinkDown, len(frames))
 		if err == nil {
-			p.lease.release()
+			p.out.release()
 		}
 		return 0
 	}
-	defer p.lease.release()
+	defer p.out.release()
 	p.sending.Lock()
 	defer p.sending.Unlock()
 	mtu, size := int(p.mtu.Load()), 0
@@ -372,11 +343,15 @@ func (p *tap) Close() error {
 	if !p.stop() {
 		return nil
 	}
-	if fd, err := p.lease.hold(); err == nil {
+	if fd, err := p.out.hold(); err == nil {
 		if fd >= 0 && !p.made {
 			_ = setTapOffload(fd, 0) // the host must not send unfinished frames to the next program
 		}
-		p.lease.release()
+		p.out.release()
 	}
-	return p.lease.close()
+	var errs []error
+	for _, l := range p.leases() {
+		errs = append(errs, l.close())
+	}
+	return errors.Join(errs...)
 }

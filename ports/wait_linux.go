@@ -53,6 +53,7 @@ type waker struct {
 	conn syscall.RawConn
 	look func(set uintptr) bool
 
+	held   bool // of the one sleeper: fd is in the set. Until then, and again after leave, frames wake nobody
 	armed  bool // of the one sleeper
 	stale  bool // of the one sleeper: the last sleep ended without a look at what the set reports
 	events [1]unix.EpollEvent
@@ -64,7 +65,10 @@ func newWaker(fd int, tick time.Duration) (*waker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making an epoll set: %w", err)
 	}
-	if err = unix.EpollCtl(set, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLONESHOT}); err == nil {
+	if err = unix.EpollCtl(set, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLONESHOT}); err == nil { // it can be watched
+		err = unix.EpollCtl(set, unix.EPOLL_CTL_DEL, fd, nil)
+	}
+	if err == nil {
 		err = unix.SetNonblock(set, true)
 	}
 	b := &waker{fd: fd, tick: tick, pace: min(leastPace, tick), file: os.NewFile(uintptr(set), "port")}
@@ -93,7 +97,11 @@ func (b *waker) rung(set uintptr) bool {
 				return true
 			}
 		}
-		err := unix.EpollCtl(int(set), unix.EPOLL_CTL_MOD, b.fd, &unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLONESHOT})
+		how := unix.EPOLL_CTL_MOD
+		if !b.held {
+			b.held, how = true, unix.EPOLL_CTL_ADD
+		}
+		err := unix.EpollCtl(int(set), how, b.fd, &unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLONESHOT})
 		return err != nil
 	}
 	n, _ := unix.EpollWait(int(set), b.events[:], 0)
@@ -111,6 +119,14 @@ func (b *waker) wait() error {
 		return b.wind()
 	}
 	return err
+}
+
+// leave takes the descriptor out of the set: while it is in there each frame that arrives looks up who waits, which whoever
+// sends it pays for.
+func (b *waker) leave() {
+	if b.held && b.conn.Control(func(set uintptr) { _ = unix.EpollCtl(int(set), unix.EPOLL_CTL_DEL, b.fd, nil) }) == nil {
+		b.held, b.stale = false, false
+	}
 }
 
 // leastPace is how soon a sleeper wakes that has just been busy.
@@ -170,6 +186,15 @@ func (l *lease) wait() error {
 	return nil
 }
 
+// stay says that the one who would sleep will not do so for long.
+func (l *lease) stay() {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	if l.waker != nil {
+		l.waker.leave()
+	}
+}
+
 // readable asks the kernel whether there is something to read now.
 func (l *lease) readable() bool {
 	fd, err := l.hold()
@@ -177,6 +202,9 @@ func (l *lease) readable() bool {
 		return false
 	}
 	defer l.release()
+	if l.dead.Load() {
+		return false
+	}
 	l.asked[0] = unix.PollFd{Fd: int32(fd), Events: unix.POLLIN}
 	n, _, _ := unix.RawSyscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&l.asked[0])), 1, uintptr(unsafe.Pointer(&l.atOnce)), 0, 0, 0)
 	return int(n) == 1

@@ -38,13 +38,16 @@ func TestNoWakeUpIsLost(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = b.remove(pair[0]) }()
-	for range 20 {
+	for turn := range 20 {
 		b.pace = time.Millisecond
 		if err := b.wind(); err != nil {
 			t.Fatal(err)
 		}
 		if err := b.wait(); err != nil || !b.stale {
 			t.Fatal("the sleep did not end by itself", err)
+		}
+		if turn%3 == 2 {
+			b.leave() // as when somebody looked at it meanwhile
 		}
 		b.pace = time.Hour
 		if err := b.wind(); err != nil {
@@ -66,5 +69,43 @@ func TestNoWakeUpIsLost(t *testing.T) {
 		if n, err := unix.Read(pair[0], make([]byte, 8)); n != 1 {
 			t.Fatal(n, err)
 		}
+	}
+}
+
+// TestNobodyLeftNobodyWoken: a descriptor that was left is in no set, before the first sleep and after one.
+func TestNobodyLeftNobodyWoken(t *testing.T) {
+	var pair [2]int
+	if err := unix.Pipe2(pair[:], unix.O_NONBLOCK|unix.O_CLOEXEC); err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(pair[1])
+	l := newLease()
+	if err := l.put(pair[0]); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.close() }()
+	held := func() (is bool) { // adding it twice is refused
+		_ = l.waker.conn.Control(func(set uintptr) {
+			is = unix.EpollCtl(int(set), unix.EPOLL_CTL_ADD, pair[0], &unix.EpollEvent{}) == unix.EEXIST
+			if !is {
+				_ = unix.EpollCtl(int(set), unix.EPOLL_CTL_DEL, pair[0], nil)
+			}
+		})
+		return is
+	}
+	for range 3 {
+		if held() {
+			t.Fatal("it is watched though nobody sleeps")
+		}
+		if _, err := unix.Write(pair[1], []byte{1}); err != nil {
+			t.Fatal(err)
+		}
+		if err := l.wait(); err != nil || !l.readable() || !held() {
+			t.Fatal("not woken by what was there", err)
+		}
+		if n, err := unix.Read(pair[0], make([]byte, 8)); n != 1 {
+			t.Fatal(n, err)
+		}
+		l.stay()
 	}
 }

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/weirswitch/weir/integration/lab"
@@ -56,6 +58,7 @@ func (d *DPDK) start(ctx context.Context) error {
 		fmt.Sprintf("other_config:dpdk-socket-mem=%d", dpdkMemory),
 		fmt.Sprintf("other_config:dpdk-lcore-mask=%#x", 1<<HostCPU),
 		fmt.Sprintf("other_config:pmd-cpu-mask=%#x", 1<<SwitchCPU),
+		"other_config:min-revalidate-pps=0", "other_config:max-idle=600000", // see KeepFlows
 	}
 	if err := d.Vsctl(ctx, settings...); err != nil {
 		return err
@@ -104,6 +107,9 @@ func (d *DPDK) Close() {
 
 // Plug makes a device of DPDK's port 1; its frames come at once.
 func (d *DPDK) Plug(ctx context.Context, device string) error {
+	if err := d.KeepFlows(ctx); err != nil {
+		return err
+	}
 	return d.Vsctl(ctx, "add-port", "br0", "p1", "--", "set", "interface", "p1", "type=dpdk", "ofport_request=1", "options:dpdk-devargs="+device)
 }
 
@@ -113,6 +119,15 @@ func (d *DPDK) Unplug(ctx context.Context) error {
 		return err
 	}
 	_, err := d.Appctl(ctx, "dpctl/del-flows")
+	return err
+}
+
+// KeepFlows makes it ready to keep as many flows as it ever would, 200,000. By itself its limit begins at ten thousand,
+// grows by a thousand each time it has looked through what it keeps, and falls where that takes long: where others use
+// the machine too, it may never keep what it is measured with. For the same reason it is told from the start to let go of
+// no flow for having few frames.
+func (d *DPDK) KeepFlows(ctx context.Context) error {
+	_, err := d.Appctl(ctx, "upcall/set-flow-limit", "200000")
 	return err
 }
 
@@ -139,20 +154,34 @@ func (d *DPDK) Worked() (time.Duration, error) {
 	return 0, errors.New("no polling thread in Open vSwitch")
 }
 
-// takePages asks the kernel for n more huge pages than there are, until giveBack is called.
+// takePages asks the kernel for n more huge pages than there are, until giveBack is called or this program has ended,
+// however it ends: a shell waits for that.
 func takePages(n int) (giveBack func(), err error) {
 	had, err := readPages()
 	if err != nil {
 		return nil, fmt.Errorf("huge pages: %w", err)
 	}
-	set := func(n int) error { return os.WriteFile(hugePages, []byte(strconv.Itoa(n)), 0) }
-	giveBack = func() { _ = set(had) }
-	if err := set(had + n); err != nil {
-		return nil, fmt.Errorf("huge pages: %w", err)
+	keeper := exec.Command("sh", "-c", `read -r word; echo "$0" >"$1"`, strconv.Itoa(had), hugePages)
+	keeper.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C is not meant for it
+	end, err := keeper.StdinPipe()
+	if err == nil {
+		err = keeper.Start()
 	}
-	if got, err := readPages(); err != nil || got < had+n {
+	if err != nil {
+		return nil, err
+	}
+	giveBack = func() {
+		end.Close()
+		_ = keeper.Wait()
+	}
+	err = os.WriteFile(hugePages, []byte(strconv.Itoa(had+n)), 0)
+	got, readErr := readPages()
+	if err = errors.Join(err, readErr); err == nil && got < had+n {
+		err = fmt.Errorf("%d of 2 MiB are needed, the kernel has %d left", n, got-had)
+	}
+	if err != nil {
 		giveBack()
-		return nil, errors.Join(fmt.Errorf("%d huge pages of 2 MiB are needed, the kernel has %d left", n, got-had), err)
+		return nil, fmt.Errorf("huge pages: %w", err)
 	}
 	return giveBack, nil
 }

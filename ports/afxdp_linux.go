@@ -44,7 +44,8 @@ type afxdp struct {
 
 	sending sync.Mutex
 	fin     Finisher    // guarded by sending
-	again   *time.Timer // guarded by sending: sendRest is due
+	again   *time.Timer // guarded by sending: calls sendRest
+	due     bool        // guarded by sending: it will
 	rest    atomic.Bool // frames stayed in the ring
 
 	room    int           // guarded by mu: frames that all queues together receive into
@@ -559,7 +560,8 @@ func (p *afxdp) wake(s *xsk) (lost, size int) {
 	lost, size, waiting := s.wake()
 	p.count.DropTx(DropDevice, lost)
 	p.rest.Store(waiting)
-	if waiting && p.ready.Load() {
+	if waiting && !p.due && p.ready.Load() {
+		p.due = true
 		p.again.Reset(restDelay)
 	}
 	return lost, size
@@ -571,6 +573,7 @@ func (p *afxdp) sendRest() {
 	defer p.use.RUnlock()
 	p.sending.Lock()
 	defer p.sending.Unlock()
+	p.due = false
 	if p.lines != nil {
 		p.wake(p.lines.queues[0])
 	}

@@ -266,6 +266,7 @@ func (in *intake) Read(frames []*packet.Frame) (int, error) {
 	for range batch { // each error is told once, so a few turns reach the frames behind it
 		got, errno := in.rx.receive(fd, frames)
 		if errno == 0 {
+			in.lease.took(got)
 			return in.accept(frames[:got]), nil
 		}
 		if errno == unix.EAGAIN || !in.passing(errno) {

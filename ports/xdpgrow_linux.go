@@ -48,6 +48,7 @@ func (p *afxdp) countLine(x *xdpLine) {
 	p.counting.Lock()
 	defer p.counting.Unlock()
 	for _, s := range x.queues {
+		s.feed()
 		full, noRoom := s.statistics()
 		p.short += full
 		p.count.DropRx(DropFull, full)
@@ -138,6 +139,8 @@ func (p *afxdp) exchange(x *xdpLine, queues []*xsk) error {
 	}
 	p.sending.Lock()
 	queues[0].inherit(x.queues[0])
+	p.due = true
+	p.again.Reset(restDelay) // for what moved over
 	p.sending.Unlock()
 	closeQueues(x.queues)
 	x.queues = queues
@@ -147,8 +150,6 @@ func (p *afxdp) exchange(x *xdpLine, queues []*xsk) error {
 	}
 	if err != nil {
 		p.lines = nil
-		return err
 	}
-	p.again.Reset(restDelay) // for what moved over
-	return nil
+	return err
 }

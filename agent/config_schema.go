@@ -74,6 +74,8 @@ func processSettings() []setting[draft] {
 		{key: "log.levels", flag: "log-levels", arg: "PART=LEVEL", shape: shapeMap,
 			help: "another level for one part: " + strings.Join(logParts, ", "),
 			set:  func(d *draft, s string) error { return d.setLogLevel(s) }},
+		{key: "poll-cpus", flag: "poll-cpus", arg: "LIST", help: "processors that do nothing but look at ports, without end, such as 1 or 2,4-5: least latency; no --spin then",
+			set: func(d *draft, s string) error { return setCPUs(&d.PollCPUs, s) }},
 		{key: "bridges", shape: shapeItems, help: "the switches of this process", item: readBridge},
 	}
 }

@@ -218,6 +218,10 @@ func (in *intake) Settle() (more bool) {
 // Sleep is Wait without Settle. It touches nothing that is the reader's, so another goroutine may read meanwhile.
 func (in *intake) Sleep() error { return in.lease.wait() }
 
+// Stay says that its reader will look for frames by Ready and not sleep for long: those who send them are spared
+// looking for it.
+func (in *intake) Stay() { in.lease.stay() }
+
 // follow gives back what a ring has lent that is not the socket's any more.
 func (in *intake) follow() *rxRing {
 	r := in.ring.Load()
@@ -262,6 +266,7 @@ func (in *intake) Read(frames []*packet.Frame) (int, error) {
 	for range batch { // each error is told once, so a few turns reach the frames behind it
 		got, errno := in.rx.receive(fd, frames)
 		if errno == 0 {
+			in.lease.took(got)
 			return in.accept(frames[:got]), nil
 		}
 		if errno == unix.EAGAIN || !in.passing(errno) {

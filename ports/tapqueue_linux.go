@@ -122,6 +122,9 @@ func (p *tap) Read(frames []*packet.Frame) (int, error) { return p.inlets[0].Rea
 // Wait sleeps until the host has sent a frame.
 func (in *tapInlet) Wait() error { return in.lease.wait() }
 
+// Stay says that its reader will look for frames by Ready and not sleep for long, see intake's.
+func (in *tapInlet) Stay() { in.lease.stay() }
+
 // Ready says whether Read would find frames.
 func (in *tapInlet) Ready() bool { return in.lease.readable() }
 
@@ -154,6 +157,7 @@ func (in *tapInlet) Read(frames []*packet.Frame) (n int, err error) {
 		}
 	}
 	in.p.count.CountRx(n, size)
+	in.lease.took(n)
 	return n, nil
 }
 

@@ -44,7 +44,8 @@ type afxdp struct {
 
 	sending sync.Mutex
 	fin     Finisher    // guarded by sending
-	again   *time.Timer // guarded by sending: sendRest is due
+	again   *time.Timer // guarded by sending: calls sendRest
+	due     bool        // guarded by sending: it will
 	rest    atomic.Bool // frames stayed in the ring
 
 	counting sync.Mutex // one asks for statistics at a time
@@ -504,7 +505,8 @@ func (p *afxdp) wake(s *xsk) (lost, size int) {
 	lost, size, waiting := s.wake()
 	p.count.DropTx(DropDevice, lost)
 	p.rest.Store(waiting)
-	if waiting && p.ready.Load() {
+	if waiting && !p.due && p.ready.Load() {
+		p.due = true
 		p.again.Reset(restDelay)
 	}
 	return lost, size
@@ -516,6 +518,7 @@ func (p *afxdp) sendRest() {
 	defer p.use.RUnlock()
 	p.sending.Lock()
 	defer p.sending.Unlock()
+	p.due = false
 	if p.lines != nil {
 		p.wake(p.lines.queues[0])
 	}
@@ -545,6 +548,7 @@ func (p *afxdp) countLine(x *xdpLine) {
 	p.counting.Lock()
 	defer p.counting.Unlock()
 	for _, s := range x.queues {
+		s.feed()
 		full, noRoom := s.statistics()
 		p.count.DropRx(DropFull, full)
 		p.count.DropRx(DropNoRoom, noRoom)

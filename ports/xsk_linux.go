@@ -3,7 +3,9 @@ package ports
 import (
 	"fmt"
 	"os"
+	"runtime"
 	"sync/atomic"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -224,19 +226,32 @@ func (s *xsk) close() {
 		}
 	}
 	atOnce(func() { closeSocket(s.sender) }, func() { closeSocket(s.fd) })
+	if s.zeroCopy {
+		time.AfterFunc(driverLag, func() { runtime.KeepAlive(s) })
+	}
 }
+
+// driverLag is how long memory that a driver shares is kept from other use after its sockets have gone: the kernel takes it from
+// the driver later, by a worker that waits for others who change the network, and tells nobody. Until then a device
+// writes frames into it.
+const driverLag = time.Minute
 
 // giveBack lets the kernel fill the frames that were lent last.
 func (s *xsk) giveBack() {
-	if len(s.lent) == 0 {
-		return
+	if len(s.lent) > 0 {
+		for _, at := range s.lent { // there are as many entries as frames
+			*s.fill.address(s.fill.own) = at
+			s.fill.own++
+		}
+		s.lent = s.lent[:0]
+		s.fill.produced()
 	}
-	for _, at := range s.lent { // there are as many entries as frames
-		*s.fill.address(s.fill.own) = at
-		s.fill.own++
-	}
-	s.lent = s.lent[:0]
-	s.fill.produced()
+	s.feed()
+}
+
+// feed has a driver look for frames to fill that has found none before. It may do so just after giveBack has looked whether
+// it sleeps: then it has none at all, and nothing comes that would be given back. So this is not for the reader alone.
+func (s *xsk) feed() {
 	if s.zeroCopy && s.fill.sleeps() {
 		_, _, _ = unix.Syscall6(unix.SYS_RECVFROM, uintptr(s.fd), 0, 0, unix.MSG_DONTWAIT, 0, 0)
 	}
@@ -268,11 +283,19 @@ func (s *xsk) place(b []byte) bool {
 	last := len(s.spare) - 1
 	at := s.spare[last]
 	s.spare = s.spare[:last]
-	copy(s.memory[at:], b)
-	*s.tx.desc(s.tx.own) = unix.XDPDesc{Addr: at, Len: uint32(len(b))}
+	n := copy(s.memory[at:], b)
+	if s.zeroCopy && n < shortestFrame {
+		clear(s.memory[int(at)+n:][:shortestFrame-n])
+		n = shortestFrame
+	}
+	*s.tx.desc(s.tx.own) = unix.XDPDesc{Addr: at, Len: uint32(n)}
 	s.tx.own++
 	return true
 }
+
+// shortestFrame is what a wire takes, without its checksum. A driver lengthens what the host sends, and takes what comes from
+// a socket as it is: there are devices that stop at a frame of less than 17 bytes.
+const shortestFrame = 60
 
 // reclaim takes back the chunks of frames that were sent.
 func (s *xsk) reclaim() {
@@ -291,11 +314,11 @@ func (s *xsk) reclaim() {
 // or down: somebody has to call again.
 func (s *xsk) wake() (lost, size int, waiting bool) {
 	s.tx.produced()
-	if s.zeroCopy { // the driver does the rest by itself
+	if s.zeroCopy { // the driver takes them by itself, sooner or later; but one that is being set up anew refuses and forgets
 		if s.tx.sleeps() {
 			_ = s.send()
 		}
-		return 0, 0, false
+		return 0, 0, atomic.LoadUint32(s.tx.consumer) != s.tx.own
 	}
 	for {
 		before := atomic.LoadUint32(s.tx.consumer)
@@ -320,7 +343,7 @@ func (s *xsk) send() unix.Errno {
 }
 
 // statistics are the kernel's own counts of this socket, as what was lost since
-// they were asked for last.
+// they were asked for last. What a device threw away for want of frames is in its own counts alone.
 func (s *xsk) statistics() (full, noRoom int) {
 	var now unix.XDPStatistics
 	size := uint32(unsafe.Sizeof(now))
@@ -333,7 +356,7 @@ func (s *xsk) statistics() (full, noRoom int) {
 	s.seen = now
 	full, lost := int(now.Rx_ring_full-was.Rx_ring_full), int(now.Rx_dropped-was.Rx_dropped)
 	if s.zeroCopy {
-		return full + lost, 0
+		return full, lost
 	}
 	// Copying, the kernel counts a frame that found no chunk twice, and one that
 	// is longer than a chunk once.

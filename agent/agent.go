@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -21,8 +22,9 @@ type Agent struct {
 	log     *Logger
 	env     Env
 	runDir  string
-	created bool                               // the run directory was made here
-	links   *ports.Links                       // made here; nil: none, or the caller's
+	created bool         // the run directory was made here
+	links   *ports.Links // made here; nil: none, or the caller's
+	polls   pollers
 	load    func(file string) (*Config, error) // reads a file for Reload
 	file    string                             // that the configuration came from; empty: flags
 
@@ -31,6 +33,7 @@ type Agent struct {
 
 	mu      sync.Mutex // held while the set of bridges changes
 	logging LogConfig  // as running
+	polling []int      // processors, as running
 	bridges []*bridge  // in the order of the configuration
 	closed  bool
 }
@@ -56,7 +59,7 @@ func NewAgent(o AgentOptions) *Agent {
 	if a.load == nil {
 		a.load = LoadConfig
 	}
-	a.env.Log, a.env.spinning = o.Log, new(atomic.Bool)
+	a.env.Log, a.env.spinning, a.env.polls = o.Log, new(atomic.Bool), &a.polls
 	if a.env.Patches == nil {
 		a.env.Patches = new(ports.Patches)
 	}
@@ -84,6 +87,9 @@ func (a *Agent) Start(cfg *Config) error {
 			a.links, a.env.Links = l, l
 		}
 	}
+	if err := a.poll(cfg.PollCPUs); err != nil {
+		return errors.Join(err, a.closeAll())
+	}
 	for i := range cfg.Bridges {
 		if err := a.add(cfg.Bridges[i]); err != nil {
 			return errors.Join(err, a.closeAll())
@@ -110,6 +116,21 @@ func (a *Agent) add(cfg BridgeConfig) error {
 	b.ctl = serveControl(a, b, l)
 	a.bridges = append(a.bridges, b)
 	a.log.With("bridge", b.name).Infof("runs: %s, %s", Plural(len(cfg.Ports), "port"), Plural(len(cfg.Controllers), "controller"))
+	return nil
+}
+
+// poll gives these processors to polling. mu is held.
+func (a *Agent) poll(cpus []int) error {
+	if slices.Equal(cpus, a.polling) {
+		return nil
+	}
+	if err := a.polls.set(cpus); err != nil {
+		return err
+	}
+	a.polling = cpus
+	if len(cpus) > 0 {
+		a.log.Infof("poll-cpus %s: ports are looked at without end there", cpuText(cpus))
+	}
 	return nil
 }
 
@@ -148,6 +169,7 @@ func (a *Agent) end() {
 		return
 	}
 	a.closed = true
+	_ = a.poll(nil)
 	if a.links != nil {
 		_ = a.links.Close()
 	}

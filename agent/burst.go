@@ -65,7 +65,7 @@ func (c *Channel) nextMessage() ([]byte, error) {
 // for a while by itself when messages have come soon enough lately, as ports do.
 func (c *Channel) awaitMessage() ([]byte, error) {
 	sp := &c.sw.spin
-	most := messageWindow * time.Duration(sp.most.Load())
+	most := messageWindow * sp.longest()
 	if most == 0 || c.line == nil || c.conn.Buffered() > 0 {
 		return c.readMessage()
 	}

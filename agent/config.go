@@ -16,9 +16,10 @@ import (
 // both are read by), and every Config that LoadConfig or Flags.Config returns has
 // been completed and checked.
 type Config struct {
-	RunDir  string // where NAME.mgmt and NAME.ctl live; DefaultRunDir when the user named none
-	Log     LogConfig
-	Bridges []BridgeConfig // at least one, names all different
+	RunDir   string // where NAME.mgmt and NAME.ctl live; DefaultRunDir when the user named none
+	Log      LogConfig
+	PollCPUs []int          // processors that are given to polling ports, in order; none: ports are waited for
+	Bridges  []BridgeConfig // at least one, names all different
 }
 
 // LogConfig says what is logged and how. Format is "text" or "json"; Level and

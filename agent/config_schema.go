@@ -74,6 +74,8 @@ func processSettings() []setting[draft] {
 		{key: "log.levels", flag: "log-levels", arg: "PART=LEVEL", shape: shapeMap,
 			help: "another level for one part: " + strings.Join(logParts, ", "),
 			set:  func(d *draft, s string) error { return d.setLogLevel(s) }},
+		{key: "poll-cpus", flag: "poll-cpus", arg: "LIST", help: "processors that do nothing but look at ports, without end, such as 1 or 2,4-5: least latency; no --spin then",
+			set: func(d *draft, s string) error { return setCPUs(&d.PollCPUs, s) }},
 		{key: "bridges", shape: shapeItems, help: "the switches of this process", item: readBridge},
 	}
 }
@@ -210,8 +212,8 @@ func portSettings() []setting[portDraft] {
 		{key: "flood", arg: "yes|no", help: "no: left out when frames are flooded"},
 		{key: "offload", arg: "yes|no", help: "no: checksums and segmentation always in software"},
 		{key: "mode", arg: "native|copy|generic", help: "xdp: where frames are taken; in the driver and without a copy where it can, unless told"},
-		{key: "ring", arg: "FRAMES|no", help: "devices: how many frames may wait in memory shared with the kernel; no: they are copied"},
-		{key: "readers", arg: "N", help: "devices: how many processors may take frames in at once (default 1); frames of a flow stay in order"},
+		{key: "ring", arg: "FRAMES|no", help: "devices, xdp: how many frames may wait in memory shared with the kernel; no: they are copied (not xdp)"},
+		{key: "readers", arg: "N", help: "devices and taps: how many processors may take frames in at once (default 1); frames of a flow stay in order"},
 		{key: "link-rate", arg: "RATE", help: "rate that the queues share; left out: the device's speed"},
 		{key: "queues", arg: "ID:max-rate=RATE", shape: shapeItems, item: readQueue, help: "queues of the port, with their rates"},
 		{key: "address", arg: "ADDRESS/LENGTH", shape: shapeList, help: "internal: IP address"},

@@ -58,7 +58,7 @@ func TestConfigErrors(t *testing.T) {
 		{"a word", "br0\n", `w.yaml:1: expected keys and values, like "name: br0", found "br0"`},
 		{"second document", br0 + "---\n" + br0, `w.yaml:3: a second YAML document begins here: put everything into one and delete this line`},
 		{"unknown key", br0 + "  fail-mod: secure\n", `w.yaml:3: bridges[0].fail-mod: unknown key, did you mean "fail-mode"?`},
-		{"unknown key far off", "colour: red\n" + br0, `w.yaml:1: colour: unknown key: expected one of rundir, log, bridges`},
+		{"unknown key far off", "colour: red\n" + br0, `w.yaml:1: colour: unknown key: expected one of rundir, log, poll-cpus, bridges`},
 		{"unknown key in a block", br0 + "  mac-table: {sise: 3}\n", `w.yaml:3: bridges[0].mac-table.sise: unknown key, did you mean "size"?`},
 		{"duplicate key", br0 + "  tables: 1\n  tables: 2\n", `w.yaml:4: bridges[0].tables: the key stands here a second time, the first is in line 3: keep one of them`},
 		{"duplicate top key", br0 + "bridges: []\n", `w.yaml:3: bridges: the key stands here a second time, the first is in line 1: keep one of them`},
@@ -120,6 +120,9 @@ func TestConfigErrors(t *testing.T) {
 		{"internal port elsewhere", br0 + "  ports: [\"internal:br1\"]\n", `w.yaml:3: bridges[0].ports[0]: an internal device has its bridge's name: write internal:br0`},
 		{"internal twice", br0 + "  internal: true\n  ports: [\"internal:br0\"]\n", `w.yaml:4: bridges[0].ports[0]: the bridge has its internal device already: keep one of the two`},
 		{"internal address twice", br0 + "  mac: \"02:00:00:00:00:01\"\n  ports: [\"internal:br0,mac=02:00:00:00:00:02\"]\n", `w.yaml:4: bridges[0].ports[0]: an internal device has its bridge's address: leave mac out in one of the two places`},
+		{"processors in words", "poll-cpus: all\n" + br0, `w.yaml:1: poll-cpus: "all" names no processors: expected numbers and ranges, like 1 or 2,4-5`},
+		{"processor too high", "poll-cpus: 1-1024\n" + br0, `w.yaml:1: poll-cpus: processor 1024 is out of range: expected 0 to 1023`},
+		{"processors backwards", "poll-cpus: 3-2\n" + br0, `w.yaml:1: poll-cpus: the range 3-2 is empty: expected the lower number first`},
 		{"log level", "log: {level: loud}\n" + br0, `w.yaml:1: log.level: "loud" is not known: expected error, warn, info or debug`},
 		{"log part", "log: {levels: {chanel: debug}}\n" + br0, `w.yaml:1: log.levels.chanel: "chanel" is not known, did you mean "channel"? (expected agent, switch, channel, port, fdb or control)`},
 	} {
@@ -398,6 +401,7 @@ func TestFileAndFlagsAgree(t *testing.T) {
 	file := filepath.Join(dir, "w.yaml")
 	text := `
 rundir: ` + dir + `
+poll-cpus: 2,5-7
 log: {level: debug, format: json, file: /var/log/weir.log, levels: {channel: warn, port: error}}
 bridges:
 - name: br7
@@ -441,7 +445,7 @@ bridges:
   - {port: "1:eth1", name: one, mtu: 1400, tag: 10, vlan-mode: access, flood: no, offload: no, ring: 512, readers: 2}
   - {port: "2:eth2", trunks: [1, 5-7]}
   - {port: eth3, link-rate: 1Gbit, queues: [{id: 3, max-rate: 100Mbit}, {id: 0, min-rate: 0.5Mbit}, "9:max-rate=1kbit"]}
-  - {port: "xdp:eth4", mode: generic}
+  - {port: "xdp:eth4", mode: generic, ring: 4096}
   - {port: "patch:a", peer: b}
   - {port: "tap:t", mac: "02:00:00:00:00:09"}
   - {port: "wire:udp", local: "127.0.0.1:1", remote: "127.0.0.1:2"}
@@ -459,7 +463,7 @@ bridges:
 	if err != nil {
 		t.Fatal(err)
 	}
-	byFlags, err := loadFlags("--rundir", dir, "--log-level", "debug", "--log-format=json", "--log-file", "/var/log/weir.log", "--log-levels", "channel=warn,port=error",
+	byFlags, err := loadFlags("--rundir", dir, "--log-level", "debug", "--log-format=json", "--log-file", "/var/log/weir.log", "--log-levels", "channel=warn,port=error", "--poll-cpus", "5-7,2",
 		"--name", "br7", "--dpid", "ab", "--mac", "02:00:00:00:00:07", "--fail-mode", "secure", "--table-miss", "drop",
 		"--tables", "9", "--max-flows", "1000", "--max-groups", "2000", "--max-meters", "30", "--max-paths", "500", "--protocols", "OpenFlow13", "--dp-desc", "seven", "--forward-bpdu", "--fragments", "reassemble",
 		"--mfr-desc", "Weir Works", "--hw-desc", "board 7", "--sw-desc", "1.2", "--serial-desc", "S7", "--buffers", "256", "--buffer-age", "2s",
@@ -473,7 +477,7 @@ bridges:
 		"--packet-in-rate", "50", "--packet-in-burst", "60",
 		"--port", "1:eth1,name=one,mtu=1400,tag=10,vlan_mode=access,flood=no,offload=no,ring=512,readers=2", "--port", "2:eth2,trunks=1;5-7",
 		"--port", "eth3,queue=0:min-rate=500kbit,queue=3:max-rate=100000kbit,link-rate=1gbit,queue=9:max-rate=1000bit",
-		"--port", "xdp:eth4,mode=generic", "--port", "patch:a,peer=b", "--port", "tap:t,mac=02:00:00:00:00:09", "--port", "wire:udp,local=127.0.0.1:1,remote=127.0.0.1:2",
+		"--port", "xdp:eth4,mode=generic,ring=4096", "--port", "patch:a,peer=b", "--port", "tap:t,mac=02:00:00:00:00:09", "--port", "wire:udp,local=127.0.0.1:1,remote=127.0.0.1:2",
 		"--port", "wire:unix,listen=/tmp/vm.sock", "--port", "wire:tcp,connect=127.0.0.1:9,name=w2",
 		"--port", "pcap:in.pcap,out=out.pcap,rate=fast,loop=3",
 		"--name", "br8", "--port", "patch:b,peer=a", "--internal-address", "10.1.0.1/24")

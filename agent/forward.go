@@ -65,7 +65,7 @@ func (s *Switch) forwardFrom(p *inlet) {
 	<-s.flowing
 	p.reader.Lock()
 	defer p.reader.Unlock()
-	for s.spin.sleep(p) == nil {
+	for s.sleep(p) == nil {
 		for again := true; again; again = s.linger(p) {
 			_, failed := s.serve(p, maxRounds)
 			if p.removed.Load() {

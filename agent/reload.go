@@ -44,10 +44,19 @@ func (a *Agent) Apply(cfg *Config, only string) (changes []string, err error) {
 	if only != "" && cfg.Bridge(only) == nil {
 		return nil, fmt.Errorf("the file has no bridge %s: add it, or stop the bridge with \"weir stop %s\"", only, only)
 	}
+	polled := a.polling
+	if only == "" {
+		if err := a.poll(cfg.PollCPUs); err != nil {
+			return nil, fmt.Errorf("%w; nothing was changed", err)
+		}
+	}
 	if only == "" && (cfg.Log.File != "" || a.logging.File != "") {
 		if err := a.log.Open(cfg.Log.File); err != nil {
-			return nil, err
+			return nil, errors.Join(err, a.poll(polled))
 		}
+	}
+	if !slices.Equal(polled, a.polling) {
+		changes = append(changes, "poll-cpus: changed")
 	}
 	if only == "" && !reflect.DeepEqual(a.logging, cfg.Log) {
 		a.log.Configure(cfg.Log)
@@ -326,7 +335,7 @@ func diffBridges(from, to *BridgeConfig) (d bridgeDiff) {
 		{"packet-in-queue", from.PacketInQueue, to.PacketInQueue}, {"description", from.Desc, to.Desc},
 		{"tls", from.TLS, to.TLS},
 		{"mac-table", from.MACTable, to.MACTable}, {"forward-bpdu", from.ForwardBPDU, to.ForwardBPDU},
-		{"fragments", from.Fragments, to.Fragments},
+		{"fragments", from.Fragments, to.Fragments}, {"spin", from.Spin, to.Spin},
 	} {
 		if !reflect.DeepEqual(s.from, s.to) {
 			say("%s changed", s.name)

@@ -23,11 +23,14 @@ import (
 //  4. A connection's reader does likewise: it looks for the next message, and for the ports meanwhile, or it is told of it.
 //  5. The processor is offered to other threads all the time. If one takes it, nobody spins for a while.
 //
+// All of this is for processors that others want, too. Those that are given to polling have poll.go instead.
+//
 // The times are the machine's, not those of Switch.clock: they decide how soon something is noticed, never what.
 type spinner struct {
 	most  atomic.Int64 // longest window in ns; 0: nobody spins
 	rest  atomic.Int64 // moment (ns of now) before which nobody spins, because the processor was wanted
 	token *atomic.Bool // of the process: taken by the one that spins
+	polls *pollers     // of the process: while it has some nobody spins; may be nil
 	born  time.Time
 
 	mu      sync.Mutex
@@ -65,10 +68,22 @@ func (sp *spinner) limit(most time.Duration) {
 	sp.most.Store(int64(max(0, most)))
 }
 
+// longest is the longest window now.
+func (sp *spinner) longest() time.Duration {
+	if sp.polls.some() {
+		return 0
+	}
+	return time.Duration(sp.most.Load())
+}
+
 // sleep waits for frames of p and learns how long that took. Its caller holds the reader lock of p, and others may have had it
-// when this returns.
-func (sp *spinner) sleep(p *inlet) error {
-	most := time.Duration(sp.most.Load())
+// when this returns. Where there are pollers one of them waits.
+func (s *Switch) sleep(p *inlet) error {
+	sp := &s.spin
+	if sp.polls.watch(s, p) {
+		return nil
+	}
+	most := sp.longest()
 	if _, can := p.in.(peeker); !can || most == 0 {
 		p.window = 0
 		return p.wait()
@@ -115,7 +130,7 @@ func (sp *spinner) disturbed(turn time.Duration) bool {
 // served, false that its goroutine should sleep.
 func (s *Switch) linger(p *inlet) bool {
 	sp := &s.spin
-	if p.window == 0 || p.removed.Load() || int64(sp.now()) < sp.rest.Load() {
+	if p.window == 0 || sp.longest() == 0 || p.removed.Load() || int64(sp.now()) < sp.rest.Load() {
 		return false
 	}
 	sp.mu.Lock()
@@ -125,8 +140,8 @@ func (s *Switch) linger(p *inlet) bool {
 		return <-p.resume
 	}
 	return s.lookAround(p.window, func() (found, done bool) {
-		found, done = s.look(p)
-		return found, done || p.removed.Load()
+		found, more, failed := s.look(p)
+		return found, more || failed || p.removed.Load()
 	})
 }
 
@@ -139,7 +154,7 @@ type arrival struct {
 // lookout looks for what w waits for, or lets the goroutine that spins look. True means that it has come.
 func (s *Switch) lookout(window time.Duration, w *arrival) bool {
 	sp := &s.spin
-	if window == 0 || int64(sp.now()) < sp.rest.Load() {
+	if window == 0 || sp.longest() == 0 || int64(sp.now()) < sp.rest.Load() {
 		return false
 	}
 	sp.mu.Lock()
@@ -191,9 +206,9 @@ func (s *Switch) lookRound(window time.Duration, own func() (found, done bool)) 
 			if g == nil {
 				break
 			}
-			got, its := s.look(g)
-			if found = found || got; its || g.removed.Load() {
-				sp.dismiss(g, its)
+			got, more, failed := s.look(g)
+			if found = found || got; more || failed || g.removed.Load() {
+				sp.dismiss(g, more || failed)
 				i--
 			}
 		}
@@ -204,7 +219,7 @@ func (s *Switch) lookRound(window time.Duration, own func() (found, done bool)) 
 		switch {
 		case found:
 			until, sp.pause = now+window, 0
-		case now > until:
+		case now > until, sp.polls.some():
 			return false
 		case sp.disturbed(now - last):
 			return false
@@ -229,13 +244,14 @@ func (sp *spinner) tellArrivals() {
 	})
 }
 
-// look forwards a little of what a port has; more means that there is too much to do it beside others.
-func (s *Switch) look(p *inlet) (found, more bool) {
+// look forwards a little of what a port has; more means that there is too much to do it beside others, failed that the device
+// cannot be read.
+func (s *Switch) look(p *inlet) (found, more, failed bool) {
 	if !p.in.(peeker).Ready() {
-		return false, false
+		return false, false, false
 	}
-	more, failed := s.serve(p, lingerRounds)
-	return true, more || failed
+	more, failed = s.serve(p, lingerRounds)
+	return true, more, failed
 }
 
 // guest is the i-th port that the spinner looks at for others, nil behind the last.

@@ -52,6 +52,9 @@ func (f *dripper) Read(frames []*packet.Frame) (int, error) {
 	return n, nil
 }
 
+// Write takes all, from many at a time.
+func (f *dripper) Write(frames []*packet.Frame) int { return len(frames) }
+
 // drip lets n frames come and waits until they are taken.
 func (f *dripper) drip(t *testing.T, n int32) {
 	t.Helper()

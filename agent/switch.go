@@ -30,6 +30,7 @@ type Env struct {
 	Workers  int          // how many batches may be under way at once; 0: one a processor
 	Seed     uint64       // of the engine's hashes; 0: a random one. A run with the same seed and clock repeats
 	spinning *atomic.Bool // taken by the one goroutine of the process that spins; nil: of the switch
+	polls    *pollers     // of the process; nil: none
 	NoCache  bool         // walk the tables for every frame: slower, and must change nothing else
 
 	// Patches and Pipes are where patch ports and named pipes of one process meet; switches that
@@ -131,7 +132,7 @@ func NewSwitch(cfg BridgeConfig, env Env) (*Switch, error) {
 		workers: make(chan *worker, env.Workers),
 	}
 	s.spin.token = cmp.Or(env.spinning, new(atomic.Bool))
-	s.spin.born = time.Now()
+	s.spin.polls, s.spin.born = env.polls, time.Now()
 	s.spin.limit(cfg.Spin)
 	s.letFlow = sync.OnceFunc(func() { close(s.flowing) })
 	s.running, s.stop = context.WithCancel(context.Background())

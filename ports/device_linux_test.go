@@ -372,31 +372,33 @@ func TestCloseWakes(t *testing.T) {
 	}
 }
 
+// tap makes a tap that stays, as an administrator does.
+func (s *space) tap(name string, flags netlink.TuntapFlag) {
+	s.t.Helper()
+	tt := &netlink.Tuntap{LinkAttrs: netlink.NewLinkAttrs(), Mode: netlink.TUNTAP_MODE_TAP, Flags: flags | netlink.TUNTAP_NO_PI}
+	tt.Name = name
+	if flags&netlink.TUNTAP_MULTI_QUEUE != 0 {
+		tt.Queues = 1
+	}
+	s.must(s.do(func() error {
+		if err := netlink.LinkAdd(tt); err != nil {
+			return err
+		}
+		for _, f := range tt.Fds {
+			_ = f.Close()
+		}
+		return nil
+	}))
+	s.up(name)
+}
+
 // TestTapKinds: made and removed; persistent and kept; with several queues;
 // held by another; not a tap at all; removed under the port and made again.
 func TestTapKinds(t *testing.T) {
 	sw := newSpace(t)
 	sw.quiet()
-	persistent := func(name string, flags netlink.TuntapFlag) {
-		t.Helper()
-		tt := &netlink.Tuntap{LinkAttrs: netlink.NewLinkAttrs(), Mode: netlink.TUNTAP_MODE_TAP, Flags: flags | netlink.TUNTAP_NO_PI}
-		tt.Name = name
-		if flags&netlink.TUNTAP_MULTI_QUEUE != 0 {
-			tt.Queues = 1
-		}
-		sw.must(sw.do(func() error {
-			if err := netlink.LinkAdd(tt); err != nil {
-				return err
-			}
-			for _, f := range tt.Fds {
-				_ = f.Close()
-			}
-			return nil
-		}))
-		sw.up(name)
-	}
-	persistent("keep", 0)
-	persistent("multi", netlink.TUNTAP_MULTI_QUEUE)
+	sw.tap("keep", 0)
+	sw.tap("multi", netlink.TUNTAP_MULTI_QUEUE)
 	for _, name := range []string{"keep", "multi"} {
 		p := sw.port("tap:" + name)
 		eventually(t, name+" up", func() bool { return p.Info().LinkUp })
@@ -425,12 +427,12 @@ func TestTapKinds(t *testing.T) {
 	} else {
 		t.Log(err)
 	}
-	persistent("gone", 0)
+	sw.tap("gone", 0)
 	p := sw.port("tap:gone")
 	eventually(t, "gone up", func() bool { return p.Info().LinkUp })
 	sw.must(sw.net.LinkDel(sw.link("gone")))
 	eventually(t, "gone is gone", func() bool { return !p.Info().Present })
-	persistent("gone", 0)
+	sw.tap("gone", 0)
 	eventually(t, "gone is back", func() bool { return p.Info().LinkUp })
 	sw.raw("gone", testFrame("", 100))
 	if got := read(t, p, 1); len(got) != 1 {

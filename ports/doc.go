@@ -26,7 +26,7 @@
 //	[NUMBER:]eth1                                an Ethernet device
 //	eth1,readers=4                               frames are taken in by four goroutines side by side
 //	xdp:eth1,mode=native                         the same by AF_XDP; mode is native, copy or generic
-//	tap:vm1                                      a tap, made if it does not exist
+//	tap:vm1                                      a tap, made if it does not exist; readers=N gives it N queues
 //	internal:br0,address=10.0.0.254/24           the bridge's own interface
 //	patch:a,peer=b                               a cable to the patch that says patch:b,peer=a
 //	pipe:p1                                      an in-memory pair

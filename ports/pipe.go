@@ -64,6 +64,9 @@ func (p *Pipe) linkUp() bool {
 // Wait implements Port.
 func (p *Pipe) Wait() error { return p.in.wait() }
 
+// Ready says whether Read would find frames.
+func (p *Pipe) Ready() bool { return p.in.waiting() > 0 }
+
 // Read implements Port. The frames lie in the pipe's own memory.
 func (p *Pipe) Read(frames []*packet.Frame) (int, error) {
 	if p.closed.Load() {

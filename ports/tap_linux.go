@@ -23,25 +23,26 @@ import (
 // A guest of KVM holds that side of its tap itself. Its port is the interface,
 // which is to say an afpacket port; a tap whose other side is taken is opened
 // as one, unless it is weir that has taken it.
+//
+// With several readers the interface has a queue for each (tapqueue_linux.go).
 type tap struct {
 	device
-	lease *lease
-	made  bool             // by us, so that it vanishes with us
-	mac   net.HardwareAddr // what it was made with, for the next time
-
-	vnet vnetHdr        // of the one reader
-	iov  *[2]unix.Iovec // of the one reader: header, frame
+	inlets []*tapInlet      // one a reader; never changes, and has at least one
+	out    *lease           // of the descriptor that frames leave by: the one reader's, or one of its own
+	made   bool             // by us, so that it vanishes with us
+	mac    net.HardwareAddr // what it was made with, for the next time
 
 	sending sync.Mutex
-	outVnet vnetHdr        // guarded by sending
-	outIov  *[2]unix.Iovec // guarded by sending
-	fin     Finisher       // guarded by sending
+	outVnet vnetHdr                // guarded by sending
+	outIov  *[2 + batch]unix.Iovec // guarded by sending: header, pieces of the frame
+	fin     Finisher               // guarded by sending
+	join    joiner                 // guarded by sending
 
 	opened int // guarded by device.mu: index of the interface that the descriptor belongs to
 }
 
 var (
-	_ Port         = (*tap)(nil)
+	_ Parted       = (*tap)(nil)
 	_ AdminSetter  = (*tap)(nil)
 	_ CarrierAsker = (*tap)(nil)
 )
@@ -69,10 +70,15 @@ func openTAP(spec Spec, o Options) (Port, error) {
 }
 
 func newTap(spec Spec, o Options) (*tap, error) {
-	p := &tap{device: device{side: tapSide}, lease: newLease(), iov: new([2]unix.Iovec), outIov: new([2]unix.Iovec)}
-	p.iov[0].Base, p.outIov[0].Base = &p.vnet[0], &p.outVnet[0]
-	p.iov[0].SetLen(vnetLen)
+	p := &tap{device: device{side: tapSide}, outIov: new([2 + batch]unix.Iovec)}
+	p.outIov[0].Base = &p.outVnet[0]
 	p.outIov[0].SetLen(vnetLen)
+	for range spec.readers() {
+		p.inlets = append(p.inlets, newTapInlet(p))
+	}
+	if p.out = p.inlets[0].lease; len(p.inlets) > 1 {
+		p.out = newLease()
+	}
 	if err := p.watchLinks(spec, o, p); err != nil {
 		return nil, err
 	}
@@ -104,17 +110,17 @@ func (p *tap) open(patience time.Duration) error {
 // make makes the interface and switches it on.
 func (p *tap) make() error {
 	name := p.spec.Target
-	fd, err := p.attachTo(name)
+	fds, err := p.attachTo(name)
 	if err != nil {
 		return err
 	}
 	l, ok := p.links.ask(name)
 	if !ok {
-		_ = unix.Close(fd)
+		closeAll(fds)
 		return fmt.Errorf("tap %s was made and is not there; was it removed or renamed at once?", name)
 	}
 	p.made, p.opened, p.remake = true, l.index, p.makeAgain
-	if err := p.lease.put(fd); err != nil {
+	if err := p.put(fds); err != nil {
 		return fmt.Errorf("tap %s: %w", name, err)
 	}
 	if mac, err := net.ParseMAC(p.spec.Arg("mac")); err == nil {
@@ -143,8 +149,27 @@ func (p *tap) makeAgain() error {
 }
 
 // attachTo opens the program's side of the tap of that name, which is made
-// when there is none.
-func (p *tap) attachTo(name string) (fd int, err error) {
+// when there is none: a descriptor for each lease.
+func (p *tap) attachTo(name string) (fds []int, err error) {
+	for range p.leases() {
+		fd, err := p.openTun()
+		if err == nil {
+			fds = append(fds, fd)
+			err = p.setUpTap(fd, name)
+		}
+		if err == nil && len(p.inlets) > 1 && len(fds) == 1 {
+			err = setTapQueue(fd, unix.IFF_DETACH_QUEUE)
+		}
+		if err != nil {
+			closeAll(fds)
+			return nil, fmt.Errorf("tap %s: %w", name, err)
+		}
+	}
+	return fds, nil
+}
+
+// openTun opens a descriptor that may become a tap's.
+func (p *tap) openTun() (fd int, err error) {
 	err = p.links.within(func() error {
 		fd, err = unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 		return err
@@ -155,10 +180,6 @@ func (p *tap) attachTo(name string) (fd int, err error) {
 	case err != nil:
 		return -1, fmt.Errorf("opening /dev/net/tun: %w; the kernel's tun module must be loaded (modprobe tun)", err)
 	}
-	if err := p.setUpTap(fd, name); err != nil {
-		_ = unix.Close(fd)
-		return -1, fmt.Errorf("tap %s: %w", name, err)
-	}
 	return fd, nil
 }
 
@@ -168,14 +189,23 @@ func (p *tap) setUpTap(fd int, name string) error {
 		return err
 	}
 	// A tap made with multi_queue is attached to only with that flag, and any
-	// other only without it. There is one queue of ours in either case.
+	// other only without it. One reader takes either.
 	const flags = unix.IFF_TAP | unix.IFF_NO_PI | unix.IFF_VNET_HDR
-	req.SetUint16(flags)
-	if err = unix.IoctlIfreq(fd, unix.TUNSETIFF, req); errors.Is(err, unix.EINVAL) {
-		req.SetUint16(flags | unix.IFF_MULTI_QUEUE)
-		err = unix.IoctlIfreq(fd, unix.TUNSETIFF, req)
+	try := func(flags uint16) error {
+		req.SetUint16(flags)
+		return unix.IoctlIfreq(fd, unix.TUNSETIFF, req)
+	}
+	several := len(p.inlets) > 1
+	if !several {
+		err = try(flags)
+	}
+	if several || errors.Is(err, unix.EINVAL) {
+		err = try(flags | unix.IFF_MULTI_QUEUE)
 	}
 	switch {
+	case errors.Is(err, unix.EINVAL) && several:
+		return fmt.Errorf("%w: an interface of that name exists and is no tap with several queues, as readers=%d needs: make it with `ip tuntap add dev %s mode tap multi_queue`, let weir make it, or leave readers= out",
+			err, len(p.inlets), name)
 	case errors.Is(err, unix.EINVAL):
 		return fmt.Errorf("%w: an interface of that name exists and is no tap; choose another name or remove it", err)
 	case errors.Is(err, unix.EBUSY):
@@ -211,139 +241,109 @@ func (p *tap) attach(l link) error {
 	if l.kind != "tuntap" { // the library's word for both; a tun has no Ethernet framing
 		return fmt.Errorf("interface %s is there and is no tap; use it as plain %s, or remove it", l.name, l.name)
 	}
-	fd, err := p.attachTo(l.name)
+	if p.heldByAnother(l) {
+		return fmt.Errorf("tap %s: %w: another program holds it (a virtual machine? then the port is plain %s)", l.name, unix.EBUSY, l.name)
+	}
+	fds, err := p.attachTo(l.name)
 	if err != nil {
 		return err
 	}
 	p.made, p.opened, p.remake = false, l.index, nil
-	return p.lease.put(fd)
+	p.discard(fds)
+	return p.put(fds)
 }
 
 // detach closes what belonged to the dead interface.
 func (p *tap) detach() {
 	p.opened = 0
-	_ = p.lease.put(-1)
+	for _, l := range p.leases() {
+		_ = l.put(-1)
+	}
 }
 
-// Wait sleeps until the host has sent a frame.
-func (p *tap) Wait() error { return p.lease.wait() }
-
-// Ready says whether Read would find frames.
-func (p *tap) Ready() bool { return p.lease.readable() }
-
-// Read takes frames, one system call each: a tap has no call for several.
-func (p *tap) Read(frames []*packet.Frame) (n int, err error) {
-	fd, err := p.lease.hold()
-	if err != nil {
-		return 0, err
-	}
-	defer p.lease.release()
-	size := 0
-	for n < len(frames) && n < batch && fd >= 0 {
-		got, errno := p.readOne(fd, frames[n])
-		if errno == unix.EINTR {
-			continue
-		}
-		if errno != 0 {
-			switch errno {
-			case unix.EAGAIN:
-			case unix.EBADFD: // the interface is gone
-				p.lease.dead.Store(true)
-			default:
-				p.count.RxErrors.Add(1)
-			}
-			break
-		}
-		if got > 0 {
-			size += got
-			n++
-		}
-	}
-	p.count.CountRx(n, size)
-	return n, nil
-}
-
-// readOne reads a frame and returns its length, 0 for one that was dropped.
-func (p *tap) readOne(fd int, f *packet.Frame) (int, unix.Errno) {
-	room := f.Room()
-	p.iov[1].Base = unsafe.SliceData(room)
-	p.iov[1].SetLen(len(room))
-	r, _, errno := unix.RawSyscall(unix.SYS_READV, uintptr(fd), uintptr(unsafe.Pointer(p.iov)), 2)
-	if errno != 0 {
-		return 0, errno
-	}
-	got := int(r) - vnetLen
-	o, ok := p.vnet.offload()
-	switch {
-	case got < etherLen:
-		p.count.DropRx(DropTruncated, 1)
-	case got >= len(room): // the kernel cuts in silence; a frame that fills the room was probably cut
-		p.count.DropRx(DropNoRoom, 1)
-	case !ok:
-		p.count.DropRx(DropBadOffload, 1)
-	default:
-		f.SetLen(got)
-		f.Offload = o
-		return got, 0
-	}
-	return 0, 0
-}
-
-// Write gives frames to the host, one system call each.
+// Write gives frames to the host, one system call each, or one for several that are one TCP stream's.
 func (p *tap) Write(frames []*packet.Frame) (taken int) {
-	fd, err := p.lease.hold()
+	fd, err := p.out.hold()
 	if err != nil || fd < 0 || !p.ready.Load() {
 		p.count.DropTx(DropLinkDown, len(frames))
 		if err == nil {
-			p.lease.release()
+			p.out.release()
 		}
 		return 0
 	}
-	defer p.lease.release()
+	defer p.out.release()
 	p.sending.Lock()
 	defer p.sending.Unlock()
 	mtu, size := int(p.mtu.Load()), 0
-	for _, f := range frames {
-		hdrLen, v := judge(f, mtu, p.opt.NoOffload)
-		var errno unix.Errno
-		switch v {
-		case passWhole:
-			p.outVnet.set(&f.Offload, hdrLen)
-			if errno = p.writeOne(fd, f.Bytes()); refusesOffload(errno) && unfinished(&f.Offload) {
-				errno, v = 0, passFinished
+	for n := 0; len(frames) > 0; frames = frames[n:] {
+		if n = 1; !p.opt.NoOffload {
+			n = p.join.join(frames[:min(len(frames), batch)], mtu)
+		}
+		if n > 1 && p.writeJoined(fd) {
+			taken, size = taken+n, size+p.join.size
+			continue
+		}
+		for _, f := range frames[:n] {
+			if p.writeFrame(fd, f, mtu) {
+				taken, size = taken+1, size+f.Len()
 			}
-		case passFinished:
-		default:
-			p.count.DropTx(DropReason(v), 1)
-			continue
 		}
-		if v == passFinished && !p.finish(fd, f, mtu) {
-			continue
-		}
-		if errno != 0 {
-			p.count.DropTx(dropFor(errno), 1)
-			continue
-		}
-		size += f.Len()
-		taken++
 	}
 	p.count.CountTx(taken, size)
 	return taken
+}
+
+// writeFrame writes a frame and says whether it is gone; if not, it is counted as lost.
+func (p *tap) writeFrame(fd int, f *packet.Frame, mtu int) bool {
+	hdrLen, v := judge(f, mtu, p.opt.NoOffload)
+	switch v {
+	case passWhole:
+		p.outVnet.set(&f.Offload, hdrLen)
+		errno := p.writeOne(fd, f.Bytes())
+		if refusesOffload(errno) && unfinished(&f.Offload) {
+			return p.finish(fd, f, mtu)
+		}
+		if errno != 0 {
+			p.count.DropTx(dropFor(errno), 1)
+		}
+		return errno == 0
+	case passFinished:
+		return p.finish(fd, f, mtu)
+	}
+	p.count.DropTx(DropReason(v), 1)
+	return false
 }
 
 // writeOne writes outVnet and b.
 func (p *tap) writeOne(fd int, b []byte) unix.Errno {
 	p.outIov[1].Base = unsafe.SliceData(b)
 	p.outIov[1].SetLen(len(b))
+	return p.writePieces(fd, 1, len(b))
+}
+
+// writeJoined writes what join has made, and says whether it is gone.
+func (p *tap) writeJoined(fd int) bool {
+	p.outVnet.set(&p.join.o, len(p.join.parts[0]))
+	for i, b := range p.join.parts {
+		p.outIov[1+i].Base = unsafe.SliceData(b)
+		p.outIov[1+i].SetLen(len(b))
+	}
+	return p.writePieces(fd, len(p.join.parts), p.join.size) == 0
+}
+
+// writePieces writes outVnet and the n pieces of a frame behind it, which have size bytes in all.
+func (p *tap) writePieces(fd, n, size int) unix.Errno {
 	for {
 		var errno unix.Errno
-		if len(b) > tellBytes/batch { // the host's stack may do long work with it
-			_, _, errno = unix.Syscall(unix.SYS_WRITEV, uintptr(fd), uintptr(unsafe.Pointer(p.outIov)), 2)
+		if size > tellBytes/batch { // the host's stack may do long work with it
+			_, _, errno = unix.Syscall(unix.SYS_WRITEV, uintptr(fd), uintptr(unsafe.Pointer(p.outIov)), uintptr(1+n))
 		} else {
-			_, _, errno = unix.RawSyscall(unix.SYS_WRITEV, uintptr(fd), uintptr(unsafe.Pointer(p.outIov)), 2)
+			_, _, errno = unix.RawSyscall(unix.SYS_WRITEV, uintptr(fd), uintptr(unsafe.Pointer(p.outIov)), uintptr(1+n))
 		}
 		if errno != unix.EINTR {
-			p.outIov[1].Base = nil
+			for i := range p.outIov[1 : 1+n] {
+				p.outIov[1+i].Base = nil
+			}
 			return errno
 		}
 	}
@@ -372,11 +372,15 @@ func (p *tap) Close() error {
 	if !p.stop() {
 		return nil
 	}
-	if fd, err := p.lease.hold(); err == nil {
+	if fd, err := p.out.hold(); err == nil {
 		if fd >= 0 && !p.made {
 			_ = setTapOffload(fd, 0) // the host must not send unfinished frames to the next program
 		}
-		p.lease.release()
+		p.out.release()
 	}
-	return p.lease.close()
+	var errs []error
+	for _, l := range p.leases() {
+		errs = append(errs, l.close())
+	}
+	return errors.Join(errs...)
 }

@@ -26,6 +26,14 @@ var two = func() bool {
 	return unix.SchedGetaffinity(0, &set) == nil && set.IsSet(HostCPU) && set.IsSet(SwitchCPU)
 }()
 
+// PollCPU is the processor that a switch which polls may have for itself.
+func PollCPU() int {
+	if two {
+		return SwitchCPU
+	}
+	return HostCPU
+}
+
 // Pin puts every thread of this program on the hosts' processor; threads and processes made later inherit it.
 func Pin() error {
 	if !two {

@@ -53,10 +53,11 @@ func families() []family {
 	both := slices.Concat(speakers[:1], []string{nameXSK}, speakers[1:])
 	kernel := []string{nameBridge, nameTC, nameXDP}
 	hosts := slices.Concat(both, []string{nameWhole}, kernel)
-	trips := slices.Concat([]string{nameSpin, nameXSpin, nameSleep}, hosts[1:])
+	polls := []string{namePoll, nameXPoll}
+	trips := slices.Concat([]string{nameSpin, nameXSpin}, polls, []string{nameSleep}, hosts[1:])
 	return []family{
 		{name: "sources", title: "The sources with nothing behind them", switches: []string{nameDropTC, nameDropX}, measure: (*run).sources},
-		{name: "pps", title: "64-byte frames, one flow", switches: slices.Concat(speakers[:1], []string{nameLong}, both[1:], []string{nameRing}, kernel), measure: (*run).cables},
+		{name: "pps", title: "64-byte frames, one flow", switches: slices.Concat(speakers[:1], []string{nameLong}, both[1:2], polls, both[2:], []string{nameRing}, kernel), measure: (*run).cables},
 		{name: "tables", title: "Tables of mixed masks, live frames", switches: speakers, measure: (*run).tables},
 		{name: "churn", title: "Forwarding while the table changes, live frames", switches: speakers, measure: (*run).churn},
 		{name: "tcp", title: "TCP", switches: hosts, measure: (*run).tcp},

@@ -141,7 +141,10 @@ func (c *run) cables() error {
 		offered := bench.Row{Name: "offered, " + how.name, Unit: mpps}
 		w := bench.Row{Name: "delivered, " + how.name, Unit: mpps, Goals: loaded(bench.Goal{Of: nameRing, Factor: 0.95})}
 		if how.name == ordinary.name {
-			w.Goals = []bench.Goal{{Of: bench.Weir, Row: offered.Name, Factor: 0.98}, {By: nameXSK, Of: nameXSK, Row: offered.Name, Factor: 0.98}}
+			w.Goals = nil
+			for _, name := range []string{bench.Weir, nameXSK, namePoll, nameXPoll} {
+				w.Goals = append(w.Goals, bench.Goal{By: name, Of: name, Row: offered.Name, Factor: 0.98})
+			}
 		}
 		c.add(w, v.delivered)
 		c.add(offered, v.offered)
@@ -168,9 +171,9 @@ func (c *run) cables() error {
 	return err
 }
 
-// loaded are the goals of weir on either kind of socket when more is offered than it can take, and more of them.
+// loaded are the goals of weir on either kind of socket, waited for or polled, when more is offered than it can take, and more of them.
 func loaded(more ...bench.Goal) (all []bench.Goal) {
-	for _, by := range []string{"", nameXSK} {
+	for _, by := range []string{"", nameXSK, namePoll, nameXPoll} {
 		for _, g := range append([]bench.Goal{{Of: nameAFXDP, Factor: 1.5}, {Of: nameOVS, Factor: 4}}, more...) {
 			g.By = by
 			all = append(all, g)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -22,6 +23,8 @@ const (
 	nameSleep  = "weir, sleeping"
 	nameSpin   = "weir, spinning"
 	nameXSpin  = "weir, AF_XDP, spinning"
+	namePoll   = "weir, polling"
+	nameXPoll  = "weir, AF_XDP, polling"
 	nameOVS    = "OVS AF_PACKET"
 	nameAFXDP  = "OVS afxdp"
 	nameBridge = "Linux bridge"
@@ -38,6 +41,7 @@ type kind struct {
 	name   string
 	port   string // how weir is told of a port, %s being the device's name; none: so, and nothing else
 	spin   string // weir's option; it may use both processors then
+	polls  bool   // weir polls on the switch's processor, and may use both
 	opens  bool   // speaks OpenFlow: has tables, and is a process that can be started and weighed
 	direct bool   // frames pass without a socket buffer; the hosts' devices have to take such frames
 	whole  bool   // carries super-frames and unfinished checksums
@@ -55,6 +59,8 @@ func kinds() []kind {
 		{name: nameSleep, spin: "0s", opens: true, whole: true, start: (*sut).startWeir},
 		{name: nameSpin, spin: "2ms", opens: true, whole: true, start: (*sut).startWeir},
 		{name: nameXSpin, port: "xdp:%s", spin: "2ms", opens: true, start: (*sut).startWeir},
+		{name: namePoll, polls: true, opens: true, whole: true, start: (*sut).startWeir},
+		{name: nameXPoll, port: "xdp:%s", polls: true, opens: true, start: (*sut).startWeir},
 		{name: nameOVS, opens: true, start: (*sut).startOVS},
 		{name: nameAFXDP, opens: true, start: (*sut).startOVS},
 		{name: nameBridge, whole: true, start: (*sut).startBridge},
@@ -154,10 +160,16 @@ func (s *sut) lacksKind() bool { return strings.Contains(s.Proc.Output(), "no su
 
 func (s *sut) newWeir() *bench.Switch {
 	port := cmp.Or(s.port, "%s")
-	if s.spin == "" {
+	var more []string
+	switch {
+	case s.polls:
+		more = []string{"--poll-cpus", strconv.Itoa(bench.PollCPU())}
+	case s.spin != "":
+		more = []string{"--spin", s.spin}
+	default:
 		return bench.NewWeir(s.lab, s.bin, port)
 	}
-	w := bench.NewWeir(s.lab, s.bin, port, "--spin", s.spin)
+	w := bench.NewWeir(s.lab, s.bin, port, more...)
 	w.OnBoth()
 	return w
 }

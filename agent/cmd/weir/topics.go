@@ -13,7 +13,7 @@ func runTopics() []topic {
 	return []topic{
 		{"A bridge and its ports", []string{"name", "port", "internal", "internal-address", "internal-mtu"}},
 		{"Who controls it", []string{"controller", "fail-mode", "table-miss", "protocols", "listen", "listen-auxiliary", "dpid", "mac"}},
-		{"How the process runs", []string{"c", "detach", "wait-ready", "rundir", "log-file", "log-level", "log-levels", "log-format", "spin"}},
+		{"How the process runs", []string{"c", "detach", "wait-ready", "rundir", "log-file", "log-level", "log-levels", "log-format", "spin", "poll-cpus"}},
 		{"What it does with some frames", []string{"forward-bpdu", "fragments"}},
 		{"Sizes", []string{"tables", "max-flows", "max-groups", "max-meters", "max-paths", "mac-table-size", "mac-table-age"}},
 		{"Controllers in detail, for all that do not say otherwise (--controller T,max-backoff=8s)", []string{

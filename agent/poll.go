@@ -1,0 +1,124 @@
+// Hot path: goroutines that look at ports without end, each on a processor that was given to them.
+
+package agent
+
+import (
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// pollers are what --poll-cpus asks for. A port's goroutine gives its inlet to one of them instead of sleeping, and
+// waits until it is told to go on, as it does for one that spins (spin.go). Unlike that one a poller never stops, yields or
+// gives a busy port back. Nobody waits at the port's socket then, so its senders are spared waking anybody.
+// While there are pollers nobody spins.
+type pollers struct {
+	list  atomic.Pointer[[]*poller] // nil: none
+	owner affinity                  // of Agent.mu
+
+	mu sync.Mutex // held while an inlet changes hands
+}
+
+// poller is one goroutine, alone on a thread that is bound to a processor.
+type poller struct {
+	cpu    int
+	tid    int
+	guests atomic.Pointer[[]guest] // replaced under pollers.mu
+	wanted chan struct{}           // has a token when guests may not be empty any more, or quit is set
+	quit   atomic.Bool
+	done   chan struct{}
+}
+
+// guest is an inlet whose goroutine waits for inlet.resume.
+type guest struct {
+	sw *Switch
+	*inlet
+}
+
+// choreEvery is how often a poller does for one of its inlets what readers do before they sleep: lost frames are
+// counted then, and a ring is left that the kernel has stopped filling.
+const choreEvery = 8 * time.Millisecond
+
+// some says that there are pollers. A nil receiver has none.
+func (ps *pollers) some() bool { return ps != nil && ps.list.Load() != nil }
+
+// watch has a poller look at p, the one that has least to look at, until it is p's own goroutine's turn
+// again: the device fails, the port goes, or the pollers change. It reports false if nobody can.
+func (ps *pollers) watch(s *Switch, p *inlet) bool {
+	if _, can := p.in.(peeker); !can || !ps.some() || p.removed.Load() {
+		return false
+	}
+	ps.mu.Lock()
+	list := ps.list.Load()
+	if list == nil {
+		ps.mu.Unlock()
+		return false
+	}
+	q := slices.MinFunc(*list, func(a, b *poller) int { return len(*a.guests.Load()) - len(*b.guests.Load()) })
+	more := append(slices.Clone(*q.guests.Load()), guest{s, p})
+	q.guests.Store(&more)
+	ps.mu.Unlock()
+	if dev, can := p.in.(interface{ Stay() }); can {
+		dev.Stay()
+	}
+	q.rouse()
+	<-p.resume
+	return true
+}
+
+// rouse has the poller look at its list, or at quit.
+func (q *poller) rouse() {
+	select {
+	case q.wanted <- struct{}{}:
+	default:
+	}
+}
+
+// run looks at the guests until quit is set.
+func (q *poller) run(ps *pollers) {
+	born := time.Now()
+	due, next := choreEvery, 0
+	for turn := 1; !q.quit.Load(); turn++ {
+		list := *q.guests.Load()
+		if len(list) == 0 {
+			<-q.wanted
+			continue
+		}
+		for _, g := range list {
+			if g.removed.Load() {
+				q.dismiss(ps, g)
+				continue
+			}
+			if _, _, failed := g.sw.look(g.inlet); failed {
+				q.dismiss(ps, g)
+			}
+		}
+		if turn%64 == 0 && time.Since(born) >= due {
+			due = time.Since(born) + choreEvery
+			next++
+			q.settleOne(next)
+		}
+	}
+	for _, g := range *q.guests.Load() {
+		q.dismiss(ps, g)
+	}
+}
+
+// settleOne does for the guest whose turn it is what its reader does before it sleeps.
+func (q *poller) settleOne(turn int) {
+	if list := *q.guests.Load(); len(list) > 0 {
+		if dev, can := list[turn%len(list)].in.(sharer); can {
+			dev.Settle()
+		}
+	}
+}
+
+// dismiss gives an inlet back to its goroutine.
+func (q *poller) dismiss(ps *pollers, g guest) {
+	ps.mu.Lock()
+	less := slices.DeleteFunc(slices.Clone(*q.guests.Load()), func(o guest) bool { return o.inlet == g.inlet })
+	q.guests.Store(&less)
+	ps.mu.Unlock()
+	g.resume <- true
+}

@@ -1,0 +1,159 @@
+package agent
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/weirswitch/weir/openflow"
+	"github.com/weirswitch/weir/openflow/oftest"
+)
+
+// threads tells on how many of this process's threads' processors cpu is the only one, and on how many it is one at all.
+func threads(t *testing.T, cpu int) (alone, with int) {
+	t.Helper()
+	tasks, err := os.ReadDir("/proc/self/task")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, task := range tasks {
+		tid, _ := strconv.Atoi(task.Name())
+		var set unix.CPUSet
+		if unix.SchedGetaffinity(tid, &set) != nil || !set.IsSet(cpu) {
+			continue
+		}
+		if with++; set.Count() == 1 {
+			alone++
+		}
+	}
+	return alone, with
+}
+
+// processors are those that this process may use.
+func processors(t *testing.T) (list []int) {
+	t.Helper()
+	var set unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &set); err != nil {
+		t.Fatal(err)
+	}
+	for n := range mostCPU + 1 {
+		if set.IsSet(n) {
+			list = append(list, n)
+		}
+	}
+	return list
+}
+
+// TestPollersHaveTheirProcessors: a reload gives a processor to polling, where no other thread runs then, and takes it back;
+// frames pass before, then, and afterwards. A processor that does not exist is an error and changes nothing.
+func TestPollersHaveTheirProcessors(t *testing.T) {
+	all := processors(t)
+	if len(all) < 2 {
+		t.Skip("one processor")
+	}
+	cpu := all[len(all)-1]
+	before := runtime.GOMAXPROCS(2)
+	defer runtime.GOMAXPROCS(before)
+	const ports = "bridges:\n- {name: br0, ports: [\"1:pipe:a\", \"2:pipe:b\"]}\n"
+	r := startAgent(t, ports)
+	pass := func() {
+		t.Helper()
+		cross(t, r.end("a"), r.end("b"), 1)
+		cross(t, r.end("b"), r.end("a"), 2)
+	}
+	pass()
+	for range 3 {
+		r.reload(fmt.Sprintf("poll-cpus: %d\n", cpu)+ports, "poll-cpus: changed")
+		if alone, with := threads(t, cpu); alone != 1 || with != 1 {
+			t.Errorf("%d threads are bound to processor %d, %d may use it", alone, cpu, with)
+		}
+		pass()
+		r.write("poll-cpus: 1023\n" + ports)
+		if changes, err := r.a.Reload("", ""); err == nil || len(changes) > 0 || !strings.HasSuffix(err.Error(), "; nothing was changed") {
+			t.Errorf("a processor that is not there: %v, %v", changes, err)
+		}
+		r.reload(ports, "poll-cpus: changed")
+		if alone, with := threads(t, cpu); alone != 0 || with < 2 {
+			t.Errorf("given back, %d threads are bound to processor %d, %d may use it", alone, cpu, with)
+		}
+		pass()
+	}
+}
+
+// TestPollOnTheOnlyProcessor: a process that has but one processor and gives it to polling answers its controller all the same.
+func TestPollOnTheOnlyProcessor(t *testing.T) {
+	all := processors(t)
+	var usual, one unix.CPUSet
+	for _, n := range all {
+		usual.Set(n)
+	}
+	one.Set(all[0])
+	none := func(int) bool { return false }
+	if err := moveThreads(&one, none); err != nil {
+		t.Fatal(err)
+	}
+	before := runtime.GOMAXPROCS(1)
+	defer func() {
+		runtime.GOMAXPROCS(before)
+		if err := moveThreads(&usual, none); err != nil {
+			t.Error(err)
+		}
+	}()
+	r := startAgent(t, fmt.Sprintf("poll-cpus: %d\nbridges:\n- {name: br0, ports: [\"1:pipe:a\", \"2:pipe:b\"]}\n", all[0]))
+	cross(t, r.end("a"), r.end("b"), 1)
+	c, err := oftest.Dial("unix", filepath.Join(r.dir, "br0.mgmt"), oftest.Config{Timeout: inTime})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	var took []time.Duration
+	for range 21 {
+		start := time.Now()
+		if _, err := c.Request(&openflow.EchoRequest{}); err != nil {
+			t.Fatal(err)
+		}
+		took = append(took, time.Since(start))
+	}
+	if slices.Sort(took); took[10] > 50*time.Millisecond {
+		t.Errorf("an answer takes %v", took)
+	}
+	t.Log(took)
+}
+
+// TestWhyNoProcessor: each reason that a processor cannot be had for has its words.
+func TestWhyNoProcessor(t *testing.T) {
+	sys := t.TempDir()
+	for name, text := range map[string]string{"present": "0-3\n", "online": "0-1,3\n"} {
+		if err := os.WriteFile(filepath.Join(sys, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for cpu, want := range map[int]string{
+		4: "there is no processor 4: this machine has 0-3",
+		2: "processor 2 is switched off: those at work are 0-1,3",
+	} {
+		if err := explainCPU(sys, cpu, unix.EINVAL); !strings.Contains(err.Error(), want) {
+			t.Errorf("%d: %v", cpu, err)
+		}
+	}
+	said := make(chan error)
+	go func() {
+		runtime.LockOSThread() // and ends with it, for its processors are changed
+		said <- explainCPU(sys, 3, unix.EINVAL)
+	}()
+	if err := <-said; !strings.Contains(err.Error(), "this process may not use processor 3, only "+cpuText(processors(t))) && !slices.Contains(processors(t), 3) {
+		t.Error(err)
+	}
+	if err := explainCPU("/nowhere", 0, unix.EPERM); !errors.Is(err, unix.EPERM) {
+		t.Error(err)
+	}
+}

@@ -226,7 +226,7 @@ func (d *device) publish() (changed bool) {
 	d.info.Store(&in)
 	return was.Problem != in.Problem || was.Device != in.Device || !bytes.Equal(was.MAC, in.MAC) ||
 		was.MTU != in.MTU || was.IfIndex != in.IfIndex || was.Speed != in.Speed || was.Duplex != in.Duplex ||
-		was.Present != in.Present || was.AdminUp != in.AdminUp || was.LinkUp != in.LinkUp
+		was.How != in.How || was.Present != in.Present || was.AdminUp != in.AdminUp || was.LinkUp != in.LinkUp
 }
 
 // Info is the interface as netlink last described it.

@@ -161,7 +161,7 @@ func (z *zeroCopy) part(t *testing.T, name string, f func(*testing.T)) {
 func (z *zeroCopy) how(t *testing.T, want string) {
 	t.Helper()
 	for _, c := range z.counters(t) {
-		if c.How != want && !strings.HasSuffix(c.How, ", "+want) {
+		if !strings.Contains(c.How, want) {
 			t.Errorf("%s is used %q, expected %q", c.Name, c.How, want)
 		}
 	}

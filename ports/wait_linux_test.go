@@ -183,12 +183,3 @@ func TestNobodyLeftNobodyWoken(t *testing.T) {
 		l.stay()
 	}
 }
-
-// TestFramesOfQueues: a device's queues share the memory as long as each has enough.
-func TestFramesOfQueues(t *testing.T) {
-	for queues, want := range map[int]int{1: 8192, 2: 4096, 3: 2048, 4: 2048, 16: 512, 17: 512, 64: 512} {
-		if got := xdpRxFor(queues); got != want {
-			t.Errorf("%d queues: %d frames each, not %d", queues, got, want)
-		}
-	}
-}

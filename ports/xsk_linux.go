@@ -13,20 +13,14 @@ import (
 	"github.com/weirswitch/weir/flowtable/packet"
 )
 
-// Sizes of an AF_XDP socket's rings, which are also the numbers of its frames.
-// A device's queues share 8192 frames to receive into, as many as a packet socket's ring has: what comes
-// while the switch has to wait for a processor. Each is memory that stays pinned, 16 MiB together. No queue
-// has less than 512.
-const (
-	xdpRx, xdpRxShort = 8192, 512
-	xdpTx             = 1024
-)
+// xdpTx is how many frames a device may have been given and not sent yet.
+const xdpTx = 1024
 
-// xdpRxFor is how many frames each of so many queues receives into.
-func xdpRxFor(queues int) int {
-	n := xdpRx
-	for n > xdpRxShort && n*queues > xdpRx {
-		n /= 2
+// xdpRxFor is how many frames each of so many queues receives into, of those that there is room for.
+func xdpRxFor(room, queues int) int {
+	n := xdpRingLeast
+	for 2*n*queues <= room {
+		n *= 2
 	}
 	return n
 }
@@ -38,7 +32,7 @@ func xdpRxFor(queues int) int {
 //	fill  -> kernel: put frames here          rx -> us: a frame
 //	tx    -> kernel: send this frame          done -> us: it was sent
 //
-// The reader owns fill, rx and lent; whoever holds afxdp.sending owns tx, done
+// The reader owns fill, rx, lent and full; whoever holds afxdp.sending owns tx, done
 // and spare.
 //
 // What sends is a second socket that shares the memory: the first one is watched
@@ -51,6 +45,8 @@ type xsk struct {
 
 	fill, rx xdpRing
 	lent     []uint64 // chunks that the reader's caller may still look at
+	brim     int      // with so many frames waiting the kernel may have lost some
+	full     bool     // so many were waiting since the queue was dry
 
 	tx, done xdpRing
 	spare    []uint64
@@ -97,7 +93,7 @@ func newXSK(chunk, receive, send int) (*xsk, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &xsk{fd: fd, sender: -1, chunk: chunk, lent: make([]uint64, 0, receive), spare: make([]uint64, 0, send)}
+	s := &xsk{fd: fd, sender: -1, chunk: chunk, brim: receive - 2*batch, lent: make([]uint64, 0, receive), spare: make([]uint64, 0, send)}
 	if send > 0 {
 		s.sender, err = xdpSocket()
 	}
@@ -260,7 +256,9 @@ func (s *xsk) feed() {
 // receive lends what has come, at most len(frames). A frame that is no frame
 // keeps its place, with fewer bytes than a header.
 func (s *xsk) receive(frames []*packet.Frame) int {
-	n := min(s.rx.ready(), len(frames))
+	ready := s.rx.ready()
+	s.full = s.full || ready >= s.brim
+	n := min(ready, len(frames))
 	for _, f := range frames[:n] {
 		d := s.rx.desc(s.rx.own)
 		s.rx.own++
@@ -306,6 +304,14 @@ func (s *xsk) reclaim() {
 	}
 	if n > 0 {
 		s.done.consumed()
+	}
+}
+
+// inherit places what another socket was to send and has not.
+func (s *xsk) inherit(from *xsk) {
+	for i := atomic.LoadUint32(from.tx.consumer); i != from.tx.own; i++ {
+		d := from.tx.desc(i)
+		s.place(from.memory[d.Addr:][:d.Len])
 	}
 }
 

@@ -178,8 +178,17 @@ func (p *afpacket) Settle() (more bool) { return p.intakes[0].Settle() }
 // Sleep is the other half.
 func (p *afpacket) Sleep() error { return p.intakes[0].Sleep() }
 
+// Nap is Sleep for some milliseconds at most.
+func (p *afpacket) Nap() bool { return p.intakes[0].Nap() }
+
 // Stay says that its reader will not sleep for long.
 func (p *afpacket) Stay() { p.intakes[0].Stay() }
+
+// Hush lets its reader sleep on when frames come.
+func (p *afpacket) Hush() { p.intakes[0].Hush() }
+
+// Listen undoes Hush.
+func (p *afpacket) Listen() { p.intakes[0].Listen() }
 
 // Ready says whether Read would find frames. With a ring it asks nobody.
 func (p *afpacket) Ready() bool { return p.intakes[0].Ready() }

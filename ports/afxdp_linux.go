@@ -349,8 +349,17 @@ func (p *afxdp) Settle() (more bool) { return p.inlets[0].Settle() }
 // Sleep is the other half.
 func (p *afxdp) Sleep() error { return p.inlets[0].Sleep() }
 
+// Nap is Sleep for some milliseconds at most.
+func (p *afxdp) Nap() bool { return p.inlets[0].Nap() }
+
 // Stay says that its reader will not sleep for long.
 func (p *afxdp) Stay() { p.inlets[0].Stay() }
+
+// Hush lets its reader sleep on when frames come.
+func (p *afxdp) Hush() { p.inlets[0].Hush() }
+
+// Listen undoes Hush.
+func (p *afxdp) Listen() { p.inlets[0].Listen() }
 
 // Ready says whether Read would find frames, without asking the kernel.
 func (p *afxdp) Ready() bool { return p.inlets[0].Ready() }
@@ -389,8 +398,17 @@ func (in *xdpInlet) Settle() (more bool) {
 // Sleep is Wait without Settle.
 func (in *xdpInlet) Sleep() error { return in.lease.wait() }
 
+// Nap is Sleep for some milliseconds at most, and is woken sooner. It reports whether there may be something to read.
+func (in *xdpInlet) Nap() bool { return in.lease.nap() }
+
 // Stay says that its reader will look for frames by Ready and not sleep for long, see intake's.
 func (in *xdpInlet) Stay() { in.lease.stay() }
+
+// Hush lets its reader sleep on when frames come, for who looks for them himself until Listen.
+func (in *xdpInlet) Hush() { in.lease.hush() }
+
+// Listen undoes Hush.
+func (in *xdpInlet) Listen() { in.lease.listen() }
 
 // Ready says whether Read would find frames, without asking the kernel.
 func (in *xdpInlet) Ready() bool {

@@ -218,9 +218,18 @@ func (in *intake) Settle() (more bool) {
 // Sleep is Wait without Settle. It touches nothing that is the reader's, so another goroutine may read meanwhile.
 func (in *intake) Sleep() error { return in.lease.wait() }
 
+// Nap is Sleep for some milliseconds at most, and is woken sooner. It reports whether there may be something to read.
+func (in *intake) Nap() bool { return in.lease.nap() }
+
 // Stay says that its reader will look for frames by Ready and not sleep for long: those who send them are spared
 // looking for it.
 func (in *intake) Stay() { in.lease.stay() }
+
+// Hush lets its reader sleep on when frames come, for who looks for them himself until Listen.
+func (in *intake) Hush() { in.lease.hush() }
+
+// Listen undoes Hush.
+func (in *intake) Listen() { in.lease.listen() }
 
 // follow gives back what a ring has lent that is not the socket's any more.
 func (in *intake) follow() *rxRing {

@@ -21,7 +21,8 @@ import (
 // each port was tried: with all else equal a round trip through the switch took
 // 48 to 220 us at the median against 29 to 40 us, because the thread that wakes
 // has to get hold of a processor of the runtime first. It would also cost
-// a thread for each idle port.
+// a thread for each idle port. Only a sleep of few milliseconds is different, for that long
+// the runtime leaves the thread its processor: see nap.
 //
 // The poller does not watch the descriptor itself but an epoll set around it,
 // which reports once and then holds its peace until the next wait. Otherwise each
@@ -38,6 +39,10 @@ type lease struct {
 	// dead says that the descriptor will only ever report errors: waiting for
 	// it would spin until it is exchanged.
 	dead atomic.Bool
+
+	// What the one sleeper naps with.
+	napped  [1]unix.PollFd
+	napTime unix.Timespec
 
 	// What the one reader asks with; fields, so that asking does not allocate.
 	asked  [1]unix.PollFd
@@ -57,6 +62,9 @@ type waker struct {
 	armed  bool // of the one sleeper
 	stale  bool // of the one sleeper: the last sleep ended without a look at what the set reports
 	events [1]unix.EpollEvent
+
+	set        int // the epoll set's number, while lease.mu is held
+	deaf, keen unix.EpollEvent
 }
 
 // newWaker watches fd. It does not own it.
@@ -71,7 +79,8 @@ func newWaker(fd int, tick time.Duration) (*waker, error) {
 	if err == nil {
 		err = unix.SetNonblock(set, true)
 	}
-	b := &waker{fd: fd, tick: tick, pace: min(leastPace, tick), file: os.NewFile(uintptr(set), "port")}
+	b := &waker{fd: fd, tick: tick, pace: min(leastPace, tick), file: os.NewFile(uintptr(set), "port"), set: set}
+	b.deaf.Events, b.keen.Events = unix.EPOLLONESHOT, unix.EPOLLIN|unix.EPOLLONESHOT
 	b.look = b.rung
 	if err == nil {
 		err = b.wind() // tells whether the poller has taken it
@@ -186,6 +195,24 @@ func (l *lease) wait() error {
 	return nil
 }
 
+// hush lets the sleeper sleep on when a frame comes, until listen. Any goroutine may say so.
+func (l *lease) hush() {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	if b := l.waker; b != nil {
+		_ = unix.EpollCtl(b.set, unix.EPOLL_CTL_MOD, b.fd, &b.deaf)
+	}
+}
+
+// listen undoes it. What has come and was not read wakes the sleeper at once.
+func (l *lease) listen() {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	if b := l.waker; b != nil {
+		_ = unix.EpollCtl(b.set, unix.EPOLL_CTL_MOD, b.fd, &b.keen)
+	}
+}
+
 // stay says that the one who would sleep will not do so for long.
 func (l *lease) stay() {
 	l.mu.RLock()
@@ -193,6 +220,23 @@ func (l *lease) stay() {
 	if l.waker != nil {
 		l.waker.leave()
 	}
+}
+
+// nap sleeps in a system call until the descriptor can be read, or until another one would have got the processor that Go has for
+// this goroutine: within that time it wakes without another thread's help. It reports whether there may be something to read.
+func (l *lease) nap() bool {
+	fd, err := l.hold()
+	if err != nil {
+		return true
+	}
+	defer l.release()
+	if fd < 0 || l.dead.Load() {
+		return false
+	}
+	l.napped[0] = unix.PollFd{Fd: int32(fd), Events: unix.POLLIN}
+	l.napTime = unix.NsecToTimespec(int64(leastPace))
+	n, _, _ := unix.Syscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&l.napped[0])), 1, uintptr(unsafe.Pointer(&l.napTime)), 0, 0, 0)
+	return int(n) == 1
 }
 
 // readable asks the kernel whether there is something to read now.

@@ -212,7 +212,7 @@ func portSettings() []setting[portDraft] {
 		{key: "flood", arg: "yes|no", help: "no: left out when frames are flooded"},
 		{key: "offload", arg: "yes|no", help: "no: checksums and segmentation always in software"},
 		{key: "mode", arg: "native|copy|generic", help: "xdp: where frames are taken; in the driver and without a copy where it can, unless told"},
-		{key: "ring", arg: "FRAMES|no", help: "devices: how many frames may wait in memory shared with the kernel; no: they are copied"},
+		{key: "ring", arg: "FRAMES|no", help: "devices, xdp: how many frames may wait in memory shared with the kernel; no: they are copied (not xdp)"},
 		{key: "readers", arg: "N", help: "devices and taps: how many processors may take frames in at once (default 1); frames of a flow stay in order"},
 		{key: "link-rate", arg: "RATE", help: "rate that the queues share; left out: the device's speed"},
 		{key: "queues", arg: "ID:max-rate=RATE", shape: shapeItems, item: readQueue, help: "queues of the port, with their rates"},

@@ -445,7 +445,7 @@ bridges:
   - {port: "1:eth1", name: one, mtu: 1400, tag: 10, vlan-mode: access, flood: no, offload: no, ring: 512, readers: 2}
   - {port: "2:eth2", trunks: [1, 5-7]}
   - {port: eth3, link-rate: 1Gbit, queues: [{id: 3, max-rate: 100Mbit}, {id: 0, min-rate: 0.5Mbit}, "9:max-rate=1kbit"]}
-  - {port: "xdp:eth4", mode: generic}
+  - {port: "xdp:eth4", mode: generic, ring: 4096}
   - {port: "patch:a", peer: b}
   - {port: "tap:t", mac: "02:00:00:00:00:09"}
   - {port: "wire:udp", local: "127.0.0.1:1", remote: "127.0.0.1:2"}
@@ -477,7 +477,7 @@ bridges:
 		"--packet-in-rate", "50", "--packet-in-burst", "60",
 		"--port", "1:eth1,name=one,mtu=1400,tag=10,vlan_mode=access,flood=no,offload=no,ring=512,readers=2", "--port", "2:eth2,trunks=1;5-7",
 		"--port", "eth3,queue=0:min-rate=500kbit,queue=3:max-rate=100000kbit,link-rate=1gbit,queue=9:max-rate=1000bit",
-		"--port", "xdp:eth4,mode=generic", "--port", "patch:a,peer=b", "--port", "tap:t,mac=02:00:00:00:00:09", "--port", "wire:udp,local=127.0.0.1:1,remote=127.0.0.1:2",
+		"--port", "xdp:eth4,mode=generic,ring=4096", "--port", "patch:a,peer=b", "--port", "tap:t,mac=02:00:00:00:00:09", "--port", "wire:udp,local=127.0.0.1:1,remote=127.0.0.1:2",
 		"--port", "wire:unix,listen=/tmp/vm.sock", "--port", "wire:tcp,connect=127.0.0.1:9,name=w2",
 		"--port", "pcap:in.pcap,out=out.pcap,rate=fast,loop=3",
 		"--name", "br8", "--port", "patch:b,peer=a", "--internal-address", "10.1.0.1/24")

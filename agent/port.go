@@ -36,6 +36,7 @@ type port struct {
 	cfg    PortConfig
 	config openflow.PortConfig // what PORT_MOD made of it
 	told   openflow.Port       // what controllers last heard
+	how    string              // what the log last heard of how the device is used
 }
 
 // inlet is a place where a port's frames come in, with what belongs to the goroutine that reads it.
@@ -224,6 +225,10 @@ func (s *Switch) refreshPorts() {
 	var changed []*port
 	for _, p := range s.table.Load().list {
 		s.warnAbsent(p)
+		if how := p.dev.Info().How; how != "" && how != p.how {
+			p.how = how
+			s.log.Part("port").With("port", p.name).Infof("%s: %s", p.dev.Info().Device, how)
+		}
 		now := s.describe(p)
 		if now == p.told {
 			continue

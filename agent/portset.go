@@ -182,6 +182,7 @@ func (s *Switch) join(p *port) {
 	log.Infof("added as port %s", openflow.PortNo(p.number))
 	switch i := p.dev.Info(); {
 	case i.How != "":
+		p.how = i.How
 		log.Infof("%s: %s", i.Device, i.How)
 	case (i.Kind == ports.KindAFPacket || i.Kind == ports.KindXDP) && !i.Present:
 		log.Warnf("%s does not exist yet: the port works when it appears", p.cfg.Target)

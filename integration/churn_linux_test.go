@@ -240,6 +240,47 @@ func TestReload(t *testing.T) {
 	wants(t, "flows after reload", b.ofctl("dump-flows", "br0"), "cookie=0x77", "priority=0 actions=NORMAL")
 }
 
+// TestReloadReaders changes how many readers a port has, and another of its settings, while numbered frames run over it
+// and over the others: those lose nothing, and by the port itself no frame comes twice or overtakes another.
+func TestReloadReaders(t *testing.T) {
+	b := newBed(t)
+	hosts := b.addHosts(3)
+	with := func(setting string) string {
+		return strings.Replace(reloadSmall, `"3:eth3"`, fmt.Sprintf(`"3:eth3%s"`, setting), 1)
+	}
+	w, file := b.startYAML([]string{"br0"}, with(""))
+	pingAll(t, hosts)
+	others, own := startStream(t, hosts[0], hosts[1], 2000), startStream(t, hosts[2], hosts[0], 2000)
+	for i, setting := range []string{",readers=2", "", ",ring=512", ""} {
+		reload(t, b, w, file, with(setting), i != 1)
+		eventually(t, "the port has"+setting, func() error {
+			readers := strings.Contains(b.cli("ports", "br0", "--json"), "2 readers")
+			if want := setting == ",readers=2"; readers != want {
+				return fmt.Errorf("two readers: %v", readers)
+			}
+			return nil
+		})
+		before := own.Report().Received
+		eventually(t, "frames by the port with"+setting, func() error {
+			if r := own.Report(); r.Received < before+200 {
+				return fmt.Errorf("%v", r)
+			}
+			return nil
+		})
+		r := own.Report()
+		t.Logf("so far, now with %q: %v", setting, r) // what is lost comes while the port is closed, whatever has changed
+		if r.Doubled != 0 || r.Overtaken != 0 {
+			t.Errorf("the port with %q: %v", setting, r)
+		}
+	}
+	if r := others.Stop(); r.Lost() != 0 || r.Doubled != 0 || r.Overtaken != 0 {
+		t.Errorf("the ports that stay: %v", r)
+	}
+	if r := own.Stop(); r.Doubled != 0 || r.Overtaken != 0 || r.Received == 0 {
+		t.Errorf("the port that changes: %v", r)
+	}
+}
+
 // reload writes the file and asks for it by the command or by the signal.
 func reload(t *testing.T, b *bed, w *weir, file, text string, byCommand bool) {
 	t.Helper()

@@ -55,7 +55,9 @@ type afpacket struct {
 	device
 	intakes []*intake // one a reader; never changes, and has at least one
 
-	bound   int // index of the interface last attached to, 0 for none so far; guarded by device.mu
+	bound   int                              // index of the interface that the receiving sockets have listened to, 0 for none so far; guarded by device.mu
+	join    func(fd, group int) (int, error) // joinFanout; guarded by device.mu
+	waiting bool                             // several readers wait for the interface to be up; guarded by device.mu
 	closing sync.Once
 	failure error // of closing
 
@@ -74,10 +76,11 @@ var (
 )
 
 func openAFPacket(spec Spec, o Options) (Port, error) {
-	p := &afpacket{tx: newTransmitter(batch), single: newTransmitter(1), plain: -1, whole: -1}
+	p := &afpacket{join: joinFanout, tx: newTransmitter(batch), single: newTransmitter(1), plain: -1, whole: -1}
 	for range spec.readers() {
 		p.intakes = append(p.intakes, &intake{p: p, lease: newLease(), rx: newReceiver()})
 	}
+	p.device.outgrown = func(_, now link) bool { return p.waiting && now.adminUp }
 	err := p.watchLinks(spec, o, p)
 	if err == nil {
 		err = p.links.within(func() error { return p.openSockets(&spec) })
@@ -150,10 +153,20 @@ func (p *afpacket) attach(l link) error {
 			return fmt.Errorf("binding to interface %s: %w", l.name, err)
 		}
 	}
+	slots, _ := p.spec.ringSlots()
 	if p.bound != 0 && len(p.intakes) > 1 { // a socket that shared an interface with others cannot be bound to another
-		slots, _ := p.spec.ringSlots()
 		return p.renew(l, slots)
 	}
+	err := p.listenFirst(l)
+	if err != nil && p.bound != 0 && len(p.intakes) > 1 { // some share the interface already, and would until they are closed
+		err = errors.Join(err, p.renew(link{}, slots))
+		p.bound = 0
+	}
+	return err
+}
+
+// listenFirst is listen for the sockets that the intakes have.
+func (p *afpacket) listenFirst(l link) error {
 	fds := make([]int, len(p.intakes))
 	for i, in := range p.intakes {
 		var err error
@@ -177,18 +190,6 @@ func (p *afpacket) Settle() (more bool) { return p.intakes[0].Settle() }
 
 // Sleep is the other half.
 func (p *afpacket) Sleep() error { return p.intakes[0].Sleep() }
-
-// Nap is Sleep for some milliseconds at most.
-func (p *afpacket) Nap() bool { return p.intakes[0].Nap() }
-
-// Stay says that its reader will not sleep for long.
-func (p *afpacket) Stay() { p.intakes[0].Stay() }
-
-// Hush lets its reader sleep on when frames come.
-func (p *afpacket) Hush() { p.intakes[0].Hush() }
-
-// Listen undoes Hush.
-func (p *afpacket) Listen() { p.intakes[0].Listen() }
 
 // Ready says whether Read would find frames. With a ring it asks nobody.
 func (p *afpacket) Ready() bool { return p.intakes[0].Ready() }

@@ -49,6 +49,7 @@ func (in *intake) take(r *rxRing, fd int, frames []*packet.Frame) (n int, err er
 		in.p.count.DropRx(DropFull, dropped)
 	}
 	in.p.count.CountRx(packets, size)
+	in.lease.took(n)
 	return n, nil
 }
 

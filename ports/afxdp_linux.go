@@ -40,23 +40,34 @@ type afxdp struct {
 	inlets []*xdpInlet // one a reader; never changes, and has at least one
 
 	use   sync.RWMutex // held for reading while the line is in use
-	lines *xdpLine     // guarded by use; nil while there is no interface
+	lines *xdpLine     // guarded by use, and changed with mu held; nil while there is no interface
 
 	sending sync.Mutex
 	fin     Finisher    // guarded by sending
-	again   *time.Timer // guarded by sending: sendRest is due
+	again   *time.Timer // guarded by sending: calls sendRest
+	due     bool        // guarded by sending: it will
 	rest    atomic.Bool // frames stayed in the ring
 
+	room    int           // guarded by mu: frames that all queues together receive into
+	most    int           // guarded by mu: as far as room may grow
+	pressed chan struct{} // with room for one: a queue that had been full ran dry
+
 	counting sync.Mutex // one asks for statistics at a time
+	short    int        // guarded by counting: frames lost for want of room since a queue ran dry
 	leaving  chan struct{}
-	ended    sync.WaitGroup // the counting goroutine
+	ended    sync.WaitGroup // the tending goroutine
 }
 
 // xdpLine is what binds a port to one interface: it is made anew with it.
 type xdpLine struct {
+	index   int    // of the interface
+	name    string // of the interface
+	chunk   int
+	flags   uint16 // for the sockets' bind
 	hook    *xdpHook
 	queues  []*xsk
 	shares  [][]*xsk // of each reader
+	missed  uint64   // of the hook's, counted already; guarded by afxdp.counting
 	promisc int      // a packet socket that receives nothing and keeps the promiscuous mode
 	look    bool     // frames may come with unfinished checksums
 	untag   func()   // gives the device its tag offload back; may be nil
@@ -78,7 +89,8 @@ var (
 
 func openXDP(spec Spec, o Options) (Port, error) {
 	o.NoOffload = true
-	p := &afxdp{mode: spec.Arg("mode"), leaving: make(chan struct{})}
+	p := &afxdp{mode: spec.Arg("mode"), leaving: make(chan struct{}), pressed: make(chan struct{}, 1)}
+	p.room, p.most = spec.xdpRing()
 	for i := range spec.readers() {
 		p.inlets = append(p.inlets, &xdpInlet{p: p, index: i, lease: newLease()})
 	}
@@ -92,7 +104,7 @@ func openXDP(spec Spec, o Options) (Port, error) {
 		return nil, err
 	}
 	p.ended.Add(1)
-	go p.countLosses()
+	go p.tend()
 	if err := p.start(); err != nil {
 		_ = p.Close()
 		return nil, err
@@ -127,12 +139,26 @@ func (p *afxdp) attach(l link) error {
 	}
 	var line *xdpLine
 	err := p.links.within(func() (err error) {
-		line, err = newXDPLine(p.links, l, mtu, p.mode)
+		line, err = newXDPLine(p.links, l, mtu, p.mode, p.room)
 		return err
 	})
 	if err != nil {
 		return err
 	}
+	if err := p.deal(line); err != nil {
+		p.forget()
+		line.close()
+		return err
+	}
+	p.use.Lock()
+	p.lines = line
+	p.use.Unlock()
+	p.tell(l, line)
+	return nil
+}
+
+// deal gives each reader its queues, and something to wait for.
+func (p *afxdp) deal(line *xdpLine) error {
 	line.shares = make([][]*xsk, len(p.inlets))
 	for i, s := range line.queues {
 		share := &line.shares[i%len(p.inlets)]
@@ -144,19 +170,21 @@ func (p *afxdp) attach(l link) error {
 			err = in.lease.put(fd)
 		}
 		if err != nil {
-			p.forget()
-			line.close()
 			return err
 		}
 	}
-	p.use.Lock()
-	p.lines = line
-	p.use.Unlock()
+	return nil
+}
+
+// tell says how the interface is used.
+func (p *afxdp) tell(l link, line *xdpLine) {
 	p.how = line.how(l)
 	if n := len(p.inlets); n > 1 {
 		p.how += fmt.Sprintf(", %d readers", n)
 	}
-	return nil
+	if first, _ := p.spec.xdpRing(); p.room > first {
+		p.how += fmt.Sprintf(", with room for %d frames since some were lost", p.room)
+	}
 }
 
 // forget leaves the readers nothing to wait for.
@@ -201,39 +229,31 @@ func (p *afxdp) detach() {
 }
 
 // newXDPLine must be called in the interface's network namespace.
-func newXDPLine(links *Links, l link, mtu int, mode string) (*xdpLine, error) {
-	line := &xdpLine{promisc: -1}
-	if err := line.open(links, l, mtu, mode); err != nil {
+func newXDPLine(links *Links, l link, mtu int, mode string, room int) (*xdpLine, error) {
+	line := &xdpLine{promisc: -1, index: l.index, name: l.name, chunk: xdpChunkFor(mtu)}
+	if err := line.open(links, l, mode, room); err != nil {
 		line.close()
 		return nil, err
 	}
 	return line, nil
 }
 
-func (x *xdpLine) open(links *Links, l link, mtu int, mode string) (err error) {
+func (x *xdpLine) open(links *Links, l link, mode string, room int) (err error) {
 	liftMemoryLimit()
 	queues := links.rxQueues(l.name)
 	if x.hook, err = newXDPHook(links, l, queues, mode); err != nil {
 		return err
 	}
-	receive, send := xdpRxFor(queues), xdpTx
-	flags := uint16(0)
 	if mode == modeCopy || x.hook.generic {
-		flags = unix.XDP_COPY
+		x.flags = unix.XDP_COPY
 	}
-	for i := range queues {
-		s, err := newXSK(xdpChunkFor(mtu), receive, send)
-		if err != nil {
-			return err
-		}
-		x.queues, send = append(x.queues, s), 0
-		if err := patiently(func() error { return s.bind(l.index, i, flags) }); err != nil {
-			return fmt.Errorf("binding an AF_XDP socket to queue %d of interface %s: %w", i, l.name, explainBind(err))
-		}
-		if err := x.hook.sockets.Put(uint32(i), uint32(s.fd)); err != nil {
-			return fmt.Errorf("giving queue %d of interface %s to its socket: %w", i, l.name, err)
-		}
+	if x.queues, err = x.newQueues(queues, room); err != nil {
+		return err
 	}
+	if err := x.bind(); err != nil {
+		return err
+	}
+	x.missed = x.hook.misses()                    // before there was a port
 	x.look = x.hook.generic || l.kind != "device" // hardware delivers what was on a wire
 	if l.kind != "veth" {                         // its tags come from the peer, whatever this end says
 		ok := false
@@ -242,6 +262,41 @@ func (x *xdpLine) open(links *Links, l link, mtu int, mode string) (err error) {
 		}
 	}
 	return x.listenToAll(l)
+}
+
+// newQueues makes a socket for each queue. It must be called in the interface's network namespace.
+func (x *xdpLine) newQueues(n, room int) (queues []*xsk, err error) {
+	receive, send := xdpRxFor(room, n), xdpTx
+	for range n {
+		s, err := newXSK(x.chunk, receive, send)
+		if err != nil {
+			closeQueues(queues)
+			return nil, err
+		}
+		queues, send = append(queues, s), 0 // the first one sends
+	}
+	return queues, nil
+}
+
+// bind joins the sockets to the queues, and shows them to the program.
+func (x *xdpLine) bind() error {
+	for i, s := range x.queues {
+		if err := patiently(func() error { return s.bind(x.index, i, x.flags) }); err != nil {
+			return fmt.Errorf("binding an AF_XDP socket to queue %d of interface %s: %w", i, x.name, explainBind(err))
+		}
+		if err := x.hook.sockets.Put(uint32(i), uint32(s.fd)); err != nil {
+			return fmt.Errorf("giving queue %d of interface %s to its socket: %w", i, x.name, err)
+		}
+	}
+	return nil
+}
+
+func closeQueues(queues []*xsk) {
+	var end []func()
+	for _, s := range queues {
+		end = append(end, s.close)
+	}
+	atOnce(end...)
 }
 
 // xdpPatience is how long to try what another one has. The kernel gives a
@@ -315,20 +370,16 @@ func (x *xdpLine) close() {
 	if x.hook != nil {
 		x.hook.close() // first: the host has the frames from here on
 	}
-	end := []func(){func() { closeSocket(x.promisc) }}
-	for _, s := range x.queues {
-		end = append(end, s.close)
-	}
-	atOnce(end...)
+	atOnce(func() { closeSocket(x.promisc) }, func() { closeQueues(x.queues) })
 	if x.untag != nil {
 		x.untag()
 	}
 }
 
 // outgrown says whether what the link is now needs other sockets: chunks of
-// another size, or a ring without frames from before the link went down.
+// another size, or a ring without frames from before the link went down. There are none at all when larger ones failed.
 func (p *afxdp) outgrown(was, now link) bool {
-	return xdpChunkFor(was.mtu) != xdpChunkFor(now.mtu) || now.mtu > xdpMaxMTU || !was.adminUp && now.adminUp && p.rest.Load()
+	return p.lines == nil || xdpChunkFor(was.mtu) != xdpChunkFor(now.mtu) || now.mtu > xdpMaxMTU || !was.adminUp && now.adminUp && p.rest.Load()
 }
 
 // Inlets are all places where frames come in, see Parted.
@@ -348,18 +399,6 @@ func (p *afxdp) Settle() (more bool) { return p.inlets[0].Settle() }
 
 // Sleep is the other half.
 func (p *afxdp) Sleep() error { return p.inlets[0].Sleep() }
-
-// Nap is Sleep for some milliseconds at most.
-func (p *afxdp) Nap() bool { return p.inlets[0].Nap() }
-
-// Stay says that its reader will not sleep for long.
-func (p *afxdp) Stay() { p.inlets[0].Stay() }
-
-// Hush lets its reader sleep on when frames come.
-func (p *afxdp) Hush() { p.inlets[0].Hush() }
-
-// Listen undoes Hush.
-func (p *afxdp) Listen() { p.inlets[0].Listen() }
 
 // Ready says whether Read would find frames, without asking the kernel.
 func (p *afxdp) Ready() bool { return p.inlets[0].Ready() }
@@ -390,25 +429,18 @@ func (in *xdpInlet) Settle() (more bool) {
 	defer in.p.use.RUnlock()
 	for _, s := range in.queues(in.p.lines) {
 		s.giveBack()
-		more = more || s.rx.ready() > 0
+		if s.rx.ready() > 0 {
+			more = true
+		} else if s.full {
+			s.full = false
+			in.p.press()
+		}
 	}
 	return more
 }
 
 // Sleep is Wait without Settle.
 func (in *xdpInlet) Sleep() error { return in.lease.wait() }
-
-// Nap is Sleep for some milliseconds at most, and is woken sooner. It reports whether there may be something to read.
-func (in *xdpInlet) Nap() bool { return in.lease.nap() }
-
-// Stay says that its reader will look for frames by Ready and not sleep for long, see intake's.
-func (in *xdpInlet) Stay() { in.lease.stay() }
-
-// Hush lets its reader sleep on when frames come, for who looks for them himself until Listen.
-func (in *xdpInlet) Hush() { in.lease.hush() }
-
-// Listen undoes Hush.
-func (in *xdpInlet) Listen() { in.lease.listen() }
 
 // Ready says whether Read would find frames, without asking the kernel.
 func (in *xdpInlet) Ready() bool {
@@ -522,7 +554,8 @@ func (p *afxdp) wake(s *xsk) (lost, size int) {
 	lost, size, waiting := s.wake()
 	p.count.DropTx(DropDevice, lost)
 	p.rest.Store(waiting)
-	if waiting && p.ready.Load() {
+	if waiting && !p.due && p.ready.Load() {
+		p.due = true
 		p.again.Reset(restDelay)
 	}
 	return lost, size
@@ -534,38 +567,9 @@ func (p *afxdp) sendRest() {
 	defer p.use.RUnlock()
 	p.sending.Lock()
 	defer p.sending.Unlock()
+	p.due = false
 	if p.lines != nil {
 		p.wake(p.lines.queues[0])
-	}
-}
-
-// countLosses adds what the sockets lost to the counters, once a second: the
-// kernel counts it and tells nobody.
-func (p *afxdp) countLosses() {
-	defer p.ended.Done()
-	tick := time.NewTicker(time.Second)
-	defer tick.Stop()
-	for {
-		select {
-		case <-p.leaving:
-			return
-		case <-tick.C:
-		}
-		p.use.RLock()
-		if p.lines != nil {
-			p.countLine(p.lines)
-		}
-		p.use.RUnlock()
-	}
-}
-
-func (p *afxdp) countLine(x *xdpLine) {
-	p.counting.Lock()
-	defer p.counting.Unlock()
-	for _, s := range x.queues {
-		full, noRoom := s.statistics()
-		p.count.DropRx(DropFull, full)
-		p.count.DropRx(DropNoRoom, noRoom)
 	}
 }
 

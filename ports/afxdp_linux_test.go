@@ -186,6 +186,7 @@ func TestXDPLosses(t *testing.T) {
 		frames[i] = packet.NewFrame(100)
 		frames[i].SetBytes(testFrame("", 60))
 	}
+	const xdpRx = xdpRingFirst
 	const sent = 2 * xdpRx
 	for taken := 0; taken < sent; {
 		n := a.Write(frames)

@@ -191,7 +191,7 @@ func (d *device) publish() (changed bool) {
 	was := d.info.Swap(&in)
 	return was == nil || was.Problem != in.Problem || was.Device != in.Device || !bytes.Equal(was.MAC, in.MAC) ||
 		was.MTU != in.MTU || was.IfIndex != in.IfIndex || was.Speed != in.Speed || was.Duplex != in.Duplex ||
-		was.Present != in.Present || was.AdminUp != in.AdminUp || was.LinkUp != in.LinkUp
+		was.How != in.How || was.Present != in.Present || was.AdminUp != in.AdminUp || was.LinkUp != in.LinkUp
 }
 
 // Info is the interface as netlink last described it.

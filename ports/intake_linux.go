@@ -89,7 +89,9 @@ func (p *afpacket) renew(l link, slots int) (err error) {
 		p.eachSocket(keepAway)
 	}
 	if err == nil && l.index != 0 {
+		bound := p.bound
 		if err = p.listen(l, fds); err != nil {
+			p.bound = bound
 			p.eachSocket(letCome)
 		}
 	}
@@ -126,9 +128,12 @@ func (p *afpacket) eachSocket(do func(fd int) error) {
 //
 // Several share the frames from the first one on: while the kernel has not been told of all, frames of
 // one flow would go now to one and then to another, so a filter keeps all frames away until it has.
+//
+// Before Linux 6.13 they cannot begin to share an interface that is down (EINVAL). They are attached anew when it is up.
 func (p *afpacket) listen(l link, fds []int) (err error) {
 	all := uint16(unix.ETH_P_ALL)
 	group, several := 0, len(fds) > 1
+	p.waiting = false
 	for _, fd := range fds {
 		if several {
 			if err = keepAway(fd); err != nil {
@@ -139,9 +144,14 @@ func (p *afpacket) listen(l link, fds []int) (err error) {
 			return fmt.Errorf("binding to interface %s: %w", l.name, err)
 		}
 		if several {
-			if group, err = joinFanout(fd, group); err != nil {
+			if group, err = p.join(fd, group); err != nil {
+				if now, ok := p.links.ask(l.name); errors.Is(err, unix.EINVAL) && (!ok || !now.adminUp || !l.adminUp) {
+					p.waiting = true
+					return nil
+				}
 				return fmt.Errorf("sharing interface %s among %d readers: %w", l.name, len(fds), err)
 			}
+			p.bound = l.index
 		}
 		err = unix.SetsockoptPacketMreq(fd, unix.SOL_PACKET, unix.PACKET_ADD_MEMBERSHIP,
 			&unix.PacketMreq{Ifindex: int32(l.index), Type: unix.PACKET_MR_PROMISC})
@@ -149,8 +159,7 @@ func (p *afpacket) listen(l link, fds []int) (err error) {
 			return fmt.Errorf("promiscuous mode on interface %s: %w", l.name, err)
 		}
 	}
-	p.bound = l.index
-	if !several {
+	if p.bound = l.index; !several {
 		return nil
 	}
 	p.how = fmt.Sprintf("%d readers", len(fds))
@@ -218,19 +227,6 @@ func (in *intake) Settle() (more bool) {
 // Sleep is Wait without Settle. It touches nothing that is the reader's, so another goroutine may read meanwhile.
 func (in *intake) Sleep() error { return in.lease.wait() }
 
-// Nap is Sleep for some milliseconds at most, and is woken sooner. It reports whether there may be something to read.
-func (in *intake) Nap() bool { return in.lease.nap() }
-
-// Stay says that its reader will look for frames by Ready and not sleep for long: those who send them are spared
-// looking for it.
-func (in *intake) Stay() { in.lease.stay() }
-
-// Hush lets its reader sleep on when frames come, for who looks for them himself until Listen.
-func (in *intake) Hush() { in.lease.hush() }
-
-// Listen undoes Hush.
-func (in *intake) Listen() { in.lease.listen() }
-
 // follow gives back what a ring has lent that is not the socket's any more.
 func (in *intake) follow() *rxRing {
 	r := in.ring.Load()
@@ -275,6 +271,7 @@ func (in *intake) Read(frames []*packet.Frame) (int, error) {
 	for range batch { // each error is told once, so a few turns reach the frames behind it
 		got, errno := in.rx.receive(fd, frames)
 		if errno == 0 {
+			in.lease.took(got)
 			return in.accept(frames[:got]), nil
 		}
 		if errno == unix.EAGAIN || !in.passing(errno) {

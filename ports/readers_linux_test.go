@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"math/rand/v2"
+	"net"
 	"os"
 	"strings"
 	"sync"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"github.com/weirswitch/weir/flowtable/packet"
 )
@@ -273,6 +275,85 @@ func TestReadersKeepTheirSockets(t *testing.T) {
 	}
 	h.rawAll("eth0", [][]byte{flowFrame(8, 0, 60, false)})
 	eventually(t, "a frame", func() bool { return r.total.Load() > 0 })
+}
+
+// narrowCable is wideCable with the switch's end down.
+func narrowCable(h, sw *space) {
+	h.t.Helper()
+	v := &netlink.Veth{LinkAttrs: netlink.NewLinkAttrs(), PeerName: "sw0", PeerNamespace: netlink.NsFd(sw.ns)}
+	v.Name, v.MTU = "eth0", 1500
+	h.must(h.net.LinkAdd(v))
+	h.up("eth0")
+}
+
+// TestReadersOfADeviceThatIsDown: where several cannot begin to share an interface that is down, as before Linux 6.13,
+// they do when it is up; and they share it through its next ups and downs.
+func TestReadersOfADeviceThatIsDown(t *testing.T) {
+	h, sw := newSpace(t), newSpace(t)
+	h.quiet()
+	sw.quiet()
+	p := sw.port("sw0,readers=3").(*afpacket)
+	joined := 0
+	p.mu.Lock()
+	p.join = func(fd, group int) (int, error) {
+		if l, err := sw.net.LinkByName("sw0"); err != nil || l.Attrs().Flags&net.FlagUp == 0 {
+			return 0, unix.EINVAL
+		}
+		joined++
+		return joinFanout(fd, group)
+	}
+	p.mu.Unlock()
+	r := startReaders(t, p)
+	for range 2 {
+		narrowCable(h, sw)
+		eventually(t, "the device", func() bool { return p.Info().Present })
+		if in := p.Info(); in.Problem != "" || in.LinkUp {
+			t.Errorf("%+v", in)
+		}
+		sw.up("sw0")
+		eventually(t, "up", func() bool { return p.Info().LinkUp && sw.listening() == 3 })
+		r.forget()
+		r.manyFlows(h, 5)
+		sw.must(sw.net.LinkSetDown(sw.link("sw0")))
+		eventually(t, "down", func() bool { return !p.Info().LinkUp })
+		sw.up("sw0")
+		eventually(t, "up again", func() bool { return p.Info().LinkUp && sw.listening() == 3 })
+		r.forget()
+		r.manyFlows(h, 5)
+		sw.must(sw.net.LinkDel(sw.link("sw0")))
+		eventually(t, "gone", func() bool { return !p.Info().Present })
+	}
+	if p.mu.Lock(); joined != 6 {
+		t.Errorf("%d sockets have joined, not 6", joined)
+	}
+	p.mu.Unlock()
+}
+
+// TestReadersThatCannotShare: when only some of them could, none has the interface, and the next attempt is a new one.
+func TestReadersThatCannotShare(t *testing.T) {
+	h, sw := newSpace(t), newSpace(t)
+	h.quiet()
+	sw.quiet()
+	p := sw.port("sw0,readers=3").(*afpacket)
+	p.mu.Lock()
+	p.join = func(fd, group int) (int, error) {
+		if group != 0 {
+			return 0, unix.ENOSPC
+		}
+		return joinFanout(fd, group)
+	}
+	p.mu.Unlock()
+	r := startReaders(t, p)
+	wideCable(h, sw)
+	eventually(t, "a problem", func() bool { return strings.Contains(p.Info().Problem, "sharing interface sw0 among 3 readers") })
+	eventually(t, "nobody listens", func() bool { return sw.listening() == 0 && sw.link("sw0").Attrs().Promisc == 0 })
+	p.mu.Lock()
+	p.join = joinFanout
+	p.mu.Unlock()
+	sw.must(sw.net.LinkSetDown(sw.link("sw0")))
+	sw.up("sw0")
+	eventually(t, "up", func() bool { return p.Info().LinkUp && sw.listening() == 3 })
+	r.manyFlows(h, 5)
 }
 
 // TestReadersDoNotSeeWhatLeaves: what the switch sends does not come back to it.

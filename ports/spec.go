@@ -106,7 +106,7 @@ type kindInfo struct {
 
 var kinds = [...]kindInfo{
 	{KindAFPacket, "an interface name", "eth1", []string{"ring", "readers"}},
-	{KindXDP, "an interface name", "xdp:eth1", []string{"mode", "readers"}},
+	{KindXDP, "an interface name", "xdp:eth1", []string{"mode", "readers", "ring"}},
 	{KindTAP, "an interface name", "tap:vm1", []string{"mac", "readers"}},
 	{KindInternal, "the bridge's name", "internal:br0,address=10.0.0.254/24", []string{"address", "mac", "readers"}},
 	{KindPatch, "this end's name", "patch:to-br1,peer=to-br0", []string{"peer"}},

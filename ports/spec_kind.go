@@ -2,6 +2,7 @@ package ports
 
 import (
 	"fmt"
+	"math/bits"
 	"net"
 	"path/filepath"
 	"slices"
@@ -78,7 +79,13 @@ func checkAddress(transport, addr string) (want string) {
 // checkRing judges how many frames a device's ring holds.
 func (s *Spec) checkRing() (word, want string) {
 	v := s.Arg("ring")
-	if v == "" || v == "no" {
+	switch n, err := strconv.ParseUint(v, 10, 31); {
+	case v == "", v == "no" && s.Kind != KindXDP:
+		return "", ""
+	case s.Kind == KindXDP && (err != nil || n < xdpRingLeast || n > xdpRingMax):
+		return "ring=" + v, fmt.Sprintf("ring says how many frames may wait in memory shared with the kernel, 2 KiB each or 4 for large ones, from %d to %d; unless told there is room for %d first and, when some are lost, for up to %d",
+			xdpRingLeast, xdpRingMax, xdpRingFirst, xdpRingMost)
+	case s.Kind == KindXDP:
 		return "", ""
 	}
 	if n, err := strconv.ParseUint(v, 10, 31); err != nil || n < MinSlots || n > MaxSlots {
@@ -107,6 +114,24 @@ func (s *Spec) ringSlots() (n int, asked bool) {
 		n, _ = strconv.Atoi(v)
 		return n, true
 	}
+}
+
+// How many frames an xdp port receives into, with all queues of its device: the least for each queue, what it has at
+// first where nobody asked (4 MiB of pinned memory), how far it grows by itself (64 MiB), the most that may be asked for.
+const (
+	xdpRingLeast = 512
+	xdpRingFirst = 2048
+	xdpRingMost  = 32768
+	xdpRingMax   = 65536
+)
+
+// xdpRing is how many frames an xdp port receives into, and how far that may grow.
+func (s *Spec) xdpRing() (first, most int) {
+	if n, err := strconv.Atoi(s.Arg("ring")); err == nil {
+		n = 1 << bits.Len(uint(n-1)) // the kernel has no others
+		return n, n
+	}
+	return xdpRingFirst, xdpRingMost
 }
 
 // MaxReaders is how many readers a port may have.

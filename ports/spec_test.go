@@ -107,6 +107,8 @@ func TestParseSpecErrors(t *testing.T) {
 		"wire:udp,local=a:1,remote=b:2,mtu=65535": {"mtu=65535", "65485"},
 		"eth1,ring=31":           {`"ring=31"`, "from 256 to 262144", "no: none"},
 		"eth1,ring=yes":          {"from 256 to 262144"},
+		"xdp:eth1,ring=no":       {`"ring=no"`, "from 512 to 65536", "2048 first"},
+		"xdp:eth1,ring=65537":    {`"ring=65537"`, "from 512 to 65536"},
 		"eth1,readers=0":         {`"readers=0"`, "from 1 to 64"},
 		"xdp:eth1,readers=65":    {`"readers=65"`, "from 1 to 64"},
 		"tap:t,readers=0":        {`"readers=0"`, "from 1 to 64"},

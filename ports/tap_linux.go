@@ -33,9 +33,10 @@ type tap struct {
 	mac    net.HardwareAddr // what it was made with, for the next time
 
 	sending sync.Mutex
-	outVnet vnetHdr        // guarded by sending
-	outIov  *[2]unix.Iovec // guarded by sending
-	fin     Finisher       // guarded by sending
+	outVnet vnetHdr                // guarded by sending
+	outIov  *[2 + batch]unix.Iovec // guarded by sending: header, pieces of the frame
+	fin     Finisher               // guarded by sending
+	join    joiner                 // guarded by sending
 
 	opened int // guarded by device.mu: index of the interface that the descriptor belongs to
 }
@@ -69,7 +70,7 @@ func openTAP(spec Spec, o Options) (Port, error) {
 }
 
 func newTap(spec Spec, o Options) (*tap, error) {
-	p := &tap{device: device{side: tapSide}, outIov: new([2]unix.Iovec)}
+	p := &tap{device: device{side: tapSide}, outIov: new([2 + batch]unix.Iovec)}
 	p.outIov[0].Base = &p.outVnet[0]
 	p.outIov[0].SetLen(vnetLen)
 	for range spec.readers() {
@@ -260,7 +261,7 @@ func (p *tap) detach() {
 	}
 }
 
-// Write gives frames to the host, one system call each.
+// Write gives frames to the host, one system call each, or one for several that are one TCP stream's.
 func (p *tap) Write(frames []*packet.Frame) (taken int) {
 	fd, err := p.out.hold()
 	if err != nil || fd < 0 || !p.ready.Load() {
@@ -274,47 +275,75 @@ func (p *tap) Write(frames []*packet.Frame) (taken int) {
 	p.sending.Lock()
 	defer p.sending.Unlock()
 	mtu, size := int(p.mtu.Load()), 0
-	for _, f := range frames {
-		hdrLen, v := judge(f, mtu, p.opt.NoOffload)
-		var errno unix.Errno
-		switch v {
-		case passWhole:
-			p.outVnet.set(&f.Offload, hdrLen)
-			if errno = p.writeOne(fd, f.Bytes()); refusesOffload(errno) && unfinished(&f.Offload) {
-				errno, v = 0, passFinished
+	for n := 0; len(frames) > 0; frames = frames[n:] {
+		if n = 1; !p.opt.NoOffload {
+			n = p.join.join(frames[:min(len(frames), batch)], mtu)
+		}
+		if n > 1 && p.writeJoined(fd) {
+			taken, size = taken+n, size+p.join.size
+			continue
+		}
+		for _, f := range frames[:n] {
+			if p.writeFrame(fd, f, mtu) {
+				taken, size = taken+1, size+f.Len()
 			}
-		case passFinished:
-		default:
-			p.count.DropTx(DropReason(v), 1)
-			continue
 		}
-		if v == passFinished && !p.finish(fd, f, mtu) {
-			continue
-		}
-		if errno != 0 {
-			p.count.DropTx(dropFor(errno), 1)
-			continue
-		}
-		size += f.Len()
-		taken++
 	}
 	p.count.CountTx(taken, size)
 	return taken
+}
+
+// writeFrame writes a frame and says whether it is gone; if not, it is counted as lost.
+func (p *tap) writeFrame(fd int, f *packet.Frame, mtu int) bool {
+	hdrLen, v := judge(f, mtu, p.opt.NoOffload)
+	switch v {
+	case passWhole:
+		p.outVnet.set(&f.Offload, hdrLen)
+		errno := p.writeOne(fd, f.Bytes())
+		if refusesOffload(errno) && unfinished(&f.Offload) {
+			return p.finish(fd, f, mtu)
+		}
+		if errno != 0 {
+			p.count.DropTx(dropFor(errno), 1)
+		}
+		return errno == 0
+	case passFinished:
+		return p.finish(fd, f, mtu)
+	}
+	p.count.DropTx(DropReason(v), 1)
+	return false
 }
 
 // writeOne writes outVnet and b.
 func (p *tap) writeOne(fd int, b []byte) unix.Errno {
 	p.outIov[1].Base = unsafe.SliceData(b)
 	p.outIov[1].SetLen(len(b))
+	return p.writePieces(fd, 1, len(b))
+}
+
+// writeJoined writes what join has made, and says whether it is gone.
+func (p *tap) writeJoined(fd int) bool {
+	p.outVnet.set(&p.join.o, len(p.join.parts[0]))
+	for i, b := range p.join.parts {
+		p.outIov[1+i].Base = unsafe.SliceData(b)
+		p.outIov[1+i].SetLen(len(b))
+	}
+	return p.writePieces(fd, len(p.join.parts), p.join.size) == 0
+}
+
+// writePieces writes outVnet and the n pieces of a frame behind it, which have size bytes in all.
+func (p *tap) writePieces(fd, n, size int) unix.Errno {
 	for {
 		var errno unix.Errno
-		if len(b) > tellBytes/batch { // the host's stack may do long work with it
-			_, _, errno = unix.Syscall(unix.SYS_WRITEV, uintptr(fd), uintptr(unsafe.Pointer(p.outIov)), 2)
+		if size > tellBytes/batch { // the host's stack may do long work with it
+			_, _, errno = unix.Syscall(unix.SYS_WRITEV, uintptr(fd), uintptr(unsafe.Pointer(p.outIov)), uintptr(1+n))
 		} else {
-			_, _, errno = unix.RawSyscall(unix.SYS_WRITEV, uintptr(fd), uintptr(unsafe.Pointer(p.outIov)), 2)
+			_, _, errno = unix.RawSyscall(unix.SYS_WRITEV, uintptr(fd), uintptr(unsafe.Pointer(p.outIov)), uintptr(1+n))
 		}
 		if errno != unix.EINTR {
-			p.outIov[1].Base = nil
+			for i := range p.outIov[1 : 1+n] {
+				p.outIov[1+i].Base = nil
+			}
 			return errno
 		}
 	}

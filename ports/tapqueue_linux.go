@@ -157,6 +157,7 @@ func (in *tapInlet) Read(frames []*packet.Frame) (n int, err error) {
 		}
 	}
 	in.p.count.CountRx(n, size)
+	in.lease.took(n)
 	return n, nil
 }
 

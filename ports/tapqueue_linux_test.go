@@ -38,10 +38,10 @@ func (s *space) hear(dev string) *hearer {
 	s.t.Helper()
 	h := &hearer{t: s.t, next: map[int]int{}}
 	s.must(s.do(func() (err error) {
-		const ip = unix.ETH_P_IP>>8 | unix.ETH_P_IP&0xff<<8
+		const all = unix.ETH_P_ALL << 8 // of the network
 		if h.fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0); err == nil {
 			_ = unix.SetsockoptInt(h.fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, rxBuffer)
-			err = unix.Bind(h.fd, &unix.SockaddrLinklayer{Protocol: ip, Ifindex: s.link(dev).Attrs().Index})
+			err = unix.Bind(h.fd, &unix.SockaddrLinklayer{Protocol: all, Ifindex: s.link(dev).Attrs().Index})
 		}
 		return err
 	}))
@@ -61,7 +61,7 @@ func (h *hearer) take() (n int) {
 			h.t.Error(err)
 			return n
 		}
-		if from.(*unix.SockaddrLinklayer).Pkttype == unix.PACKET_OUTGOING || got < 60 {
+		if from.(*unix.SockaddrLinklayer).Pkttype == unix.PACKET_OUTGOING || got < 60 || b[23] != 17 {
 			continue
 		}
 		flow, seq := int(binary.BigEndian.Uint32(b[got-8:])), int(binary.BigEndian.Uint32(b[got-4:]))

@@ -26,7 +26,9 @@ import (
 //
 // The poller does not watch the descriptor itself but an epoll set around it,
 // which reports once and then holds its peace until the next wait. Otherwise each
-// frame that arrives while the port is being read would wake the poller's thread.
+// frame that arrives while the port is being read would wake the poller's thread. When
+// many frames come the descriptor leaves the set, too, until the next wait: to find that nobody
+// wants to be woken took a tenth of a small frame's time from whoever sends it (see took).
 type lease struct {
 	tick time.Duration // a sleeper wakes at least so often; 0: it need not. Set before use. See pace
 
@@ -44,6 +46,8 @@ type lease struct {
 	napped  [1]unix.PollFd
 	napTime unix.Timespec
 
+	came int // of the reader: frames since it said so to the waker
+
 	// What the one reader asks with; fields, so that asking does not allocate.
 	asked  [1]unix.PollFd
 	atOnce unix.Timespec
@@ -58,13 +62,13 @@ type waker struct {
 	conn syscall.RawConn
 	look func(set uintptr) bool
 
-	held   bool // of the one sleeper: fd is in the set. Until then, and again after leave, frames wake nobody
-	armed  bool // of the one sleeper
 	stale  bool // of the one sleeper: the last sleep ended without a look at what the set reports
 	events [1]unix.EpollEvent
 
-	set        int // the epoll set's number, while lease.mu is held
-	deaf, keen unix.EpollEvent
+	mu    sync.Mutex
+	set   int  // guarded by mu: the epoll set; -1: closed
+	held  bool // guarded by mu: fd is in the set. Until then, and again after leave, frames wake nobody
+	armed bool // guarded by mu, written by the one sleeper: it wants to be told
 }
 
 // newWaker watches fd. It does not own it.
@@ -79,8 +83,7 @@ func newWaker(fd int, tick time.Duration) (*waker, error) {
 	if err == nil {
 		err = unix.SetNonblock(set, true)
 	}
-	b := &waker{fd: fd, tick: tick, pace: min(leastPace, tick), file: os.NewFile(uintptr(set), "port"), set: set}
-	b.deaf.Events, b.keen.Events = unix.EPOLLONESHOT, unix.EPOLLIN|unix.EPOLLONESHOT
+	b := &waker{fd: fd, tick: tick, pace: min(leastPace, tick), set: set, file: os.NewFile(uintptr(set), "port")}
 	b.look = b.rung
 	if err == nil {
 		err = b.wind() // tells whether the poller has taken it
@@ -99,28 +102,70 @@ func newWaker(fd int, tick time.Duration) (*waker, error) {
 // sleep that ended by itself has to be taken from it first: it does not tell of it twice.
 func (b *waker) rung(set uintptr) bool {
 	if !b.armed {
-		b.armed = true
 		if b.stale {
 			b.stale = false
 			if n, _ := unix.EpollWait(int(set), b.events[:], 0); n != 0 {
 				return true
 			}
 		}
-		how := unix.EPOLL_CTL_MOD
-		if !b.held {
-			b.held, how = true, unix.EPOLL_CTL_ADD
-		}
-		err := unix.EpollCtl(int(set), how, b.fd, &unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLONESHOT})
-		return err != nil
+		return b.arm() != nil
 	}
 	n, _ := unix.EpollWait(int(set), b.events[:], 0)
 	return n != 0
 }
 
+// arm asks to be told once that there is something to read.
+func (b *waker) arm() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	how := unix.EPOLL_CTL_MOD
+	if !b.held {
+		how = unix.EPOLL_CTL_ADD
+	}
+	err := unix.EpollCtl(b.set, how, b.fd, &unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLONESHOT})
+	b.armed, b.held = err == nil, err == nil
+	return err
+}
+
+// disarm is told that nobody sleeps.
+func (b *waker) disarm() {
+	b.mu.Lock()
+	b.armed = false
+	b.mu.Unlock()
+}
+
+// leave takes the descriptor out of the set, unless somebody sleeps: while it is in there each frame that arrives looks up who
+// waits, which whoever sends it pays for.
+func (b *waker) leave() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.held && !b.armed {
+		b.held = unix.EpollCtl(b.set, unix.EPOLL_CTL_DEL, b.fd, nil) != nil
+	}
+}
+
+// hush lets the sleeper sleep on when a frame comes, until listen. Anybody may say so.
+func (b *waker) hush() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.held {
+		_ = unix.EpollCtl(b.set, unix.EPOLL_CTL_MOD, b.fd, &unix.EpollEvent{Events: unix.EPOLLONESHOT})
+	}
+}
+
+// listen undoes it. What has come and was not read wakes the sleeper at once.
+func (b *waker) listen() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.held && b.armed {
+		_ = unix.EpollCtl(b.set, unix.EPOLL_CTL_MOD, b.fd, &unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLONESHOT})
+	}
+}
+
 // wait sleeps until the descriptor can be read; it fails when it is taken away.
 func (b *waker) wait() error {
-	b.armed = false
 	err := b.conn.Read(b.look)
+	b.disarm()
 	late := errors.Is(err, os.ErrDeadlineExceeded)
 	b.stale = late
 	if late || err == nil && b.pace > leastPace {
@@ -128,14 +173,6 @@ func (b *waker) wait() error {
 		return b.wind()
 	}
 	return err
-}
-
-// leave takes the descriptor out of the set: while it is in there each frame that arrives looks up who waits, which whoever
-// sends it pays for.
-func (b *waker) leave() {
-	if b.held && b.conn.Control(func(set uintptr) { _ = unix.EpollCtl(int(set), unix.EPOLL_CTL_DEL, b.fd, nil) }) == nil {
-		b.held, b.stale = false, false
-	}
 }
 
 // leastPace is how soon a sleeper wakes that has just been busy.
@@ -195,21 +232,32 @@ func (l *lease) wait() error {
 	return nil
 }
 
-// hush lets the sleeper sleep on when a frame comes, until listen. Any goroutine may say so.
-func (l *lease) hush() {
-	l.mu.RLock()
-	defer l.mu.RUnlock()
-	if b := l.waker; b != nil {
-		_ = unix.EpollCtl(b.set, unix.EPOLL_CTL_MOD, b.fd, &b.deaf)
+// manyFrames is after how many frames leaving the set pays, which costs as much as looking up who waits does for some ten.
+const manyFrames = 64
+
+// took tells of frames that were read. Many of them spare their senders the look for a sleeper, until there is one. The caller
+// is the reader and holds the lease.
+func (l *lease) took(n int) {
+	if l.came += n; l.came >= manyFrames && l.waker != nil {
+		l.came = 0
+		l.waker.leave()
 	}
 }
 
-// listen undoes it. What has come and was not read wakes the sleeper at once.
+// hush and listen are those of the waker.
+func (l *lease) hush() {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	if l.waker != nil {
+		l.waker.hush()
+	}
+}
+
 func (l *lease) listen() {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
-	if b := l.waker; b != nil {
-		_ = unix.EpollCtl(b.set, unix.EPOLL_CTL_MOD, b.fd, &b.keen)
+	if l.waker != nil {
+		l.waker.listen()
 	}
 }
 
@@ -288,6 +336,9 @@ func (b *waker) remove(fd int) error {
 	if b == nil {
 		return nil
 	}
+	b.mu.Lock()
+	b.set, b.held = -1, false // the number may mean another file from here on
+	b.mu.Unlock()
 	return errors.Join(b.file.Close(), unix.Close(fd))
 }
 

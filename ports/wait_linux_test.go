@@ -3,6 +3,7 @@ package ports
 import (
 	"fmt"
 	"os"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -29,19 +30,11 @@ func TestPace(t *testing.T) {
 	}
 }
 
-// TestNoWakeUpIsLost: what comes between a sleep that ended by itself and the next one ends that one at once.
+// TestNoWakeUpIsLost: what comes between a sleep that ended by itself and the next one ends that one at once, whether or not
+// the descriptor has left the set.
 func TestNoWakeUpIsLost(t *testing.T) {
-	var pair [2]int
-	if err := unix.Pipe2(pair[:], unix.O_NONBLOCK|unix.O_CLOEXEC); err != nil {
-		t.Fatal(err)
-	}
-	defer unix.Close(pair[1])
-	b, err := newWaker(pair[0], time.Hour)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = b.remove(pair[0]) }()
-	for turn := range 20 {
+	b, in, out := wakerOfPipe(t, time.Hour)
+	for turn := range 40 {
 		b.pace = time.Millisecond
 		if err := b.wind(); err != nil {
 			t.Fatal(err)
@@ -49,29 +42,110 @@ func TestNoWakeUpIsLost(t *testing.T) {
 		if err := b.wait(); err != nil || !b.stale {
 			t.Fatal("the sleep did not end by itself", err)
 		}
-		if turn%3 == 2 {
-			b.leave() // as when somebody looked at it meanwhile
-		}
 		b.pace = time.Hour
 		if err := b.wind(); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := unix.Write(pair[1], []byte{1}); err != nil {
+		if turn%4 == 1 {
+			b.leave() // as when somebody looked at it meanwhile
+		}
+		say(t, out)
+		if turn%4 == 3 {
+			b.leave()
+		}
+		wakes(t, sleeping(b))
+		hear(t, in)
+	}
+}
+
+// TestSleeperIsNotLeft: the descriptor stays in the set while somebody sleeps, and is back for the next one.
+func TestSleeperIsNotLeft(t *testing.T) {
+	b, in, out := wakerOfPipe(t, 0)
+	for range 100 {
+		woke := sleeping(b)
+		for armed := false; !armed && len(woke) == 0; runtime.Gosched() { // asleep, or as good as
+			b.mu.Lock()
+			armed = b.armed
+			b.mu.Unlock()
+		}
+		b.leave()
+		say(t, out)
+		wakes(t, woke)
+		b.leave()
+		if b.held {
+			t.Fatal("watched, though nobody sleeps")
+		}
+		hear(t, in)
+	}
+}
+
+// TestManyFramesLeaveTheSet: a reader that has had many frames is watched no more, one that has had few is.
+func TestManyFramesLeaveTheSet(t *testing.T) {
+	b, in, out := wakerOfPipe(t, 0)
+	l := newLease()
+	l.waker = b
+	say(t, out)
+	wakes(t, sleeping(b))
+	hear(t, in)
+	for range manyFrames - 1 {
+		if l.took(1); !b.held {
+			t.Fatal("few frames have ended the watching")
+		}
+	}
+	if l.took(1); b.held {
+		t.Errorf("watched after %d frames", manyFrames)
+	}
+	l.waker = nil
+	l.took(manyFrames) // of a port without an interface
+}
+
+func wakerOfPipe(t *testing.T, tick time.Duration) (b *waker, in, out int) {
+	t.Helper()
+	var pair [2]int
+	if err := unix.Pipe2(pair[:], unix.O_NONBLOCK|unix.O_CLOEXEC); err != nil {
+		t.Fatal(err)
+	}
+	b, err := newWaker(pair[0], tick)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = b.remove(pair[0])
+		b.leave() // to which nothing is left
+		_ = unix.Close(pair[1])
+	})
+	return b, pair[0], pair[1]
+}
+
+func sleeping(b *waker) (woke chan error) {
+	woke = make(chan error, 1)
+	go func() { woke <- b.wait() }()
+	return woke
+}
+
+func wakes(t *testing.T, woke chan error) {
+	t.Helper()
+	select {
+	case err := <-woke:
+		if err != nil {
 			t.Fatal(err)
 		}
-		woke := make(chan error, 1)
-		go func() { woke <- b.wait() }()
-		select {
-		case err := <-woke:
-			if err != nil {
-				t.Fatal(err)
-			}
-		case <-time.After(10 * time.Second):
-			t.Fatal("asleep, though there is something to read")
-		}
-		if n, err := unix.Read(pair[0], make([]byte, 8)); n != 1 {
-			t.Fatal(n, err)
-		}
+	case <-time.After(10 * time.Second):
+		t.Fatal("asleep, though there is something to read")
+	}
+}
+
+func say(t *testing.T, out int) {
+	t.Helper()
+	if _, err := unix.Write(out, []byte{1}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func hear(t *testing.T, in int) {
+	t.Helper()
+	if n, err := unix.Read(in, make([]byte, 8)); n != 1 {
+		t.Fatal(n, err)
 	}
 }
 
@@ -157,15 +231,6 @@ func TestHushedAndNapping(t *testing.T) {
 		}
 		if n, err := unix.Read(pair[0], some[:]); n != 1 {
 			t.Fatal(n, err)
-		}
-	}
-}
-
-// TestFramesOfQueues: a device's queues share the memory as long as each has enough.
-func TestFramesOfQueues(t *testing.T) {
-	for queues, want := range map[int]int{1: 8192, 2: 4096, 3: 2048, 4: 2048, 16: 512, 17: 512, 64: 512} {
-		if got := xdpRxFor(queues); got != want {
-			t.Errorf("%d queues: %d frames each, not %d", queues, got, want)
 		}
 	}
 }

@@ -65,9 +65,14 @@ func (w *wire) openDatagram(ctx context.Context, local, remote string) error {
 	// Larger buffers are a wish: a refusal leaves the kernel's defaults.
 	_ = conn.SetReadBuffer(socketBuffer)
 	_ = conn.SetWriteBuffer(socketBuffer)
+	in, inErr := newDatagramReceiver(conn, w.limit()+1) // one that fills it was too long
+	out, err := newDatagramSender(conn)
+	if err = errors.Join(inErr, err); err != nil {
+		return errors.Join(fmt.Errorf("%s from %s to %s: %w", w.transport, local, remote, err), conn.Close())
+	}
 	w.conn, w.peer = conn, remote
-	w.done.Go(func() { w.receiveDatagrams(ctx, conn) })
-	w.done.Go(func() { w.sendDatagrams(ctx, conn) })
+	w.done.Go(func() { w.receiveDatagrams(ctx, in) })
+	w.done.Go(func() { w.sendDatagrams(ctx, out) })
 	return nil
 }
 
@@ -95,57 +100,61 @@ func openUnixPair(local, remote string) (datagramConn, error) {
 	return &unixPair{conn, &net.UnixAddr{Name: remote, Net: "unixgram"}, local}, nil
 }
 
-// receiveDatagrams takes one frame a datagram. The buffer is one byte longer
-// than the longest frame: a datagram that fills it was too long.
-func (w *wire) receiveDatagrams(ctx context.Context, conn net.Conn) {
-	frame := make([]byte, w.limit()+1)
-	failures := 0
-	for {
-		n, err := conn.Read(frame)
-		switch {
-		case err != nil:
-			if ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
-				return
-			}
-			// A refusal is news about an earlier datagram of ours.
-			if !peerMissing(err) {
-				w.o.Counters.RxErrors.Add(1)
-			}
-			failures++
-			if !sleep(ctx, min(time.Duration(failures)*time.Millisecond, time.Second)) {
-				return
-			}
+// receiveDatagrams takes one frame a datagram.
+func (w *wire) receiveDatagrams(ctx context.Context, in *datagramReceiver) {
+	store := make([][]byte, 0, receiveBatch)
+	for failures := 0; ; {
+		list, err := in.receive(store[:0])
+		if err == nil {
+			w.takeIn(list)
+			failures = 0
 			continue
-		case n > w.limit():
-			w.o.Counters.DropRx(DropTooBig, 1)
-		case n < minFrame:
-			w.o.Counters.DropRx(DropTruncated, 1)
-		case !w.rx.push(frame[:n], packet.Offload{}):
-			w.o.Counters.DropRx(DropFull, 1)
 		}
-		failures = 0
+		if ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
+			return
+		}
+		// A refusal is news about an earlier datagram of ours.
+		if !peerMissing(err) {
+			w.o.Counters.RxErrors.Add(1)
+		}
+		failures++
+		if !sleep(ctx, min(time.Duration(failures)*time.Millisecond, time.Second)) {
+			return
+		}
 	}
 }
 
+// takeIn puts the frames that came into the ring, and wakes its reader once.
+func (w *wire) takeIn(list [][]byte) {
+	w.rx.mu.Lock()
+	for _, b := range list {
+		switch {
+		case len(b) > w.limit():
+			w.o.Counters.DropRx(DropTooBig, 1)
+		case len(b) < minFrame:
+			w.o.Counters.DropRx(DropTruncated, 1)
+		case !w.rx.pushLocked(b, packet.Offload{}):
+			w.o.Counters.DropRx(DropFull, 1)
+		}
+	}
+	w.rx.mu.Unlock()
+	signal(w.rx.wake)
+}
+
 // sendDatagrams drains the sending ring, one datagram a frame.
-func (w *wire) sendDatagrams(ctx context.Context, conn net.Conn) {
+func (w *wire) sendDatagrams(ctx context.Context, out *datagramSender) {
 	store := make([][]byte, 0, sendBatch)
 	for w.tx.wait() == nil {
 		packets, size := 0, 0
-		for _, b := range w.tx.lendBytes(store[:0], sendBatch, false) {
-			switch err := w.sendOne(ctx, conn, b); {
-			case err == nil:
-				packets++
+		for list := w.tx.lendBytes(store[:0], sendBatch, false); len(list) > 0; {
+			n, err := out.send(ctx, list)
+			packets += n
+			for _, b := range list[:n] {
 				size += len(b)
-			case errors.Is(err, os.ErrDeadlineExceeded):
-				w.o.Counters.DropTx(DropFull, 1)
-			case peerMissing(err):
-				w.o.Counters.DropTx(DropLinkDown, 1)
-			case errors.Is(err, net.ErrClosed):
-				w.o.Counters.DropTx(DropLinkDown, 1)
-			default:
-				w.o.Counters.DropTx(DropDevice, 1)
-				w.o.Counters.TxErrors.Add(1)
+			}
+			if list = list[n:]; err != nil {
+				w.notSent(err)
+				list = list[1:]
 			}
 		}
 		w.o.Counters.CountTx(packets, size)
@@ -153,25 +162,16 @@ func (w *wire) sendDatagrams(ctx context.Context, conn net.Conn) {
 	w.o.Counters.DropTx(DropLinkDown, w.tx.discard())
 }
 
-// sendOne sends one datagram, patient with a full peer but not for long. UDP
-// reports a refusal of an earlier datagram instead of sending this one, so a
-// refusal is tried once more.
-func (w *wire) sendOne(ctx context.Context, conn net.Conn, b []byte) error {
-	if w.transport == "udp" {
-		_, err := conn.Write(b)
-		if err != nil && peerMissing(err) {
-			_, err = conn.Write(b)
-		}
-		return err
-	}
-	for waited := time.Duration(0); ; waited += sendRetry {
-		if err := conn.SetWriteDeadline(time.Now().Add(sendRetry)); err != nil {
-			return err
-		}
-		_, err := conn.Write(b)
-		if err == nil || !errors.Is(err, os.ErrDeadlineExceeded) || waited >= sendPatience || ctx.Err() != nil {
-			return err
-		}
+// notSent counts a frame that the socket did not take.
+func (w *wire) notSent(err error) {
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		w.o.Counters.DropTx(DropFull, 1)
+	case peerMissing(err), errors.Is(err, net.ErrClosed):
+		w.o.Counters.DropTx(DropLinkDown, 1)
+	default:
+		w.o.Counters.DropTx(DropDevice, 1)
+		w.o.Counters.TxErrors.Add(1)
 	}
 }
 

@@ -202,6 +202,7 @@ func (w *wire) cutOff(err error) error {
 // the ring fills and Write drops.
 func (w *wire) sendStream(conn net.Conn, over <-chan struct{}) {
 	store := make([][]byte, 0, sendBatch)
+	var bufs net.Buffers // once: it is kept on the heap
 	for {
 		select {
 		case <-over:
@@ -224,7 +225,7 @@ func (w *wire) sendStream(conn net.Conn, over <-chan struct{}) {
 		for _, b := range batch {
 			size += len(b) - lengthPrefix
 		}
-		bufs := net.Buffers(batch)
+		bufs = batch
 		if _, err := bufs.WriteTo(conn); err != nil {
 			w.o.Counters.DropTx(DropLinkDown, packets)
 			if !errors.Is(err, net.ErrClosed) && !errors.Is(err, os.ErrClosed) {

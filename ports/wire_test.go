@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -580,5 +581,56 @@ func TestWireCloseAnyTime(t *testing.T) {
 		time.Sleep(time.Duration(i%4) * time.Millisecond)
 		p.Close()
 		wg.Wait()
+	}
+}
+
+// TestWireDatagramBatches: what is written at once arrives complete and in order, also at an abstract address, and
+// goes on when the other end is another socket.
+func TestWireDatagramBatches(t *testing.T) {
+	for _, network := range []string{"udp", "unixgram", "abstract"} {
+		if network == "abstract" && runtime.GOOS != "linux" {
+			continue
+		}
+		t.Run(network, func(t *testing.T) {
+			here, there := filepath.Join(t.TempDir(), "a"), filepath.Join(t.TempDir(), "b")
+			transport := "unixgram"
+			switch network {
+			case "udp":
+				transport, here, there = "udp", freePort(t, "udp"), freePort(t, "udp")
+			case "abstract":
+				name := fmt.Sprintf("@weir-test-%d-%d", os.Getpid(), rand.Uint64())
+				here, there = name+"a", name+"b"
+			}
+			var ca Counters
+			a := openPort(t, fmt.Sprintf("wire:%s,local=%s,remote=%s,name=a", transport, here, there), Options{Counters: &ca})
+			size := 0
+			for range 2 {
+				b := openPort(t, fmt.Sprintf("wire:%s,local=%s,remote=%s,name=b", transport, there, here), Options{})
+				for range 20 {
+					var frames []*packet.Frame
+					var want [][]byte
+					for i := range 1 + rand.IntN(2*sendBatch) {
+						f := ethernet(byte(i), 60+rand.IntN(200))
+						frames, want, size = append(frames, frameOf(f)), append(want, f), size+len(f)
+					}
+					if n := a.Write(frames); n != len(frames) {
+						t.Fatalf("%d of %d taken", n, len(frames))
+					}
+					if got := readFrames(t, b, len(want)); !bytes.Equal(bytes.Join(got, nil), bytes.Join(want, nil)) {
+						t.Fatal("not what was sent")
+					}
+				}
+				waitCount(t, "bytes sent", ca.TxBytes.Load, uint64(size))
+				b.Close()
+				lost := ca.Snapshot().TxDropped // nobody is there
+				a.Write([]*packet.Frame{frameOf(ethernet(1, 60))})
+				if network == "udp" { // the first to go finds nobody, and the next is told of it
+					waitCount(t, "sent or lost", func() uint64 { v := ca.Snapshot(); return v.TxBytes + 60*(v.TxDropped-lost) }, uint64(size+60))
+					size = int(ca.TxBytes.Load())
+				} else {
+					waitCount(t, "lost", func() uint64 { return ca.Snapshot().TxDropped }, lost+1)
+				}
+			}
+		})
 	}
 }

@@ -18,6 +18,7 @@ import (
 // ends, and nothing has to be cleared away at the next start.
 type xdpHook struct {
 	sockets *ebpf.Map
+	missed  *ebpf.Map // one number: frames of queues without a socket
 	link    bpflink.Link
 	generic bool
 }
@@ -54,7 +55,12 @@ func newXDPHook(links *Links, l link, queues int, mode string) (*xdpHook, error)
 	if err != nil {
 		return nil, err
 	}
-	h := &xdpHook{sockets: sockets}
+	missed, err := ebpf.NewMap(&ebpf.MapSpec{Name: "weir_missed", Type: ebpf.Array, KeySize: 4, ValueSize: 8, MaxEntries: 1})
+	if err != nil {
+		_ = sockets.Close()
+		return nil, fmt.Errorf("making a map for a counter: %w", needsXDP(err))
+	}
+	h := &xdpHook{sockets: sockets, missed: missed}
 	var native error
 	if mode != modeGeneric {
 		if native = patiently(func() error { return h.attachTo(l, bpflink.XDPDriverMode) }); native == nil {
@@ -69,14 +75,14 @@ func newXDPHook(links *Links, l link, queues int, mode string) (*xdpHook, error)
 	} else {
 		err = native
 	}
-	_ = sockets.Close()
+	_ = errors.Join(sockets.Close(), missed.Close())
 	return nil, explainHook(links, l, err)
 }
 
 // attachTo loads the program and hangs it on the interface.
 func (h *xdpHook) attachTo(l link, where bpflink.XDPAttachFlags) error {
 	spec := &ebpf.ProgramSpec{Name: "weir_port", Type: ebpf.XDP, License: "Dual MIT/GPL"}
-	spec.Instructions = redirect(h.sockets.FD())
+	spec.Instructions = redirect(h.sockets.FD(), h.missed.FD())
 	if where == bpflink.XDPDriverMode && l.kind == "veth" {
 		if id, ok := readVLANTag(); ok { // only a program for this one device may ask for the tag
 			spec.Instructions = append(putTagBack(id), spec.Instructions...)
@@ -95,17 +101,22 @@ func (h *xdpHook) attachTo(l link, where bpflink.XDPAttachFlags) error {
 // The words of XDP's C headers that programs are made of.
 const (
 	mdData, mdDataEnd, mdQueue = 0, 4, 16 // fields of struct xdp_md
-	xdpDrop, xdpPass           = 1, 2
+	xdpDrop                    = 1
 )
 
-// redirect gives the frame to its queue's socket; the host has it where there is none.
-func redirect(sockets int) asm.Instructions {
+// redirect gives the frame to its queue's socket. Where there is none for the moment, the frame is lost and counted: the
+// host must not see any frame of the device, not even while the port exchanges its sockets.
+func redirect(sockets, missed int) asm.Instructions {
 	return asm.Instructions{
 		asm.LoadMem(asm.R2, asm.R1, mdQueue, asm.Word),
 		asm.LoadMapPtr(asm.R1, sockets),
-		asm.Mov.Imm(asm.R3, xdpPass),
+		asm.Mov.Imm(asm.R3, xdpDrop),
 		asm.FnRedirectMap.Call(),
-		asm.Return(),
+		asm.JNE.Imm(asm.R0, xdpDrop, "given"),
+		asm.LoadMapValue(asm.R1, missed, 0),
+		asm.Mov.Imm(asm.R2, 1),
+		asm.StoreXAdd(asm.R1, asm.R2, asm.DWord),
+		asm.Return().WithSymbol("given"),
 	}
 }
 
@@ -172,8 +183,22 @@ var readVLANTag = sync.OnceValues(func() (id int32, ok bool) {
 
 // close takes the program off.
 func (h *xdpHook) close() {
-	_ = h.link.Close()
-	_ = h.sockets.Close()
+	_ = errors.Join(h.link.Close(), h.sockets.Close(), h.missed.Close())
+}
+
+// misses is how many frames came for a queue without a socket.
+func (h *xdpHook) misses() (n uint64) {
+	_ = h.missed.Lookup(uint32(0), &n)
+	return n
+}
+
+// divert takes the sockets out of the program's sight, and returns when no frame is on its way to them any more.
+func (h *xdpHook) divert() {
+	for i := range h.sockets.MaxEntries() {
+		_ = h.sockets.Delete(i)
+	}
+	const global = 1 // MEMBARRIER_CMD_GLOBAL waits for all processors to leave what runs such programs
+	_, _, _ = unix.Syscall(unix.SYS_MEMBARRIER, global, 0, 0)
 }
 
 // occupied tells the errors by which a kernel says that another program is there.

@@ -3,7 +3,9 @@ package ports
 import (
 	"fmt"
 	"os"
+	"runtime"
 	"sync/atomic"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -11,20 +13,14 @@ import (
 	"github.com/weirswitch/weir/flowtable/packet"
 )
 
-// Sizes of an AF_XDP socket's rings, which are also the numbers of its frames.
-// A device's queues share 8192 frames to receive into, as many as a packet socket's ring has: what comes
-// while the switch has to wait for a processor. Each is memory that stays pinned, 16 MiB together. No queue
-// has less than 512.
-const (
-	xdpRx, xdpRxShort = 8192, 512
-	xdpTx             = 1024
-)
+// xdpTx is how many frames a device may have been given and not sent yet.
+const xdpTx = 1024
 
-// xdpRxFor is how many frames each of so many queues receives into.
-func xdpRxFor(queues int) int {
-	n := xdpRx
-	for n > xdpRxShort && n*queues > xdpRx {
-		n /= 2
+// xdpRxFor is how many frames each of so many queues receives into, of those that there is room for.
+func xdpRxFor(room, queues int) int {
+	n := xdpRingLeast
+	for 2*n*queues <= room {
+		n *= 2
 	}
 	return n
 }
@@ -36,7 +32,7 @@ func xdpRxFor(queues int) int {
 //	fill  -> kernel: put frames here          rx -> us: a frame
 //	tx    -> kernel: send this frame          done -> us: it was sent
 //
-// The reader owns fill, rx and lent; whoever holds afxdp.sending owns tx, done
+// The reader owns fill, rx, lent and full; whoever holds afxdp.sending owns tx, done
 // and spare.
 //
 // What sends is a second socket that shares the memory: the first one is watched
@@ -49,6 +45,8 @@ type xsk struct {
 
 	fill, rx xdpRing
 	lent     []uint64 // chunks that the reader's caller may still look at
+	brim     int      // with so many frames waiting the kernel may have lost some
+	full     bool     // so many were waiting since the queue was dry
 
 	tx, done xdpRing
 	spare    []uint64
@@ -95,7 +93,7 @@ func newXSK(chunk, receive, send int) (*xsk, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &xsk{fd: fd, sender: -1, chunk: chunk, lent: make([]uint64, 0, receive), spare: make([]uint64, 0, send)}
+	s := &xsk{fd: fd, sender: -1, chunk: chunk, brim: receive - 2*batch, lent: make([]uint64, 0, receive), spare: make([]uint64, 0, send)}
 	if send > 0 {
 		s.sender, err = xdpSocket()
 	}
@@ -224,19 +222,32 @@ func (s *xsk) close() {
 		}
 	}
 	atOnce(func() { closeSocket(s.sender) }, func() { closeSocket(s.fd) })
+	if s.zeroCopy {
+		time.AfterFunc(driverLag, func() { runtime.KeepAlive(s) })
+	}
 }
+
+// driverLag is how long memory that a driver shares is kept from other use after its sockets have gone: the kernel takes it from
+// the driver later, by a worker that waits for others who change the network, and tells nobody. Until then a device
+// writes frames into it.
+const driverLag = time.Minute
 
 // giveBack lets the kernel fill the frames that were lent last.
 func (s *xsk) giveBack() {
-	if len(s.lent) == 0 {
-		return
+	if len(s.lent) > 0 {
+		for _, at := range s.lent { // there are as many entries as frames
+			*s.fill.address(s.fill.own) = at
+			s.fill.own++
+		}
+		s.lent = s.lent[:0]
+		s.fill.produced()
 	}
-	for _, at := range s.lent { // there are as many entries as frames
-		*s.fill.address(s.fill.own) = at
-		s.fill.own++
-	}
-	s.lent = s.lent[:0]
-	s.fill.produced()
+	s.feed()
+}
+
+// feed has a driver look for frames to fill that has found none before. It may do so just after giveBack has looked whether
+// it sleeps: then it has none at all, and nothing comes that would be given back. So this is not for the reader alone.
+func (s *xsk) feed() {
 	if s.zeroCopy && s.fill.sleeps() {
 		_, _, _ = unix.Syscall6(unix.SYS_RECVFROM, uintptr(s.fd), 0, 0, unix.MSG_DONTWAIT, 0, 0)
 	}
@@ -245,7 +256,9 @@ func (s *xsk) giveBack() {
 // receive lends what has come, at most len(frames). A frame that is no frame
 // keeps its place, with fewer bytes than a header.
 func (s *xsk) receive(frames []*packet.Frame) int {
-	n := min(s.rx.ready(), len(frames))
+	ready := s.rx.ready()
+	s.full = s.full || ready >= s.brim
+	n := min(ready, len(frames))
 	for _, f := range frames[:n] {
 		d := s.rx.desc(s.rx.own)
 		s.rx.own++
@@ -268,11 +281,19 @@ func (s *xsk) place(b []byte) bool {
 	last := len(s.spare) - 1
 	at := s.spare[last]
 	s.spare = s.spare[:last]
-	copy(s.memory[at:], b)
-	*s.tx.desc(s.tx.own) = unix.XDPDesc{Addr: at, Len: uint32(len(b))}
+	n := copy(s.memory[at:], b)
+	if s.zeroCopy && n < shortestFrame {
+		clear(s.memory[int(at)+n:][:shortestFrame-n])
+		n = shortestFrame
+	}
+	*s.tx.desc(s.tx.own) = unix.XDPDesc{Addr: at, Len: uint32(n)}
 	s.tx.own++
 	return true
 }
+
+// shortestFrame is what a wire takes, without its checksum. A driver lengthens what the host sends, and takes what comes from
+// a socket as it is: there are devices that stop at a frame of less than 17 bytes.
+const shortestFrame = 60
 
 // reclaim takes back the chunks of frames that were sent.
 func (s *xsk) reclaim() {
@@ -286,16 +307,24 @@ func (s *xsk) reclaim() {
 	}
 }
 
+// inherit places what another socket was to send and has not.
+func (s *xsk) inherit(from *xsk) {
+	for i := atomic.LoadUint32(from.tx.consumer); i != from.tx.own; i++ {
+		d := from.tx.desc(i)
+		s.place(from.memory[d.Addr:][:d.Len])
+	}
+}
+
 // wake has the kernel send what was placed. lost is how many frames the device
 // threw away, and size their bytes; waiting says that some stay in the ring, for the device is full
 // or down: somebody has to call again.
 func (s *xsk) wake() (lost, size int, waiting bool) {
 	s.tx.produced()
-	if s.zeroCopy { // the driver does the rest by itself
+	if s.zeroCopy { // the driver takes them by itself, sooner or later; but one that is being set up anew refuses and forgets
 		if s.tx.sleeps() {
 			_ = s.send()
 		}
-		return 0, 0, false
+		return 0, 0, atomic.LoadUint32(s.tx.consumer) != s.tx.own
 	}
 	for {
 		before := atomic.LoadUint32(s.tx.consumer)
@@ -320,7 +349,7 @@ func (s *xsk) send() unix.Errno {
 }
 
 // statistics are the kernel's own counts of this socket, as what was lost since
-// they were asked for last.
+// they were asked for last. What a device threw away for want of frames is in its own counts alone.
 func (s *xsk) statistics() (full, noRoom int) {
 	var now unix.XDPStatistics
 	size := uint32(unsafe.Sizeof(now))
@@ -333,7 +362,7 @@ func (s *xsk) statistics() (full, noRoom int) {
 	s.seen = now
 	full, lost := int(now.Rx_ring_full-was.Rx_ring_full), int(now.Rx_dropped-was.Rx_dropped)
 	if s.zeroCopy {
-		return full + lost, 0
+		return full, lost
 	}
 	// Copying, the kernel counts a frame that found no chunk twice, and one that
 	// is longer than a chunk once.

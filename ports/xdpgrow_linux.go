@@ -1,0 +1,155 @@
+package ports
+
+import "time"
+
+// An xdp port begins with a short ring, for its memory is pinned. One that loses frames for want of room and then runs
+// dry had a burst to put aside, of which a longer ring would have held more; one that loses many times what any ring
+// holds is too slow, and a longer one would only add to the time that frames take. The kernel can make neither its ring nor its memory longer, and has
+// no place for a second socket on a queue. So new sockets take the place of the old:
+//
+//  1. New sockets are made, with their memory, which takes longest.
+//  2. The program stops to give frames to the old ones: it drops them now, and counts them. Readers go on.
+//  3. The old sockets are closed, the new ones bound to the queues and given to the program. Readers and writers wait
+//     meanwhile, some 30 ms. What was still to be sent moves over, what was still to be read is lost and counted.
+//
+// That happens once or twice in a port's life. It never shrinks: what comes in bursts will do so again.
+
+// press says that a queue that had been full is dry. A reader calls it, and is not held up.
+func (p *afxdp) press() {
+	select {
+	case p.pressed <- struct{}{}:
+	default:
+	}
+}
+
+// tend adds what the sockets lost to the counters, once a second, for the kernel counts it and tells nobody; and it makes
+// room when that helps.
+func (p *afxdp) tend() {
+	defer p.ended.Done()
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-p.leaving:
+			return
+		case <-tick.C:
+			p.use.RLock()
+			if p.lines != nil {
+				p.countLine(p.lines)
+			}
+			p.use.RUnlock()
+		case <-p.pressed:
+			p.grow()
+		}
+	}
+}
+
+func (p *afxdp) countLine(x *xdpLine) {
+	p.counting.Lock()
+	defer p.counting.Unlock()
+	for _, s := range x.queues {
+		s.feed()
+		full, noRoom := s.statistics()
+		p.short += full
+		p.count.DropRx(DropFull, full)
+		p.count.DropRx(DropNoRoom, noRoom)
+	}
+	now := x.hook.misses()
+	p.count.DropRx(DropFull, int(now-x.missed))
+	x.missed = now
+}
+
+// grow makes room for more frames if some were lost before the queues ran dry.
+func (p *afxdp) grow() {
+	p.mu.Lock()
+	x := p.lines
+	if p.device.closed || x == nil {
+		p.mu.Unlock()
+		return
+	}
+	p.countLine(x)
+	lost := p.takeShort()
+	if lost == 0 || lost > burstRings*p.most || p.room >= p.most {
+		p.mu.Unlock()
+		return
+	}
+	err := p.enlarge(x, xdpRoomFor(p.room, lost, p.most))
+	changed := err == nil && p.publish()
+	p.mu.Unlock()
+	if err != nil {
+		_ = p.relink(0) // begins anew
+	} else if changed {
+		p.opt.changed()
+	}
+}
+
+// takeShort is what was lost for want of room since the last time.
+func (p *afxdp) takeShort() int {
+	p.counting.Lock()
+	defer p.counting.Unlock()
+	lost := p.short
+	p.short = 0
+	return lost
+}
+
+// burstRings: what lost more than so many of the longest rings was no burst.
+const burstRings = 4
+
+// xdpRoomFor is four times what there is, or what would have held the frames that were lost as well.
+func xdpRoomFor(room, lost, most int) int {
+	need := room + lost
+	for room *= 4; room < need; room *= 2 {
+	}
+	return min(room, most)
+}
+
+// enlarge exchanges a line's sockets for such with more room. Where there is no memory for them, the port goes on with
+// what it has. With an error it has no line any more. mu is held.
+func (p *afxdp) enlarge(x *xdpLine, room int) error {
+	var queues []*xsk
+	err := p.links.within(func() (err error) {
+		queues, err = x.newQueues(len(x.queues), room)
+		return err
+	})
+	if err != nil {
+		p.most = p.room
+		return nil
+	}
+	x.hook.divert()
+	p.forget() // it has the old ones, too
+	if err = p.exchange(x, queues); err != nil {
+		p.forget()
+		x.close()
+		p.most = p.room
+		return err
+	}
+	p.room = room
+	p.tell(p.link, x)
+	return nil
+}
+
+// exchange puts the queues in the place of those that no frame comes to any more. mu is held.
+func (p *afxdp) exchange(x *xdpLine, queues []*xsk) error {
+	p.use.Lock()
+	defer p.use.Unlock()
+	p.countLine(x)
+	p.takeShort() // what was lost meanwhile is no reason to grow again
+	for _, s := range x.queues {
+		p.count.DropRx(DropFull, s.rx.ready())
+	}
+	p.sending.Lock()
+	queues[0].inherit(x.queues[0])
+	p.due = true
+	p.again.Reset(restDelay) // for what moved over
+	p.sending.Unlock()
+	closeQueues(x.queues)
+	x.queues = queues
+	err := x.bind()
+	if err == nil {
+		err = p.deal(x)
+	}
+	if err != nil {
+		p.lines = nil
+	}
+	return err
+}

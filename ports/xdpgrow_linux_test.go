@@ -1,0 +1,266 @@
+package ports
+
+import (
+	"bytes"
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/weirswitch/weir/flowtable/packet"
+)
+
+// TestFramesOfQueues: a device's queues share the memory as long as each has enough.
+func TestFramesOfQueues(t *testing.T) {
+	for _, c := range []struct{ room, queues, want int }{
+		{2048, 1, 2048}, {2048, 2, 1024}, {2048, 3, 512}, {2048, 4, 512}, {2048, 64, 512},
+		{32768, 1, 32768}, {32768, 3, 8192}, {32768, 64, 512}, {512, 1, 512},
+	} {
+		if got := xdpRxFor(c.room, c.queues); got != c.want {
+			t.Errorf("%d queues with room for %d: %d frames each, not %d", c.queues, c.room, got, c.want)
+		}
+	}
+}
+
+// TestRoomFor: a ring grows by what was lost, and at least four times.
+func TestRoomFor(t *testing.T) {
+	for _, c := range []struct{ room, lost, want int }{
+		{2048, 1, 8192}, {2048, 6144, 8192}, {2048, 6145, 16384}, {2048, 50000, 32768}, {8192, 1, 32768}, {16384, 1, 32768},
+	} {
+		if got := xdpRoomFor(c.room, c.lost, xdpRingMost); got != c.want {
+			t.Errorf("%d lost with room for %d: room for %d, not %d", c.lost, c.room, got, c.want)
+		}
+	}
+}
+
+// flowFrames are n frames of so many flows, each flow's numbered from seq on.
+func flowFrames(n, flows, seq int) (frames [][]byte) {
+	for i := range n {
+		frames = append(frames, flowFrame(i%flows, seq+i/flows, 60, false))
+	}
+	return frames
+}
+
+// roomOf is how many frames an xdp port has room for, and its queues each.
+func roomOf(p Port) (room, each int) {
+	x := p.(*afxdp)
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.lines == nil {
+		return x.room, 0
+	}
+	return x.room, int(x.lines.queues[0].rx.mask) + 1
+}
+
+// delivered is what the device has given to the program.
+func (s *space) delivered() uint64 { return s.link("sw0").Attrs().Statistics.RxPackets }
+
+// accounted waits until each frame that came to sw0 since was read by the port or counted as lost.
+func accounted(t *testing.T, sw *space, since uint64, p Port) {
+	t.Helper()
+	x := p.(*afxdp)
+	eventually(t, "each frame to be read or counted", func() bool {
+		x.use.RLock()
+		x.countLine(x.lines) // else once a second
+		x.use.RUnlock()
+		v := countersOf(p)
+		return sw.delivered()-since == v.RxPackets+v.RxDropped
+	})
+}
+
+// TestXDPGrows: frames that come faster than they are read, and then cease, get more room. Every frame is read or counted, also
+// those that come while sockets are exchanged, and each flow stays in order. Others go on with what they have.
+func TestXDPGrows(t *testing.T) {
+	for _, c := range []struct {
+		text       string
+		flows      int
+		room, each int
+	}{
+		{"xdp:sw0", 1, 8192, 8192},
+		{"xdp:sw0,mode=generic", 1, 8192, 8192},
+		{"xdp:sw0,readers=2", 64, 8192, 2048},
+		{"xdp:sw0,ring=1000", 1, 1024, 1024},
+	} {
+		t.Run(c.text, func(t *testing.T) {
+			h, sw := newSpace(t), newSpace(t)
+			h.quiet()
+			sw.quiet()
+			if c.flows > 1 {
+				wideCable(h, sw)
+			} else {
+				cable(h, "eth0", sw, "sw0", 1500)
+			}
+			p := sw.port(c.text)
+			was, _ := roomOf(p)
+			start := sw.delivered()
+			h.rawAll("eth0", flowFrames(2*was, c.flows, 0)) // nobody reads yet
+			r := startReaders(t, p)
+			r.mu.Lock()
+			r.gaps = true
+			r.mu.Unlock()
+			seq := 2 * was / c.flows
+			eventually(t, "room", func() bool {
+				h.rawAll("eth0", flowFrames(c.flows, c.flows, seq)) // also meanwhile
+				seq++
+				room, each := roomOf(p)
+				return room == c.room && each == c.each
+			})
+			h.rawAll("eth0", flowFrames(100*c.flows, c.flows, seq))
+			accounted(t, sw, start, p)
+			v := countersOf(p)
+			if v.RxDropped != v.RxDrops[DropFull] || v.RxDropped == 0 {
+				t.Errorf("%+v", v)
+			}
+			if told := strings.Contains(p.Info().How, "with room for"); told != (was != c.room) {
+				t.Error(p.Info().How)
+			}
+			if p.(*afxdp).grow(); v.RxDropped != countersOf(p).RxDropped {
+				t.Errorf("%+v", v)
+			}
+			if room, each := roomOf(p); room != c.room || each != c.each {
+				t.Errorf("room for %d, %d each", room, each)
+			}
+			if p.Write([]*packet.Frame{frameOf(testFrame("", 60))}) != 1 {
+				t.Errorf("not sent: %+v", countersOf(p))
+			}
+		})
+	}
+}
+
+// TestXDPTooSlow: what no ring would have held does not make it longer.
+func TestXDPTooSlow(t *testing.T) {
+	h, sw := newSpace(t), newSpace(t)
+	cable(h, "eth0", sw, "sw0", 1500)
+	p := sw.port("xdp:sw0").(*afxdp)
+	for _, c := range []struct{ lost, want int }{{0, xdpRingFirst}, {burstRings*xdpRingMost + 1, xdpRingFirst}, {burstRings * xdpRingMost, xdpRingMost}} {
+		p.counting.Lock()
+		p.short = c.lost
+		p.counting.Unlock()
+		p.grow()
+		if room, each := roomOf(p); room != c.want || each != c.want {
+			t.Errorf("%d lost: room for %d, %d each", c.lost, room, each)
+		}
+	}
+}
+
+// TestXDPLentWhileGrowing: frames that a worker has still are what they were after their sockets have gone, and what was
+// left to be sent and to be read is sent, and counted.
+func TestXDPLentWhileGrowing(t *testing.T) {
+	h, sw := newSpace(t), newSpace(t)
+	h.quiet()
+	sw.quiet()
+	cable(h, "eth0", sw, "sw0", 1500)
+	far, p := h.port("xdp:eth0"), sw.port("xdp:sw0").(*afxdp)
+	sent := flowFrames(100, 1, 0)
+	h.rawAll("eth0", sent)
+	eventually(t, "the frames", func() bool { return p.lines.queues[0].rx.ready() == len(sent) })
+	lent := frameBatch(30, 60)
+	if n, err := p.Read(lent); n != len(lent) || err != nil {
+		t.Fatal(n, err)
+	}
+	left := testFrame("", 60)
+	p.sending.Lock()
+	p.lines.queues[0].place(left) // as if the kernel had refused it
+	p.sending.Unlock()
+	p.mu.Lock()
+	err := p.enlarge(p.lines, 4096)
+	p.mu.Unlock()
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.rawAll("eth0", flowFrames(4096, 1, 100))
+	for i, f := range lent {
+		if !bytes.Equal(f.Bytes(), sent[i]) {
+			t.Errorf("frame %d is another: %x", i, f.Bytes())
+		}
+	}
+	if v := countersOf(p); v.RxPackets != 30 || v.RxDrops[DropFull] != 70 {
+		t.Errorf("%+v", v)
+	}
+	if got := read(t, p, 4096); len(got) != 4096 || !bytes.Equal(got[0], flowFrame(0, 100, 60, false)) {
+		t.Errorf("%d frames: %+v", len(got), countersOf(p))
+	}
+	if got := read(t, far, 1); len(got) != 1 || !bytes.Equal(got[0], left) {
+		t.Errorf("%x came of what was to be sent", got)
+	}
+}
+
+// TestXDPCannotGrow: a port whose larger sockets are refused has its old size again, and tries it no more.
+func TestXDPCannotGrow(t *testing.T) {
+	h, sw := newSpace(t), newSpace(t)
+	h.quiet()
+	sw.quiet()
+	cable(h, "eth0", sw, "sw0", 1500)
+	p := sw.port("xdp:sw0").(*afxdp)
+	p.mu.Lock()
+	p.lines.flags = unix.XDP_ZEROCOPY // a veth has none
+	p.mu.Unlock()
+	for range 2 {
+		p.counting.Lock()
+		p.short = 1
+		p.counting.Unlock()
+		p.grow()
+		if room, each := roomOf(p); room != xdpRingFirst || each != xdpRingFirst {
+			t.Errorf("room for %d, %d each", room, each)
+		}
+		h.raw("eth0", testFrame("", 60))
+		if got := read(t, p, 1); len(got) != 1 {
+			t.Errorf("no frame: %+v", countersOf(p))
+		}
+	}
+}
+
+// TestXDPGrowsAmidChanges: a ring may grow while the link is switched and while the port ends.
+func TestXDPGrowsAmidChanges(t *testing.T) {
+	h, sw := newSpace(t), newSpace(t)
+	h.quiet()
+	sw.quiet()
+	wideCable(h, sw)
+	for range 3 {
+		p := sw.port("xdp:sw0,readers=2")
+		r := startReaders(t, p)
+		out := []*packet.Frame{frameOf(testFrame("", 60))}
+		var others, changes sync.WaitGroup
+		changes.Go(func() {
+			for range 2 {
+				p.(*afxdp).counting.Lock()
+				p.(*afxdp).short = 1
+				p.(*afxdp).counting.Unlock()
+				p.(*afxdp).grow()
+			}
+		})
+		changes.Go(func() {
+			for i := range 6 {
+				if err := p.(AdminSetter).SetUp(i%2 == 1); err != nil && !errors.Is(err, ErrClosed) {
+					t.Error(err)
+				}
+			}
+		})
+		others.Go(func() {
+			for !p.(*afxdp).isClosed() {
+				p.Write(out)
+				time.Sleep(100 * time.Microsecond)
+			}
+		})
+		changes.Wait()
+		eventually(t, "the link", func() bool { return p.Info().LinkUp })
+		if room, each := roomOf(p); room != xdpRingMost || each != xdpRingMost/4 {
+			t.Errorf("room for %d, %d each", room, each)
+		}
+		r.forget()
+		r.manyFlows(h, 3)
+		p.(*afxdp).press()
+		sw.must(p.Close())
+		others.Wait()
+		r.group.Wait()
+	}
+}
+
+func (p *afxdp) isClosed() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.device.closed
+}

@@ -400,9 +400,6 @@ func (p *afxdp) Settle() (more bool) { return p.inlets[0].Settle() }
 // Sleep is the other half.
 func (p *afxdp) Sleep() error { return p.inlets[0].Sleep() }
 
-// Stay says that its reader will not sleep for long.
-func (p *afxdp) Stay() { p.inlets[0].Stay() }
-
 // Ready says whether Read would find frames, without asking the kernel.
 func (p *afxdp) Ready() bool { return p.inlets[0].Ready() }
 
@@ -444,9 +441,6 @@ func (in *xdpInlet) Settle() (more bool) {
 
 // Sleep is Wait without Settle.
 func (in *xdpInlet) Sleep() error { return in.lease.wait() }
-
-// Stay says that its reader will look for frames by Ready and not sleep for long, see intake's.
-func (in *xdpInlet) Stay() { in.lease.stay() }
 
 // Ready says whether Read would find frames, without asking the kernel.
 func (in *xdpInlet) Ready() bool {

@@ -16,9 +16,10 @@ BENCHTIME ?= 1s
 COUNT     ?= 1
 DURATION  ?= 30m
 LIVES     ?= 50
+KERNEL    ?= trixie-backports
 PKGS       = $$($(GO) list ./... | grep -v -e /integration$$ -e /integration/oracle$$ -e /integration/benchcontrol$$ -e /integration/benchengine$$ -e /integration/benchlab$$)
 
-.PHONY: help build build-libpcap run deps test test-unit test-libpcap integration soak over-ports lint fuzz bench bench-control bench-engine bench-lab examples check clean
+.PHONY: help build build-libpcap run deps test test-unit test-libpcap integration soak over-ports zero-copy lint fuzz bench bench-control bench-engine bench-lab examples check clean
 
 help:
 	@echo 'make run          build weir and show it at work: three hosts talk through it (KEEP=1: leave it up)'
@@ -31,6 +32,7 @@ help:
 	@echo 'make lint         gofmt, go vet, staticcheck'
 	@echo 'make soak         frames over all kinds of port, changes and flaps for DURATION=$(DURATION): no frame uncounted, nothing grows'
 	@echo 'make over-ports   conformance and comparison suites, whole, over every kind of port in the place of pipes (LIVES=$(LIVES))'
+	@echo 'make zero-copy    AF_XDP without copying, on the cards of a guest with a newer kernel of Debian (KERNEL=$(KERNEL))'
 	@echo 'make fuzz         each fuzz target for FUZZTIME=$(FUZZTIME)'
 	@echo 'make bench        benchmarks in process, BENCHTIME=$(BENCHTIME); with COUNT=10 what it prints is for benchstat'
 	@echo 'make bench-control  the control plane beside Open vSwitch, into docs/benchmarks-control.md (ROUNDS=5); as root'
@@ -80,6 +82,10 @@ soak: deps
 over-ports: deps
 	$(GO) test -count=1 -v -timeout 3h -run 'TestOverPorts$$' ./integration/conformance -conformance.whole
 	$(GO) test -count=1 -v -timeout 3h -run 'TestOverPorts$$' ./integration/oracle -oracle.overports $(LIVES)
+
+# A minute, and a download of 40 MB the first time. Not in CI: that suite's kernel is another one every few weeks.
+zero-copy: deps
+	$(GO) test -count=1 -v -timeout 20m -run 'TestZeroCopy$$' ./integration -zerocopy $(KERNEL)
 
 lint:
 	@out=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$out" || { echo "gofmt wants to change:"; echo "$$out"; exit 1; }

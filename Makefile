@@ -104,14 +104,29 @@ fuzz:
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) -count $(COUNT) $(PKGS)
 
+# What the benchmarks ask before they begin: numbers that are numbers.
+define benchable
+	@case '$(or $(ROUNDS),1)' in *[!0-9]*|0) echo "ROUNDS=$(ROUNDS): expected a number of rounds, 1 or more" >&2; exit 1;; esac
+	@case '$(or $(SECONDS),1)' in *[!0-9.]*|*.*.*|.|0) echo "SECONDS=$(SECONDS): expected the seconds of a figure, such as 1 or 0.5" >&2; exit 1;; esac
+endef
+
+# Programs in the kernel and the bridge of Open vSwitch need root; nothing is measured without.
+define asroot
+	@test "$$(id -u)" = 0 || { echo "make $@ must be run as root: it compares with Open vSwitch's bridge and programs in the kernel" >&2; exit 1; }
+endef
+
 # Minutes on a machine that does nothing else meanwhile; never in CI, which only looks that it works.
-bench-control: deps
+bench-control:
+	$(benchable)
+	$(asroot)
+	@integration/deps.sh
 	@mkdir -p docs
 	$(GO) test ./integration/benchcontrol -count=1 -timeout 60m -v -bench.rounds=$(or $(ROUNDS),5) -bench.flows=100000 -bench.big=1000000 \
 		-bench.calls=2000 -bench.report=$(CURDIR)/docs/benchmarks-control.md
 
 # Some minutes on a machine that does nothing else meanwhile. Without Open vSwitch with DPDK it measures weir alone.
 bench-engine:
+	$(benchable)
 	@integration/deps.sh dpdk
 	@mkdir -p docs
 	$(GO) test -c -o bin/bench-engine ./integration/benchengine
@@ -120,7 +135,10 @@ bench-engine:
 
 # Some ten minutes on a machine that does nothing else meanwhile. The program is run by itself, so that its progress
 # is seen and Ctrl-C is its own affair.
-bench-lab: deps
+bench-lab:
+	$(benchable)
+	$(asroot)
+	@integration/deps.sh
 	@mkdir -p docs
 	$(GO) test -c -o bin/bench-lab ./integration/benchlab
 	cd integration/benchlab && exec $(CURDIR)/bin/bench-lab -test.v -test.timeout 2h -bench.rounds=$(or $(ROUNDS),3) \

@@ -95,10 +95,10 @@ func (p *afxdp) takeShort() int {
 // burstRings: what lost more than so many of the longest rings was no burst.
 const burstRings = 4
 
-// xdpRoomFor is four times what there is, or what would have held the frames that were lost as well.
+// xdpRoomFor is eight times what there is, or what would have held the frames that were lost as well: each exchange loses some, too.
 func xdpRoomFor(room, lost, most int) int {
 	need := room + lost
-	for room *= 4; room < need; room *= 2 {
+	for room *= 8; room < need; room *= 2 {
 	}
 	return min(room, most)
 }

@@ -89,11 +89,11 @@ func bridgeSettings() []setting[bridgeDraft] {
 			set: func(b *bridgeDraft, s string) error { return setDPID(&b.DPID, s) }},
 		{key: "mac", flag: "mac", arg: "MAC", help: "the bridge's own address",
 			set: func(b *bridgeDraft, s string) error { return setMAC(&b.MAC, s) }},
-		{key: "fail-mode", flag: "fail-mode", arg: "MODE", help: "standalone (forwards without controller) or secure",
+		{key: "fail-mode", flag: "fail-mode", arg: "MODE", help: "standalone: the bridge begins with the entry of --table-miss, keeps it beside a controller that does not delete it, and puts it back when the controller is lost; secure: it has no entry of its own. What a controller did not permit is dropped with secure only",
 			set: func(b *bridgeDraft, s string) error {
 				return setWord((*string)(&b.FailMode), s, []string{"standalone", "secure"})
 			}},
-		{key: "table-miss", flag: "table-miss", arg: "ACTION", help: "what the first entry does: normal, drop or controller",
+		{key: "table-miss", flag: "table-miss", arg: "ACTION", help: "what the first entry of a standalone bridge does: normal (learning switch), drop or controller",
 			set: func(b *bridgeDraft, s string) error {
 				return setWord((*string)(&b.TableMiss), s, []string{"normal", "drop", "controller"})
 			}},
@@ -157,7 +157,7 @@ func bridgeSettings() []setting[bridgeDraft] {
 			help: "controller to call: tcp:HOST[:PORT], ssl:HOST[:PORT], unix:PATH; own settings follow as ,max-backoff=8s",
 			set:  func(b *bridgeDraft, s string) error { return b.addController(s) }},
 		{key: "ports", flag: "port", arg: "[NUM:]SPEC", shape: shapeItems, item: readPort,
-			help: "port: eth1, xdp:eth1, tap:vm1, patch:p1,peer=p2, pcap:in.pcapng, wire:udp,..; then options such as ,tag=10",
+			help: "port: eth1, xdp:eth1, tap:vm1, patch:p1,peer=p2, pcap:in.pcapng, wire:udp,..; then options such as ,tag=10; \"weir help ports\" has them all",
 			set:  func(b *bridgeDraft, s string) error { return b.addPort(s) }},
 	}, controllerDefaults()...)
 }
@@ -200,32 +200,33 @@ func controllerDefaults() []setting[bridgeDraft] {
 }
 
 // portSettings are the keys of one entry of ports; all but port are also options of
-// the SPEC text. What they may hold is ports.Spec's business, so they have no set.
+// the SPEC text; "weir help ports" tells them under the kinds that have them. What they
+// may hold is ports.Spec's business, so they have no set.
 func portSettings() []setting[portDraft] {
 	return []setting[portDraft]{
 		{key: "port", arg: "[NUM:]SPEC", help: "what the port stands on"},
 		{key: "name", arg: "NAME", help: "name in the bridge"},
-		{key: "mtu", arg: "BYTES", help: "largest payload"},
+		{key: "mtu", arg: "BYTES", help: "largest payload; left out: what the device has"},
 		{key: "tag", arg: "VLAN", help: "VLAN of an access port, native VLAN of the native modes"},
-		{key: "trunks", arg: "VLANS", shape: shapeList, help: "VLANs that a trunk carries"},
-		{key: "vlan-mode", arg: "MODE", help: "access, trunk, native-tagged or native-untagged"},
-		{key: "flood", arg: "yes|no", help: "no: left out when frames are flooded"},
-		{key: "offload", arg: "yes|no", help: "no: checksums and segmentation always in software"},
-		{key: "mode", arg: "native|copy|generic", help: "xdp: where frames are taken; in the driver and without a copy where it can, unless told"},
-		{key: "ring", arg: "FRAMES|no", help: "devices, xdp: how many frames may wait in memory shared with the kernel; no: they are copied (not xdp)"},
-		{key: "readers", arg: "N", help: "devices and taps: how many processors may take frames in at once (default 1); frames of a flow stay in order"},
+		{key: "trunks", arg: "VLANS", shape: shapeList, help: "VLANs that a trunk carries, as 1;2;10-20; left out: all"},
+		{key: "vlan-mode", arg: "MODE", help: "access, trunk, native-tagged or native-untagged; left out: access with a tag, else trunk"},
+		{key: "flood", arg: "yes|no", help: "no: left out when frames are flooded (default yes)"},
+		{key: "offload", arg: "yes|no", help: "no: checksums and segmentation always in software (default yes)"},
+		{key: "mode", arg: "native|copy|generic", help: "where frames are taken: in the driver or not at all, in the driver with a copy, or in front of the host's stack; the best that the driver has, unless told"},
+		{key: "ring", arg: "FRAMES|no", help: "how many frames may wait in memory shared with the kernel (default 8192; no: they are copied; xdp: 2048, and up to 32768 when some were lost)"},
+		{key: "readers", arg: "N", help: "how many processors may take frames in at once (default 1); frames of a flow stay in order"},
 		{key: "link-rate", arg: "RATE", help: "rate that the queues share; left out: the device's speed"},
-		{key: "queues", arg: "ID:max-rate=RATE", shape: shapeItems, item: readQueue, help: "queues of the port, with their rates"},
-		{key: "address", arg: "ADDRESS/LENGTH", shape: shapeList, help: "internal: IP address"},
-		{key: "mac", arg: "MAC", help: "tap, internal: the device's own address"},
-		{key: "peer", arg: "NAME", help: "patch: the port at the other end"},
+		{key: "queues", arg: "ID:max-rate=RATE", shape: shapeItems, item: readQueue, help: "a queue of the port, with its rates"},
+		{key: "address", arg: "ADDRESS/LENGTH", shape: shapeList, help: "IP address; again for a further one"},
+		{key: "mac", arg: "MAC", help: "the device's own address"},
+		{key: "peer", arg: "NAME", help: "the port at the other end"},
 		{key: "local", arg: "ADDRESS", help: "wire:udp, wire:unixgram: own end"},
 		{key: "remote", arg: "ADDRESS", help: "wire:udp, wire:unixgram: other end"},
 		{key: "listen", arg: "ADDRESS", help: "wire:tcp, wire:unix: wait here for the other end"},
 		{key: "connect", arg: "ADDRESS", help: "wire:tcp, wire:unix: call the other end"},
-		{key: "out", arg: "FILE", help: "pcap: record what leaves the port"},
-		{key: "rate", arg: "real|fast", help: "pcap: replay in real time or as fast as possible"},
-		{key: "loop", arg: "N", help: "pcap: how often to replay"},
+		{key: "out", arg: "FILE", help: "record what leaves the port"},
+		{key: "rate", arg: "real|fast|N", help: "replay in real time (default), as fast as the switch takes it, or N frames a second"},
+		{key: "loop", arg: "N|forever", help: "how often to replay (default 1)"},
 	}
 }
 

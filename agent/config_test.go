@@ -395,6 +395,24 @@ func TestPortKeysAreOptions(t *testing.T) {
 	}
 }
 
+// TestHelpTellsEveryPort: each kind has words and an example that is right, each option a form and words.
+func TestHelpTellsEveryPort(t *testing.T) {
+	kinds, common := PortKinds()
+	for _, k := range kinds {
+		if _, err := ParsePort(k.Form); err != nil || k.About == "" || len(k.Options) != len(k.Keys) {
+			t.Errorf("%+v: %v", k, err)
+		}
+		for _, o := range append(k.Options, common...) {
+			if key, value, _ := strings.Cut(o.Form, "="); key == "" || value == "" || o.Help == "" {
+				t.Errorf("%s: %+v", k.Kind, o)
+			}
+		}
+	}
+	if len(kinds) < 8 {
+		t.Errorf("%d kinds", len(kinds))
+	}
+}
+
 // TestFileAndFlagsAgree gives one configuration in both ways and compares the values.
 func TestFileAndFlagsAgree(t *testing.T) {
 	dir := t.TempDir()

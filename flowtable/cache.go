@@ -98,15 +98,23 @@ func mix(a, b uint64) uint64 {
 	return hi ^ lo
 }
 
-// hash is the exact hash of a frame.
-func (c *cache) hash(f *packet.Frame) uint64 {
-	h, secret := c.seed, c.secret
-	for i := range c.reads {
-		w := &c.reads[i]
-		h = mix(h^f.Key[w.at&15]&w.bits, secret)
+// hashKey is a hash of some words of a key, two at each step: the steps wait for each other.
+func hashKey(seed, secret uint64, words []headerWord, k *packet.Key) uint64 {
+	h := seed
+	for len(words) >= 2 {
+		a, b := &words[0], &words[1]
+		h = mix(h^k[a.at&15]&a.bits, secret^k[b.at&15]&b.bits)
+		words = words[2:]
+	}
+	if len(words) == 1 {
+		w := &words[0]
+		h = mix(h^k[w.at&15]&w.bits, secret)
 	}
 	return h
 }
+
+// hash is the exact hash of a frame.
+func (c *cache) hash(f *packet.Frame) uint64 { return hashKey(c.seed, c.secret, c.reads, &f.Key) }
 
 // guess is the path that an exact hash hints at, nil if there is none. It need not be the right one.
 func (c *cache) guess(h uint64) *path { return c.paths.at(c.exact.find(h, 0)) }

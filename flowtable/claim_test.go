@@ -218,6 +218,9 @@ func checkStore(t *testing.T, pr *Processor) {
 				t.Errorf("path %d has not been counted", n)
 			}
 			checkCounted(t, c, n)
+			if cl := c.numbered[p.claim]; len(cl.words) < inlineWords && p.key[len(cl.words)] != 0 {
+				t.Errorf("path %d has words that its claim %+v does not", n, cl)
+			}
 			if found := c.wild.find(c.numbered[p.claim].hashOf(c, p), 0); found == 0 {
 				t.Errorf("path %d of %d cannot be found by its claim %+v, %d hints", n, c.paths.inUse, c.numbered[p.claim], len(c.wild.slots))
 			}

@@ -9,7 +9,7 @@ import (
 // path is what frames with certain header bits undergo: data, complete but for what changes without a
 // publication. One cache line, or that and its tail.
 type path struct {
-	key   [inlineWords]uint64 // the words of the claim, as many as there is room for
+	key   [inlineWords]uint64 // the words of the claim, as many as there is room for; zero behind the last one
 	last  [1]step             // the last entry met, mostly the only one
 	tail  *tail               // of a path that is more than one entry and a few words, or nil
 	seen  uint32              // the cache's clock when the path was last known to hold
@@ -57,10 +57,12 @@ type rest struct {
 
 // claim is the header bits that a path rests on. Paths with the same bits share it.
 type claim struct {
-	words   []headerWord // ascending
-	touched uint32       // the cache's clock at the last alteration that may concern a path of it
-	shape   bool         // and which headers there are
-	no      uint8        // the number by which paths know it
+	words   []headerWord            // ascending
+	first   [inlineWords]headerWord // the same, as many as there is room for; without bits behind the last one
+	more    bool                    // there is more to compare
+	touched uint32                  // the cache's clock at the last alteration that may concern a path of it
+	shape   bool                    // and which headers there are
+	no      uint8                   // the number by which paths know it
 	place   [headerWords]int8
 	digest  uint64 // of the mask
 	paths   int
@@ -85,13 +87,9 @@ func shapeOf(l *packet.Layout) uint64 {
 
 // hash is the wild hash of a frame's header under the claim.
 func (cl *claim) hash(c *cache, k *packet.Key, l *packet.Layout) uint64 {
-	h, secret := c.seed^cl.digest, c.secret
-	for i := range cl.words {
-		w := &cl.words[i]
-		h = mix(h^k[w.at&15]&w.bits, secret)
-	}
+	h := hashKey(c.seed^cl.digest, c.secret, cl.words, k)
 	if cl.shape {
-		h = mix(h^shapeOf(l), secret)
+		h = mix(h^shapeOf(l), c.secret)
 	}
 	return h
 }
@@ -107,15 +105,12 @@ func (c *cache) holds(p *path, f *packet.Frame) bool {
 
 // holdsKey is holds for a path of the claim.
 func (p *path) holdsKey(cl *claim, k *packet.Key, l *packet.Layout) bool {
-	differ := uint64(0)
-	for i := range cl.words {
-		if i == inlineWords {
-			return differ == 0 && p.holdsRest(cl, k, l)
-		}
-		w := &cl.words[i]
-		differ |= k[w.at&15]&w.bits ^ p.key[i]
-	}
-	return differ == 0 && (!cl.shape || p.tail.shape == shapeOf(l))
+	w := &cl.first
+	differ := k[w[0].at&15]&w[0].bits ^ p.key[0]
+	differ |= k[w[1].at&15]&w[1].bits ^ p.key[1]
+	differ |= k[w[2].at&15]&w[2].bits ^ p.key[2]
+	differ |= k[w[3].at&15]&w[3].bits ^ p.key[3]
+	return differ == 0 && (!cl.more || p.holdsRest(cl, k, l))
 }
 
 func (p *path) holdsRest(cl *claim, k *packet.Key, l *packet.Layout) bool {

@@ -206,11 +206,14 @@ func (pr *Processor) process(frames []*packet.Frame) {
 	for i := range frames {
 		warm ^= c.exact.slots[c.exact.bucket(pr.hashes[i])]
 	}
+	var p *path
 	for i := range frames {
-		p := c.guess(pr.hashes[i])
-		if pr.guesses[i] = p; p != nil {
-			warm ^= p.key[0]
+		if i == 0 || pr.hashes[i] != pr.hashes[i-1] { // frames of a flow often come in a row
+			if p = c.guess(pr.hashes[i]); p != nil {
+				warm ^= p.key[0]
+			}
 		}
+		pr.guesses[i] = p
 	}
 	for i := range frames {
 		p := pr.guesses[i]

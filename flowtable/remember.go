@@ -169,6 +169,8 @@ func (c *cache) claim(mask *packet.Mask, shape bool, room int) *claim {
 			cl.words = append(cl.words, headerWord{w, uint8(i)})
 		}
 	}
+	inline := copy(cl.first[:], cl.words)
+	cl.more = shape || inline < len(cl.words)
 	cl.no = uint8(1 + slices.Index(c.numbered[1:], nil))
 	c.claims, c.numbered[cl.no] = append(c.claims, cl), cl
 	return cl
@@ -223,6 +225,7 @@ func (pr *Processor) place(cl *claim) (n uint32, fresh bool) {
 	} else if n > inlineWords {
 		p.grown()
 	}
+	p.key = [inlineWords]uint64{}
 	for i, w := range cl.words {
 		*p.word(i) = b.header[w.at] & w.bits
 	}
@@ -297,10 +300,11 @@ func (pr *Processor) release(n uint32) {
 
 // hashOf is hash of the header that a path claims.
 func (cl *claim) hashOf(c *cache, p *path) uint64 {
-	h := c.seed ^ cl.digest
-	for i := range cl.words {
-		h = mix(h^*p.word(i), c.secret)
+	var k packet.Key
+	for i, w := range cl.words {
+		k[w.at] = *p.word(i)
 	}
+	h := hashKey(c.seed^cl.digest, c.secret, cl.words, &k)
 	if cl.shape {
 		h = mix(h^p.tail.shape, c.secret)
 	}

@@ -37,6 +37,7 @@ type options struct {
 	tables  []int         // rules
 	churned int           // rules of the table that is changed
 	many    int           // flows, where many are wanted of a source
+	streams int           // of TCP, for one figure
 }
 
 // family is a group of rows that are measured together, and have a plot together.
@@ -58,7 +59,7 @@ func families() []family {
 	return []family{
 		{name: "sources", title: "The sources with nothing behind them", switches: []string{nameDropTC, nameDropX}, measure: (*run).sources},
 		{name: "pps", title: "64-byte frames, one flow", switches: slices.Concat(speakers[:1], []string{nameLong}, both[1:2], polls, both[2:], []string{nameRing}, kernel), measure: (*run).cables},
-		{name: "tables", title: "Tables of mixed masks, live frames", switches: speakers, measure: (*run).tables},
+		{name: "tables", title: "Tables of mixed masks, live frames", switches: slices.Concat(speakers, []string{nameRing}), measure: (*run).tables},
 		{name: "churn", title: "Forwarding while the table changes, live frames", switches: speakers, measure: (*run).churn},
 		{name: "tcp", title: "TCP", switches: hosts, measure: (*run).tcp},
 		{name: "rtt", title: "Latency", switches: trips, measure: (*run).trips},
@@ -136,9 +137,9 @@ type board struct {
 func newBoard(t *testing.T, ctx context.Context) *board {
 	t.Helper()
 	b := &board{T: t, ctx: ctx, reports: map[string]*bench.Report{}, began: time.Now(),
-		o: options{length: 50 * time.Millisecond, tables: []int{16, 64}, churned: 32, many: 64}}
+		o: options{length: 50 * time.Millisecond, tables: []int{16, 64}, churned: 32, many: 64, streams: 1}}
 	if *rounds > 0 {
-		b.o = options{length: time.Duration(*seconds * float64(time.Second)), perFlow: 60 * time.Microsecond, churned: 10000, many: 100000}
+		b.o = options{length: time.Duration(*seconds * float64(time.Second)), perFlow: 60 * time.Microsecond, churned: 10000, many: 100000, streams: 5}
 		for word := range strings.SplitSeq(*sizes, ",") {
 			n, err := strconv.Atoi(word)
 			if err != nil {

@@ -49,14 +49,17 @@ long queue has the pauses, too, to forward what it has put aside; what it can ke
 is what the receiving host has counted, offered what has arrived at the switch's port: all sources run on the processor that also does
 the kernel's receiving, so they send no more than that leaves them.
 
-weir is on the switch's processor alone, as the others are, where its name says nothing else; so it never spins. Its "long ring" holds
+weir is on the switch's processor alone, as the others are, where its name says nothing else; before it sleeps it looks a little
+longer (--spin), offering the processor to others. Its "long ring" holds
 32,768 frames, with 8 MiB a port as much memory as the bare forwarder's, instead of 8192; its AF_XDP ports begin with 2048 and make
 themselves room for up to as many when a burst did not fit. Processor time is that of the switch's
 process, with what the kernel does in its name: sending, and what the receiving host's device does with it. "Spinning" and
 "sleeping" are --spin 2ms and --spin 0s with both processors. Two kinds of switches look at their ports for ever on the switch's processor, traffic or
 not: weir "polling" (--poll-cpus) and Open vSwitch's AF_XDP ports (pmd-cpu-mask); what else there is of them is on the hosts' processor. The bare forwarders are small Go programs that look at no frame: "ring" with a TPACKET_V3 ring, best for small frames,
 "whole" with PACKET_VNET_HDR, which carries super-frames. The redirects are programs in the kernel. TCP is iperf3, whose two ends may
-use both processors; round trips are those of ping, a thousand a second. A table has nothing but its rules, one for each flow.
+use both processors: the middle one of five streams, for where the system lets the receiver run, beside the sender or beside the switch, changes
+a stream's rate by a third; round trips are those of ping, a thousand a second. A table has nothing but its rules, one for each flow; the bare
+forwarder has no rules, and what it keeps of its rate with one flow is what many flows leave of a switch that looks nothing up.
 `
 
 // section has a family's plot and all its figures.

@@ -386,6 +386,18 @@ func TestMissingFiles(t *testing.T) {
 	s.fails(1, "the capture /nope/in.pcap cannot be read", "run", "--name", "br1", "--port", "1:pcap:/nope/in.pcap")
 }
 
+// TestReferenceIsRight: check has nothing against the file that explains every key, wherever it is asked.
+func TestReferenceIsRight(t *testing.T) {
+	file, err := filepath.Abs("../../../examples/config/weir.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, errs, code := newShell(t).weir("check", file)
+	if want := file + " is right: 2 bridges, "; code != 0 || !strings.HasPrefix(out, want) || strings.Count(errs, "\n") != strings.Count(errs, "warning: bridge br0: tls.") {
+		t.Errorf("exit %d\n%s%s", code, out, errs)
+	}
+}
+
 // TestKillAndStartAgain: kill -9 leaves sockets; the next start takes their place.
 func TestKillAndStartAgain(t *testing.T) {
 	s := newShell(t)

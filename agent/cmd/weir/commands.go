@@ -22,7 +22,8 @@ type command struct {
 	example     string
 	standard    bool // meant when only the first of two words is given
 	setup       func(t *tool, fs *flag.FlagSet) func(words []string) error
-	explain     func(t *tool, words []string) error // answers --help in place of printHelp
+	explain     func(t *tool, words []string) error // answers --help in place of tell
+	after       func(io.Writer)                     // a chapter behind its help
 }
 
 func (c *command) name() string { return strings.Join(c.words, " ") }
@@ -56,8 +57,9 @@ func commands() []command {
 			example: "weir status br0 --connected && echo ready", setup: (*tool).status},
 		{words: []string{"ports"}, args: "[BRIDGE] [--watch [INTERVAL]] [--json]", most: 1, summary: "ports with their counters and rates",
 			more:    "A kB is 1000 bytes. " + watching,
-			example: "weir ports br0 --watch 2s", setup: (*tool).ports},
+			example: "weir ports br0 --watch 2s", setup: (*tool).ports, after: printPortKinds},
 		{words: []string{"port", "add"}, args: "BRIDGE [NUM:]SPEC", least: 2, most: 2, summary: "add a port to a running bridge",
+			more:    "\"weir help ports\" tells every kind of port and its options.",
 			example: "weir port add br0 3:tap:vm2,tag=10", setup: (*tool).portAdd},
 		{words: []string{"port", "del"}, args: "BRIDGE PORT", least: 2, most: 2, summary: "take a port out of a running bridge, by name or number",
 			example: "weir port del br0 vm2", setup: (*tool).portDel},
@@ -181,7 +183,7 @@ func (t *tool) help(words []string) error {
 			if found {
 				fmt.Fprintln(t.out)
 			}
-			t.printHelp(t.out, &c)
+			t.tell(&c)
 			found = true
 		}
 	}
@@ -203,7 +205,7 @@ func (t *tool) printOverview(w io.Writer) {
 	}
 	tw.Flush()
 	fmt.Fprint(w, "\n\"weir help COMMAND\" tells its arguments and flags. Every command takes --rundir DIR, also before its\n"+
-		"name (default $OVS_RUNDIR, else /run/weir), and --help.\nExit codes: 0 done, 1 did not work, 2 not understood.\n")
+		"name (default $OVS_RUNDIR, else /run/weir), and --help.\n\"weir help ports\" also tells the kinds of ports and their options.\nExit codes: 0 done, 1 did not work, 2 not understood.\n")
 }
 
 // usage is what weir alone says.
@@ -214,6 +216,15 @@ const usage = `weir is an OpenFlow 1.3 software switch.
   weir help                                          all commands
 
 `
+
+// tell writes the help of one command, and the chapter behind it.
+func (t *tool) tell(c *command) {
+	t.printHelp(t.out, c)
+	if c.after != nil {
+		fmt.Fprintln(t.out)
+		c.after(t.out)
+	}
+}
 
 // printHelp tells all of one command.
 func (t *tool) printHelp(w io.Writer, c *command) {

@@ -240,7 +240,7 @@ func (t *tool) bridgeNames() (names []string) {
 
 // printMarkdown writes docs/commands.md: the help of every command.
 func (t *tool) printMarkdown(w io.Writer) {
-	fmt.Fprint(w, "# The commands of weir\n\nThis page is what `weir help --markdown` prints: the help of every command.\n")
+	fmt.Fprint(w, "# The commands of weir\n\nThis page is what `weir help --markdown` prints: the help of every command, and at the end\n[the kinds of ports](#the-kinds-of-ports).\n")
 	section := func(level, title string, help func(io.Writer)) {
 		var text strings.Builder
 		help(&text)
@@ -260,4 +260,5 @@ func (t *tool) printMarkdown(w io.Writer) {
 		}
 		section("##", "weir "+c.name(), func(w io.Writer) { t.printHelp(w, &c) })
 	}
+	section("##", "The kinds of ports", printPortKinds)
 }

@@ -201,7 +201,7 @@ func (t *tool) explain(cmd *command, words []string) error {
 	if cmd.explain != nil {
 		return cmd.explain(t, words)
 	}
-	t.printHelp(t.out, cmd)
+	t.tell(cmd)
 	return nil
 }
 

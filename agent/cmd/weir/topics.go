@@ -1,6 +1,15 @@
-// Slow path: the order in which help tells the flags of "weir run".
+// Slow path: the order in which help tells the flags of "weir run", and what it tells of ports.
 
 package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/weirswitch/weir/agent"
+)
 
 // topic is a group of flags that a reader looks for together.
 type topic struct {
@@ -22,4 +31,28 @@ func runTopics() []topic {
 		{"TLS", []string{"private-key", "certificate", "ca-cert"}},
 		{"What it calls itself", []string{"dp-desc", "mfr-desc", "hw-desc", "sw-desc", "serial-desc"}},
 	}
+}
+
+// printPortKinds tells of every kind of port and its options.
+func printPortKinds(w io.Writer) {
+	kinds, common := agent.PortKinds()
+	fmt.Fprint(w, "A port is written [NUMBER:][KIND:]TARGET[,OPTION=VALUE]... behind --port, behind \"weir port add BRIDGE\" and in the file,\n"+
+		"where options may also be keys of their own. Without a KIND it is an Ethernet device.\n")
+	for _, k := range kinds {
+		fmt.Fprintf(w, "\n%s    for example %s\n", k.Kind, k.Form)
+		for _, line := range strings.Split(k.About, "\n") {
+			fmt.Fprintf(w, "  %s\n", line)
+		}
+		printPortOptions(w, k.Options)
+	}
+	fmt.Fprint(w, "\nOptions of every kind:\n")
+	printPortOptions(w, common)
+}
+
+func printPortOptions(w io.Writer, options []agent.PortOption) {
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, o := range options {
+		fmt.Fprintf(tw, "    %s\t%s\n", o.Form, o.Help)
+	}
+	tw.Flush()
 }

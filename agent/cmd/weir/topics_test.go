@@ -21,6 +21,20 @@ func TestDetachTellsOfTheLog(t *testing.T) {
 	}
 }
 
+// TestHelpPortsTellsTheKinds: behind the command of that name stand the kinds of ports with their options.
+func TestHelpPortsTellsTheKinds(t *testing.T) {
+	out, _, code := newShell(t).weir("help", "ports")
+	at := 0
+	for _, want := range []string{"weir ports [BRIDGE]", "afpacket    for example eth1\n", "ring=FRAMES|no ", "xdp    for example xdp:eth1\n", "mode=native|copy|generic ",
+		"wire    for", "listen=ADDRESS ", "Options of every kind:\n", "vlan_mode=MODE ", "queue=ID:max-rate=RATE "} {
+		i := strings.Index(out[at:], want)
+		if i < 0 {
+			t.Fatalf("exit %d, %q is not where it belongs:\n%s", code, want, out)
+		}
+		at += i
+	}
+}
+
 // TestAbsentPeerIsLoggedOnce: a wire that finds nobody says so, with the cure, and then goes on trying in silence.
 func TestAbsentPeerIsLoggedOnce(t *testing.T) {
 	s := newShell(t)

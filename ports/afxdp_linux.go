@@ -481,14 +481,6 @@ func (in *xdpInlet) Read(frames []*packet.Frame) (n int, err error) {
 	return p.accept(frames[:n], p.lines.look), nil
 }
 
-// took spares those who send the look for a sleeper while there are many frames, see lease.took.
-func (in *xdpInlet) took(n int) {
-	if _, err := in.lease.hold(); err == nil {
-		in.lease.took(n)
-		in.lease.release()
-	}
-}
-
 // accept counts what came and says what its bytes show to be pending.
 func (p *afxdp) accept(frames []*packet.Frame, look bool) (n int) {
 	size := 0

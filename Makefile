@@ -16,9 +16,10 @@ BENCHTIME ?= 1s
 COUNT     ?= 1
 DURATION  ?= 30m
 LIVES     ?= 50
+KERNEL    ?= trixie-backports
 PKGS       = $$($(GO) list ./... | grep -v -e /integration$$ -e /integration/oracle$$ -e /integration/benchcontrol$$ -e /integration/benchengine$$ -e /integration/benchlab$$)
 
-.PHONY: help build build-libpcap run deps test test-unit test-libpcap integration soak over-ports lint fuzz bench bench-control bench-engine bench-lab examples check clean
+.PHONY: help build build-libpcap run deps test test-unit test-libpcap integration soak over-ports zero-copy lint fuzz bench bench-control bench-engine bench-lab examples check clean
 
 help:
 	@echo 'make run          build weir and show it at work: three hosts talk through it (KEEP=1: leave it up)'
@@ -31,6 +32,7 @@ help:
 	@echo 'make lint         gofmt, go vet, staticcheck'
 	@echo 'make soak         frames over all kinds of port, changes and flaps for DURATION=$(DURATION): no frame uncounted, nothing grows'
 	@echo 'make over-ports   conformance and comparison suites, whole, over every kind of port in the place of pipes (LIVES=$(LIVES))'
+	@echo 'make zero-copy    AF_XDP without copying, on the cards of a guest with a newer kernel of Debian (KERNEL=$(KERNEL))'
 	@echo 'make fuzz         each fuzz target for FUZZTIME=$(FUZZTIME)'
 	@echo 'make bench        benchmarks in process, BENCHTIME=$(BENCHTIME); with COUNT=10 what it prints is for benchstat'
 	@echo 'make bench-control  the control plane beside Open vSwitch, into docs/benchmarks-control.md (ROUNDS=5); as root'
@@ -81,6 +83,10 @@ over-ports: deps
 	$(GO) test -count=1 -v -timeout 3h -run 'TestOverPorts$$' ./integration/conformance -conformance.whole
 	$(GO) test -count=1 -v -timeout 3h -run 'TestOverPorts$$' ./integration/oracle -oracle.overports $(LIVES)
 
+# A minute, and a download of 40 MB the first time. Not in CI: that suite's kernel is another one every few weeks.
+zero-copy: deps
+	$(GO) test -count=1 -v -timeout 20m -run 'TestZeroCopy$$' ./integration -zerocopy $(KERNEL)
+
 lint:
 	@out=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$out" || { echo "gofmt wants to change:"; echo "$$out"; exit 1; }
 	$(GO) vet ./...
@@ -98,14 +104,29 @@ fuzz:
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) -count $(COUNT) $(PKGS)
 
+# What the benchmarks ask before they begin: numbers that are numbers.
+define benchable
+	@case '$(or $(ROUNDS),1)' in *[!0-9]*|0) echo "ROUNDS=$(ROUNDS): expected a number of rounds, 1 or more" >&2; exit 1;; esac
+	@case '$(or $(SECONDS),1)' in *[!0-9.]*|*.*.*|.|0) echo "SECONDS=$(SECONDS): expected the seconds of a figure, such as 1 or 0.5" >&2; exit 1;; esac
+endef
+
+# Programs in the kernel and the bridge of Open vSwitch need root; nothing is measured without.
+define asroot
+	@test "$$(id -u)" = 0 || { echo "make $@ must be run as root: it compares with Open vSwitch's bridge and programs in the kernel" >&2; exit 1; }
+endef
+
 # Minutes on a machine that does nothing else meanwhile; never in CI, which only looks that it works.
-bench-control: deps
+bench-control:
+	$(benchable)
+	$(asroot)
+	@integration/deps.sh
 	@mkdir -p docs
 	$(GO) test ./integration/benchcontrol -count=1 -timeout 60m -v -bench.rounds=$(or $(ROUNDS),5) -bench.flows=100000 -bench.big=1000000 \
 		-bench.calls=2000 -bench.report=$(CURDIR)/docs/benchmarks-control.md
 
 # Some minutes on a machine that does nothing else meanwhile. Without Open vSwitch with DPDK it measures weir alone.
 bench-engine:
+	$(benchable)
 	@integration/deps.sh dpdk
 	@mkdir -p docs
 	$(GO) test -c -o bin/bench-engine ./integration/benchengine
@@ -114,7 +135,10 @@ bench-engine:
 
 # Some ten minutes on a machine that does nothing else meanwhile. The program is run by itself, so that its progress
 # is seen and Ctrl-C is its own affair.
-bench-lab: deps
+bench-lab:
+	$(benchable)
+	$(asroot)
+	@integration/deps.sh
 	@mkdir -p docs
 	$(GO) test -c -o bin/bench-lab ./integration/benchlab
 	cd integration/benchlab && exec $(CURDIR)/bin/bench-lab -test.v -test.timeout 2h -bench.rounds=$(or $(ROUNDS),3) \

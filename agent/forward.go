@@ -37,6 +37,8 @@ type worker struct {
 	out    []outBatch      // by port.slot
 	dirty  []int           // slots with frames to write
 	wrote  []*port         // by which the last batch left, the first few
+	woken  bool            // the inlet at hand was just waked
+	hushed []*inlet        // whose goroutines sleep on meanwhile; their reader locks are held
 	in     packetInBuf     // scratch of packet.go
 }
 
@@ -89,14 +91,44 @@ func (s *Switch) serve(p *inlet, rounds int) (more, failed bool) {
 }
 
 func (w *worker) serve(p *inlet, rounds int) (more, failed bool) {
-	w.wrote = w.wrote[:0]
+	w.wrote, w.woken = w.wrote[:0], p.woken
+	p.woken = false
 	for range rounds {
 		n, err := w.round(p)
+		w.woken, p.fed = false, p.fed || n > 0
+		w.listen()
 		if n == 0 && (err != nil || !w.answers(p)) {
 			return false, err != nil
 		}
 	}
 	return true, false
+}
+
+// hush lets the goroutine of a port sleep on though a frame comes in by it: it is looked at when the batch has been written.
+// So of two goroutines that sleep one is woken for a question and its answer. Each time that costs two system calls, so it
+// is done only for the first batch after a sleep: frames that come in crowds wake few.
+func (w *worker) hush(q *port) {
+	for _, in := range q.ins {
+		if dev, can := in.in.(sleeper); can && len(w.hushed) < mostAnswers && in.reader.TryLock() {
+			dev.Hush()
+			w.hushed = append(w.hushed, in)
+		}
+	}
+}
+
+// listen forwards what has come in by the ports that were hushed, and lets frames wake their goroutines again.
+func (w *worker) listen() {
+	for _, in := range w.hushed {
+		dev := in.in.(sleeper)
+		if dev.Ready() {
+			_, _ = w.round(in)
+			dev.Settle()
+		}
+		dev.Listen()
+		in.reader.Unlock()
+	}
+	clear(w.hushed)
+	w.hushed = w.hushed[:0]
 }
 
 // answers looks at the ports that the last batch of p left by, and forwards what has come in by them: a
@@ -183,6 +215,9 @@ func (w *worker) flush() {
 		b := &w.out[slot]
 		if len(w.wrote) < mostAnswers {
 			w.wrote = append(w.wrote, b.port)
+		}
+		if w.woken {
+			w.hush(b.port)
 		}
 		if b.sched != nil {
 			b.sched.send(w.now, b.frames, b.queues)

@@ -3,6 +3,7 @@
 package agent
 
 import (
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -35,6 +36,13 @@ type guest struct {
 	sw *Switch
 	*inlet
 }
+
+// Go takes the processor from a goroutine that has had it for 10 ms, and when that one is bound to its thread two other threads have to be
+// woken until it goes on: some 100 us. So a poller gives way by itself before that, when frames have just ceased to come.
+const (
+	turnMost = 5 * time.Millisecond  // after which a poller may give way
+	lull     = 50 * time.Microsecond // without a frame, then the next one is not likely to come at once
+)
 
 // choreEvery is how often a poller does for one of its inlets what readers do before they sleep: lost frames are
 // counted then, and a ring is left that the kernel has stopped filling.
@@ -79,6 +87,8 @@ func (q *poller) rouse() {
 func (q *poller) run(ps *pollers) {
 	born := time.Now()
 	due, next := choreEvery, 0
+	var frame, yielded time.Duration // the last of them
+	busy := false
 	for turn := 1; !q.quit.Load(); turn++ {
 		list := *q.guests.Load()
 		if len(list) == 0 {
@@ -90,12 +100,24 @@ func (q *poller) run(ps *pollers) {
 				q.dismiss(ps, g)
 				continue
 			}
-			if _, _, failed := g.sw.look(g.inlet); failed {
+			found, _, failed := g.sw.look(g.inlet)
+			if failed {
 				q.dismiss(ps, g)
 			}
+			busy = busy || found
 		}
-		if turn%64 == 0 && time.Since(born) >= due {
-			due = time.Since(born) + choreEvery
+		if turn%64 != 0 {
+			continue
+		}
+		now := time.Since(born)
+		switch {
+		case busy:
+			frame, busy = now, false
+		case now-frame >= lull && now-yielded >= turnMost:
+			runtime.Gosched()
+			yielded = time.Since(born)
+		case now >= due:
+			due = now + choreEvery
 			next++
 			q.settleOne(next)
 		}

@@ -45,6 +45,8 @@ type inlet struct {
 	*port
 	in     ports.Inlet
 	reader sync.Mutex    // of who reads it: its goroutine but while that sleeps, see sharer in spin.go
+	woken  bool          // its goroutine was asleep a moment ago
+	fed    bool          // it found frames since then
 	window time.Duration // how long it pays to look for more, see spin.go
 	resume chan bool     // what the goroutine waits for while another one looks at the inlet
 }

@@ -21,7 +21,8 @@ import (
 //     so that an answer finds it awake though it comes in by another port, and nobody is woken for nothing.
 //  3. A port with more than a few batches is given back to its own goroutine: load is shared as ever.
 //  4. A connection's reader does likewise: it looks for the next message, and for the ports meanwhile, or it is told of it.
-//  5. The processor is offered to other threads all the time. If one takes it, nobody spins for a while.
+//  5. A sleep has two costs: that of being woken, see nap, and that of others woken in vain, see worker.hush.
+//  6. The processor is offered to other threads all the time. If one takes it, nobody spins for a while.
 //
 // All of this is for processors that others want, too. Those that are given to polling have poll.go instead.
 //
@@ -32,6 +33,7 @@ type spinner struct {
 	token *atomic.Bool // of the process: taken by the one that spins
 	polls *pollers     // of the process: while it has some nobody spins; may be nil
 	born  time.Time
+	naps  atomic.Bool // see nap; one that spins and one that naps leave at least one processor to all others
 
 	mu      sync.Mutex
 	active  bool          // guarded by mu: a goroutine of this switch spins
@@ -60,11 +62,21 @@ type sharer interface {
 	Sleep() error        // Wait without Settle
 }
 
+// sleeper is a sharer whose goroutine can be let sleep on though frames come, for a while.
+type sleeper interface {
+	sharer
+	Hush()
+	Listen()
+	Nap() (woken bool) // Sleep for a few milliseconds at most, without another thread between
+}
+
 // limit sets the longest window.
 func (sp *spinner) limit(most time.Duration) {
-	if runtime.GOMAXPROCS(0) == 1 { // whoever spins keeps all other goroutines from running
+	n := runtime.GOMAXPROCS(0)
+	if n == 1 { // whoever spins keeps all other goroutines from running
 		most = 0
 	}
+	sp.naps.Store(n > 2 || n == 2 && most <= 0)
 	sp.most.Store(int64(max(0, most)))
 }
 
@@ -85,11 +97,12 @@ func (s *Switch) sleep(p *inlet) error {
 	}
 	most := sp.longest()
 	if _, can := p.in.(peeker); !can || most == 0 {
-		p.window = 0
-		return p.wait()
+		p.window, p.woken = 0, true
+		return s.wait(p)
 	}
 	start := time.Now()
-	err := p.wait()
+	err := s.wait(p)
+	p.woken = true
 	if time.Since(start) < most {
 		p.window = min(most, max(2*p.window, most/4))
 	} else {
@@ -99,7 +112,7 @@ func (s *Switch) sleep(p *inlet) error {
 }
 
 // wait sleeps, and lets others read meanwhile if the port can be shared.
-func (p *inlet) wait() error {
+func (s *Switch) wait(p *inlet) error {
 	dev, can := p.in.(sharer)
 	if !can {
 		return p.in.Wait()
@@ -108,9 +121,24 @@ func (p *inlet) wait() error {
 		return nil
 	}
 	p.reader.Unlock()
-	err := dev.Sleep()
-	p.reader.Lock()
-	return err
+	defer p.reader.Lock()
+	if s.nap(p) {
+		return nil
+	}
+	return dev.Sleep()
+}
+
+// nap is a short sleep from which the kernel wakes p's goroutine itself, where Go's poller wakes two threads first. It is for the goroutine that
+// found frames the last time that it was awake, and, as it keeps one of the processors that Go deals out, for one at a time.
+func (s *Switch) nap(p *inlet) (woken bool) {
+	dev, can := p.in.(sleeper)
+	if !can || !p.fed || !s.spin.naps.Load() || !s.spin.token.CompareAndSwap(false, true) {
+		return false
+	}
+	p.fed = false
+	woken = dev.Nap()
+	s.spin.token.Store(false)
+	return woken
 }
 
 // now is the time on which rest is counted.

@@ -191,9 +191,6 @@ func (p *afpacket) Settle() (more bool) { return p.intakes[0].Settle() }
 // Sleep is the other half.
 func (p *afpacket) Sleep() error { return p.intakes[0].Sleep() }
 
-// Stay says that its reader will not sleep for long.
-func (p *afpacket) Stay() { p.intakes[0].Stay() }
-
 // Ready says whether Read would find frames. With a ring it asks nobody.
 func (p *afpacket) Ready() bool { return p.intakes[0].Ready() }
 

@@ -281,7 +281,7 @@ func (x *xdpLine) newQueues(n, room int) (queues []*xsk, err error) {
 // bind joins the sockets to the queues, and shows them to the program.
 func (x *xdpLine) bind() error {
 	for i, s := range x.queues {
-		if err := patiently(func() error { return s.bind(x.index, i, x.flags) }); err != nil {
+		if err := patiently(xdpRelease, func() error { return s.bind(x.index, i, x.flags) }); err != nil {
 			return fmt.Errorf("binding an AF_XDP socket to queue %d of interface %s: %w", i, x.name, explainBind(err))
 		}
 		if err := x.hook.sockets.Put(uint32(i), uint32(s.fd)); err != nil {
@@ -299,13 +299,13 @@ func closeQueues(queues []*xsk) {
 	atOnce(end...)
 }
 
-// xdpPatience is how long to try what another one has. The kernel gives a
-// queue free some time after its socket has gone: that of a process that was
-// killed, or this port's own from before.
-const xdpPatience = time.Second
+// xdpPatience is how long to try what another one has, such as a process that was killed. And xdpRelease is how long to try a queue: the
+// kernel gives it free some time after its socket has gone, this port's own from before, too, and where frames are not
+// copied the driver has to set the queue up anew first.
+const xdpPatience, xdpRelease = time.Second, 5 * time.Second
 
-func patiently(try func() error) error {
-	for end := time.Now().Add(xdpPatience); ; time.Sleep(5 * time.Millisecond) {
+func patiently(most time.Duration, try func() error) error {
+	for end := time.Now().Add(most); ; time.Sleep(5 * time.Millisecond) {
 		if err := try(); !occupied(err) || time.Now().After(end) {
 			return err
 		}
@@ -400,9 +400,6 @@ func (p *afxdp) Settle() (more bool) { return p.inlets[0].Settle() }
 // Sleep is the other half.
 func (p *afxdp) Sleep() error { return p.inlets[0].Sleep() }
 
-// Stay says that its reader will not sleep for long.
-func (p *afxdp) Stay() { p.inlets[0].Stay() }
-
 // Ready says whether Read would find frames, without asking the kernel.
 func (p *afxdp) Ready() bool { return p.inlets[0].Ready() }
 
@@ -444,9 +441,6 @@ func (in *xdpInlet) Settle() (more bool) {
 
 // Sleep is Wait without Settle.
 func (in *xdpInlet) Sleep() error { return in.lease.wait() }
-
-// Stay says that its reader will look for frames by Ready and not sleep for long, see intake's.
-func (in *xdpInlet) Stay() { in.lease.stay() }
 
 // Ready says whether Read would find frames, without asking the kernel.
 func (in *xdpInlet) Ready() bool {

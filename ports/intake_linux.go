@@ -227,10 +227,6 @@ func (in *intake) Settle() (more bool) {
 // Sleep is Wait without Settle. It touches nothing that is the reader's, so another goroutine may read meanwhile.
 func (in *intake) Sleep() error { return in.lease.wait() }
 
-// Stay says that its reader will look for frames by Ready and not sleep for long: those who send them are spared
-// looking for it.
-func (in *intake) Stay() { in.lease.stay() }
-
 // follow gives back what a ring has lent that is not the socket's any more.
 func (in *intake) follow() *rxRing {
 	r := in.ring.Load()

@@ -21,7 +21,8 @@ import (
 // each port was tried: with all else equal a round trip through the switch took
 // 48 to 220 us at the median against 29 to 40 us, because the thread that wakes
 // has to get hold of a processor of the runtime first. It would also cost
-// a thread for each idle port.
+// a thread for each idle port. Only a sleep of few milliseconds is different, for that long
+// the runtime leaves the thread its processor: see nap.
 //
 // The poller does not watch the descriptor itself but an epoll set around it,
 // which reports once and then holds its peace until the next wait. Otherwise each
@@ -40,6 +41,10 @@ type lease struct {
 	// dead says that the descriptor will only ever report errors: waiting for
 	// it would spin until it is exchanged.
 	dead atomic.Bool
+
+	// What the one sleeper naps with.
+	napped  [1]unix.PollFd
+	napTime unix.Timespec
 
 	came int // of the reader: frames since it said so to the waker
 
@@ -139,6 +144,24 @@ func (b *waker) leave() {
 	}
 }
 
+// hush lets the sleeper sleep on when a frame comes, until listen. Anybody may say so.
+func (b *waker) hush() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.held {
+		_ = unix.EpollCtl(b.set, unix.EPOLL_CTL_MOD, b.fd, &unix.EpollEvent{Events: unix.EPOLLONESHOT})
+	}
+}
+
+// listen undoes it. What has come and was not read wakes the sleeper at once.
+func (b *waker) listen() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.held && b.armed {
+		_ = unix.EpollCtl(b.set, unix.EPOLL_CTL_MOD, b.fd, &unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLONESHOT})
+	}
+}
+
 // wait sleeps until the descriptor can be read; it fails when it is taken away.
 func (b *waker) wait() error {
 	err := b.conn.Read(b.look)
@@ -221,6 +244,23 @@ func (l *lease) took(n int) {
 	}
 }
 
+// hush and listen are those of the waker.
+func (l *lease) hush() {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	if l.waker != nil {
+		l.waker.hush()
+	}
+}
+
+func (l *lease) listen() {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	if l.waker != nil {
+		l.waker.listen()
+	}
+}
+
 // stay says that the one who would sleep will not do so for long.
 func (l *lease) stay() {
 	l.mu.RLock()
@@ -228,6 +268,23 @@ func (l *lease) stay() {
 	if l.waker != nil {
 		l.waker.leave()
 	}
+}
+
+// nap sleeps in a system call until the descriptor can be read, or until another one would have got the processor that Go has for
+// this goroutine: within that time it wakes without another thread's help. It reports whether there may be something to read.
+func (l *lease) nap() bool {
+	fd, err := l.hold()
+	if err != nil {
+		return true
+	}
+	defer l.release()
+	if fd < 0 || l.dead.Load() {
+		return false
+	}
+	l.napped[0] = unix.PollFd{Fd: int32(fd), Events: unix.POLLIN}
+	l.napTime = unix.NsecToTimespec(int64(leastPace))
+	n, _, _ := unix.Syscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&l.napped[0])), 1, uintptr(unsafe.Pointer(&l.napTime)), 0, 0, 0)
+	return int(n) == 1
 }
 
 // readable asks the kernel whether there is something to read now.

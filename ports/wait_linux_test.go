@@ -1,7 +1,10 @@
 package ports
 
 import (
+	"fmt"
+	"os"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -181,5 +184,53 @@ func TestNobodyLeftNobodyWoken(t *testing.T) {
 			t.Fatal(n, err)
 		}
 		l.stay()
+	}
+}
+
+// TestHushedAndNapping: what comes while a sleeper is hushed wakes it only when it listens again; a nap ends with the first byte, and by itself.
+func TestHushedAndNapping(t *testing.T) {
+	var pair [2]int
+	if err := unix.Pipe2(pair[:], unix.O_NONBLOCK|unix.O_CLOEXEC); err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(pair[1])
+	l := newLease()
+	if err := l.put(pair[0]); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.close() }()
+	if l.nap() {
+		t.Error("a nap was ended by nothing")
+	}
+	var some [8]byte
+	woke := make(chan error, 1)
+	for range 20 {
+		go func() { woke <- l.wait() }()
+		for armed := false; !armed; time.Sleep(100 * time.Microsecond) { // hushed before it has gone to sleep it does as it pleases
+			text, err := os.ReadFile(fmt.Sprintf("/proc/self/fdinfo/%d", l.waker.set))
+			if err != nil {
+				t.Fatal(err)
+			}
+			armed = strings.Contains(string(text), "events: 40000019") || strings.Contains(string(text), fmt.Sprintf("events: %8x", unix.EPOLLIN|unix.EPOLLONESHOT|unix.EPOLLERR|unix.EPOLLHUP))
+		}
+		l.hush()
+		if _, err := unix.Write(pair[1], some[:1]); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case err := <-woke:
+			t.Fatal("woken though hushed", err)
+		case <-time.After(3 * time.Millisecond):
+		}
+		l.listen()
+		if err := <-woke; err != nil {
+			t.Fatal(err)
+		}
+		if !l.nap() {
+			t.Error("a nap with something to read")
+		}
+		if n, err := unix.Read(pair[0], some[:]); n != 1 {
+			t.Fatal(n, err)
+		}
 	}
 }

@@ -2,6 +2,7 @@ package ports
 
 import (
 	"context"
+	"errors"
 	"net"
 	"os"
 	"syscall"
@@ -13,10 +14,12 @@ import (
 
 // datagramSender sends datagrams, as many as possible in one system call.
 type datagramSender struct {
+	conn  datagramConn
 	raw   syscall.RawConn
 	t     *transmitter
 	name  unix.RawSockaddrUnix // of the peer of a unix socket
-	queue bool                 // a full peer has to be asked again: the poller does not know when it has room
+	queue bool                 // a full peer has to be asked again: the poller is not always told when it has room
+	timed bool                 // the call waits for the poller no longer than sendRetry
 	call  func(fd uintptr) bool
 	sent  int        // of the last call
 	errno unix.Errno // of the last call
@@ -27,7 +30,7 @@ func newDatagramSender(conn datagramConn) (*datagramSender, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &datagramSender{raw: raw, t: newTransmitter(sendBatch)}
+	s := &datagramSender{conn: conn, raw: raw, t: newTransmitter(sendBatch)}
 	s.call = s.once
 	if pair, ok := conn.(*unixPair); ok {
 		s.queue = true
@@ -57,7 +60,13 @@ func (s *datagramSender) address(a *net.UnixAddr) {
 // once sends what is placed. False: the poller shall wait until there is room.
 func (s *datagramSender) once(fd uintptr) bool {
 	s.sent, s.errno = s.t.send(int(fd), 0)
-	return s.errno != unix.EAGAIN || s.queue
+	return s.errno != unix.EAGAIN || s.queue && !s.timed
+}
+
+// within lets the next calls wait for the poller, up to a moment; none: they do not wait.
+func (s *datagramSender) within(end time.Time) error {
+	s.timed = !end.IsZero()
+	return s.conn.SetWriteDeadline(end)
 }
 
 // send sends datagrams and says how many went; err is why the next one did not. UDP reports a refusal of an
@@ -70,22 +79,35 @@ func (s *datagramSender) send(ctx context.Context, list [][]byte) (n int, err er
 	defer s.t.clear()
 	refused := false
 	for waited := time.Duration(0); ; {
-		if err := s.raw.Write(s.call); err != nil {
-			return 0, err
+		err := s.raw.Write(s.call)
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			err, s.errno = nil, unix.EAGAIN
 		}
 		switch {
+		case err != nil:
+			return 0, err
 		case s.errno == 0:
-			return s.sent, nil
+			n = s.sent
 		case s.errno == unix.EINTR:
+			continue
 		case s.errno == unix.EAGAIN:
-			if waited += sendRetry; waited > sendPatience || !sleep(ctx, sendRetry) {
-				return 0, os.ErrDeadlineExceeded
+			if waited += sendRetry; waited <= sendPatience && ctx.Err() == nil {
+				if err = s.within(time.Now().Add(sendRetry)); err == nil {
+					continue
+				}
+			} else {
+				err = os.ErrDeadlineExceeded
 			}
 		case s.errno == unix.ECONNREFUSED && !s.queue && !refused:
 			refused = true
+			continue
 		default:
-			return 0, s.errno
+			err = s.errno
 		}
+		if s.timed {
+			_ = s.within(time.Time{}) // fails on a closed socket alone, which the next call tells
+		}
+		return n, err
 	}
 }
 

@@ -63,13 +63,13 @@ func newXDPHook(links *Links, l link, queues int, mode string) (*xdpHook, error)
 	h := &xdpHook{sockets: sockets, missed: missed}
 	var native error
 	if mode != modeGeneric {
-		if native = patiently(func() error { return h.attachTo(l, bpflink.XDPDriverMode) }); native == nil {
+		if native = patiently(xdpPatience, func() error { return h.attachTo(l, bpflink.XDPDriverMode) }); native == nil {
 			return h, nil
 		}
 	}
 	if mode == modeGeneric || mode != modeNative && l.kind != "veth" && !occupied(native) && !errors.Is(native, unix.EPERM) {
 		h.generic = true
-		if err = patiently(func() error { return h.attachTo(l, bpflink.XDPGenericMode) }); err == nil {
+		if err = patiently(xdpPatience, func() error { return h.attachTo(l, bpflink.XDPGenericMode) }); err == nil {
 			return h, nil
 		}
 	} else {

@@ -8,7 +8,7 @@ import (
 // GoalTable is a table of goals, of which lines are GoalLines, below how many of them are met.
 func GoalTable(lines string) string {
 	return fmt.Sprintf("%d met, %d not met.\n\n| | weir | beside | its figure | weir / it | goal |\n| --- | --- | --- | --- | --- | --- |\n%s",
-		strings.Count(lines, ": met |"), strings.Count(lines, "**not met** |"), lines)
+		strings.Count(lines, ": met "), strings.Count(lines, "**not met** |"), lines)
 }
 
 // GoalLine is a line for the goal g of row w, which is called what there.

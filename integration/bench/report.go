@@ -90,6 +90,9 @@ func (r *Report) Verdict(w Row, g Goal) string {
 	if met = weir >= limit; w.Less {
 		sign, met = "<=", weir <= limit
 	}
+	if met && g.Of != "" && other == 0 && !w.Less {
+		return fmt.Sprintf("%s %g: met (it delivered nothing)", sign, g.Factor)
+	}
 	if met {
 		return fmt.Sprintf("%s %g: met", sign, g.Factor)
 	}

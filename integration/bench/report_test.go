@@ -51,6 +51,21 @@ func TestReportJudgesByMedians(t *testing.T) {
 	}
 }
 
+// TestNothingDelivered: a goal beside one who delivered nothing is met by anything, and says so.
+func TestNothingDelivered(t *testing.T) {
+	r := &Report{}
+	w := Row{Name: "rate", Unit: "Gbit/s", Goals: []Goal{{Of: "peer", Factor: 10}}}
+	r.Add(Weir, w, 10.1)
+	r.Add("peer", w, 0)
+	line := r.GoalLine("tcp", w, w.Goals[0])
+	if want := "| tcp, Gbit/s | 10.1 | peer | 0.00 | - | >= 10: met (it delivered nothing) |\n"; line != want {
+		t.Errorf("%q, want %q", line, want)
+	}
+	if table := GoalTable(line); !strings.HasPrefix(table, "1 met, 0 not met.\n") {
+		t.Error(table)
+	}
+}
+
 func TestTablesOfAPage(t *testing.T) {
 	r := filled()
 	w := r.Rows[1]

@@ -14,7 +14,7 @@ import (
 func (b *board) page() string {
 	var w strings.Builder
 	w.WriteString("# The data path, beside its peers and the limits of the machine\n\n" +
-		"Written by `make bench-lab`; do not edit. A host, a cable, the switch, a cable, a host: veth pairs between network namespaces.\n" +
+		written("make bench-lab") + "A host, a cable, the switch, a cable, a host: veth pairs between network namespaces.\n" +
 		"Each table is measured switch by switch in turn, on fresh processes in fresh namespaces. Median (least..most)\n" +
 		"of the rounds. Absolute figures hold for one machine; compare the ratios.\n\n")
 	w.WriteString(b.head)
@@ -62,9 +62,21 @@ a stream's rate by a third; round trips are those of ping, a thousand a second. 
 forwarder has no rules, and what it keeps of its rate with one flow is what many flows leave of a switch that looks nothing up.
 `
 
+// written says whose the page is, where there is one.
+func written(by string) string {
+	if *report == "" {
+		return ""
+	}
+	return "Written by `" + by + "`; do not edit. "
+}
+
 // section has a family's plot and all its figures.
 func (b *board) section(f family) string {
-	return fmt.Sprintf("\n## %s\n\n![%s](%s)\n\n%s", f.title, f.title, plotName("benchmarks-lab.md", f), b.reports[f.name].Table(b.names(f)))
+	plot := ""
+	if *report != "" {
+		plot = fmt.Sprintf("![%s](%s)\n\n", f.title, plotName(filepath.Base(*report), f))
+	}
+	return fmt.Sprintf("\n## %s\n\n%s%s", f.title, plot, b.reports[f.name].Table(b.names(f)))
 }
 
 // names are the switches of a family that are measured.

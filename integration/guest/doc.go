@@ -5,9 +5,9 @@
 //
 //	qemu-system-x86    the machine
 //	busybox-static     the guest's whole user space
-//	linux-image-cloud-amd64   downloaded and unpacked, never installed
+//	linux-image-cloud-amd64   downloaded and unpacked, never installed; of the suite that Config names, by apt lists of its own
 //
-//	Start -> image.go: kernel and initramfs, made once and kept in a directory
+//	Start -> image.go: kernel, fetched once and kept in a directory; initramfs, made for each machine
 //	      -> qemu with the given -netdev back-ends, each a virtio card eth0, eth1, ...
 //	Run   -> one line to the guest's shell; output and exit status come back
 //	Close -> the machine is gone

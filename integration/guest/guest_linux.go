@@ -2,6 +2,7 @@ package guest
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,7 +24,15 @@ type Config struct {
 	Netdevs []string
 	// CardOptions are added to every card's -device virtio-net-pci.
 	CardOptions string
-	// Dir keeps kernel and initramfs between runs; empty: the user's cache directory.
+	// Suite of Debian that the kernel is from, such as "trixie-backports"; empty: one that apt here knows.
+	Suite string
+	// Files are put into the guest: its path without a leading slash, and the file here. All of them may be executed.
+	Files map[string]string
+	// Memory of the machine in MiB; 0: 192.
+	Memory int
+	// KernelOptions are added to the kernel's command line.
+	KernelOptions string
+	// Dir keeps the kernel between runs; empty: the user's cache directory.
 	Dir string
 	// KVM asks for the processor's help where /dev/kvm works.
 	KVM bool
@@ -55,10 +64,11 @@ func Start(ctx context.Context, c Config) (*Guest, error) {
 		}
 		dir = filepath.Join(cache, "weir-guest")
 	}
-	kernel, initramfs, err := image(ctx, dir)
+	kernel, initramfs, err := image(ctx, dir, &c)
 	if err != nil {
 		return nil, err
 	}
+	defer os.Remove(initramfs)
 	g := &Guest{cmd: exec.Command(qemu, c.arguments(kernel, initramfs)...), lines: make(chan string, 256), ended: make(chan struct{})}
 	if err := g.boot(); err != nil {
 		return nil, err
@@ -76,10 +86,10 @@ func (c *Config) arguments(kernel, initramfs string) []string {
 	if c.KVM {
 		accel = "kvm:tcg"
 	}
-	args := []string{"-machine", "pc,accel=" + accel, "-m", "192", "-smp", "1", "-nodefaults", "-no-reboot",
+	args := []string{"-machine", "pc,accel=" + accel, "-m", strconv.Itoa(cmp.Or(c.Memory, 192)), "-smp", "1", "-nodefaults", "-no-reboot",
 		"-display", "none", "-monitor", "none", "-serial", "stdio",
 		"-kernel", kernel, "-initrd", initramfs,
-		"-append", "console=ttyS0 quiet loglevel=1 panic=-1 nokaslr mitigations=off tsc=reliable"}
+		"-append", "console=ttyS0 quiet loglevel=1 panic=-1 nokaslr mitigations=off tsc=reliable " + c.KernelOptions}
 	for i, n := range c.Netdevs {
 		kind, rest, _ := strings.Cut(n, ",")
 		id := fmt.Sprintf("net%d", i)

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 )
 
@@ -45,26 +46,34 @@ const (
 	exitMark  = "weir-guest-exit="
 )
 
-// image finds or makes kernel and initramfs in dir.
-func image(ctx context.Context, dir string) (kernel, initramfs string, err error) {
-	kernel, initramfs = filepath.Join(dir, "vmlinuz"), filepath.Join(dir, "initramfs.gz")
+// image finds or makes the kernel in dir, and the initramfs beside it, which is to be removed when the machine has it.
+func image(ctx context.Context, dir string, c *Config) (kernel, initramfs string, err error) {
 	if runtime.GOARCH != "amd64" {
 		return "", "", fmt.Errorf("%w: it is made for amd64 alone", ErrMissing)
 	}
+	dir = filepath.Join(dir, c.Suite)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", "", err
 	}
-	tree := filepath.Join(dir, "kernel")
+	tree, kernel := filepath.Join(dir, "kernel"), filepath.Join(dir, "vmlinuz")
 	if _, err := os.Stat(kernel); err != nil {
-		if err := unpackKernel(ctx, dir, tree, kernel); err != nil {
+		if err := unpackKernel(ctx, c.Suite, dir, tree, kernel); err != nil {
 			return "", "", err
 		}
 	}
-	b, err := buildInitramfs(tree)
+	b, err := buildInitramfs(tree, c.Files)
 	if err != nil {
 		return "", "", err
 	}
-	return kernel, initramfs, replace(initramfs, b)
+	f, err := os.CreateTemp("", "weir-guest-*.gz") // of this machine alone: another may be given other files
+	if err != nil {
+		return "", "", err
+	}
+	_, err = f.Write(b)
+	if err = errors.Join(err, f.Close()); err != nil {
+		os.Remove(f.Name())
+	}
+	return kernel, f.Name(), err
 }
 
 // replace writes a file whole or not at all: tests may share the directory.
@@ -83,48 +92,112 @@ func replace(path string, b []byte) error {
 	return err
 }
 
-// unpackKernel downloads Debian's kernel package and unpacks it into tree, in a folder of its own until all is there: another
+// unpackKernel downloads Debian's kernel and unpacks it into tree, in a folder of its own until all is there: another
 // process may be at the same.
-func unpackKernel(ctx context.Context, cache, tree, kernel string) error {
-	const meta = "linux-image-cloud-amd64"
+func unpackKernel(ctx context.Context, suite, cache, tree, kernel string) error {
 	dir, err := os.MkdirTemp(cache, ".new-")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	out, err := command(ctx, dir, "apt-cache", "depends", "--important", meta)
+	options, err := suiteOptions(ctx, suite, dir)
 	if err != nil {
 		return err
 	}
-	_, name, ok := strings.Cut(out, "Depends: ")
-	if !ok {
-		return fmt.Errorf("%w: apt knows no package %s; run apt-get update", ErrMissing, meta)
-	}
-	name = strings.Fields(name)[0]
-	// A mirror that fails is asked again; apt waits for one that is slow.
-	if _, err := command(ctx, dir, "apt-get", "-o", "Acquire::Retries=5", "download", name); err != nil {
+	names, err := kernelPackages(ctx, options, dir)
+	if err != nil {
 		return err
 	}
-	debs, err := filepath.Glob(filepath.Join(dir, name+"_*.deb"))
+	// A mirror that fails is asked again; apt waits for one that is slow.
+	arguments := slices.Concat(options, []string{"-o", "Acquire::Retries=5", "download"}, names)
+	if _, err := command(ctx, dir, "apt-get", arguments...); err != nil {
+		return err
+	}
+	debs, err := filepath.Glob(filepath.Join(dir, "*.deb"))
 	if err != nil || len(debs) == 0 {
-		return fmt.Errorf("apt-get download %s left no file in %s", name, dir)
+		return fmt.Errorf("apt-get download %s left no file in %s", strings.Join(names, " "), dir)
 	}
 	own := filepath.Join(dir, "tree")
-	if _, err := command(ctx, dir, "dpkg-deb", "-x", debs[0], own); err != nil {
-		return err
+	for _, deb := range debs {
+		if _, err := command(ctx, dir, "dpkg-deb", "-x", deb, own); err != nil {
+			return err
+		}
 	}
-	found, err := filepath.Glob(filepath.Join(own, "boot", "vmlinuz-*"))
-	if err != nil || len(found) == 0 {
-		return fmt.Errorf("package %s has no boot/vmlinuz", name)
-	}
-	b, err := os.ReadFile(found[0])
+	b, err := first(own, "boot/vmlinuz-*", "usr/lib/modules/*/vmlinuz")
 	if err != nil {
 		return err
+	}
+	if b == nil {
+		return fmt.Errorf("no kernel is in %s", strings.Join(names, " "))
 	}
 	if err := os.Rename(own, tree); err != nil && !errors.Is(err, os.ErrExist) {
 		return err
 	}
 	return replace(kernel, b) // last: its presence says that all is there
+}
+
+// suiteOptions has apt know one suite of Debian's archive alone, in dir: the machine's own lists stay as they are, and
+// nobody has to be root. None for the suites that it knows anyway.
+func suiteOptions(ctx context.Context, suite, dir string) (options []string, err error) {
+	if suite == "" {
+		return nil, nil
+	}
+	list := filepath.Join(dir, "sources.list")
+	line := "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian " + suite + " main\n"
+	if err := os.WriteFile(list, []byte(line), 0o600); err != nil {
+		return nil, err
+	}
+	for _, o := range []string{"Dir::Etc::sourcelist=" + list, "Dir::Etc::sourceparts=-", "Dir::State=" + dir, "Dir::Cache=" + dir,
+		"Acquire::Languages=none", "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false", "APT::Sandbox::User=root"} {
+		options = append(options, "-o", o)
+	}
+	_, err = command(ctx, dir, "apt-get", append(options, "-o", "Acquire::Retries=5", "-o", "APT::Update::Error-Mode=any", "update")...)
+	return options, err
+}
+
+// kernelPackages are the packages in which a kernel and its modules are: one, or since Debian 14 one of each.
+func kernelPackages(ctx context.Context, options []string, dir string) ([]string, error) {
+	depends := func(name string) ([]string, error) {
+		out, err := command(ctx, dir, "apt-cache", slices.Concat(options, []string{"depends", "--important", name})...)
+		var all []string
+		for _, line := range strings.Split(out, "\n") {
+			if _, name, ok := strings.Cut(line, "Depends: "); ok {
+				all = append(all, name)
+			}
+		}
+		return all, err
+	}
+	const meta = "linux-image-cloud-amd64"
+	names, err := depends(meta)
+	if err != nil {
+		return nil, err
+	}
+	i := slices.IndexFunc(names, func(s string) bool { return strings.HasPrefix(s, "linux-image-") })
+	if i < 0 {
+		return nil, fmt.Errorf("%w: apt knows no package %s; run apt-get update", ErrMissing, meta)
+	}
+	all := []string{names[i]}
+	more, err := depends(names[i])
+	for _, name := range more {
+		if strings.HasPrefix(name, "linux-binary-") || strings.HasPrefix(name, "linux-modules-") {
+			all = append(all, name)
+		}
+	}
+	return all, err
+}
+
+// first reads the first file that one of the patterns finds below a folder; nil if there is none.
+func first(tree string, patterns ...string) ([]byte, error) {
+	for _, p := range patterns {
+		found, err := filepath.Glob(filepath.Join(tree, p))
+		if err != nil {
+			return nil, err
+		}
+		if len(found) != 0 {
+			return os.ReadFile(found[0])
+		}
+	}
+	return nil, nil
 }
 
 // command runs a program in dir and gives its output.
@@ -142,31 +215,40 @@ func command(ctx context.Context, dir, name string, args ...string) (string, err
 	return string(out), nil
 }
 
-// buildInitramfs packs busybox, the modules and the script.
-func buildInitramfs(tree string) ([]byte, error) {
+// buildInitramfs packs busybox, the modules, the script and files.
+func buildInitramfs(tree string, files map[string]string) ([]byte, error) {
 	busybox, err := staticBusybox()
 	if err != nil {
 		return nil, err
 	}
 	var a archive
-	for _, d := range []string{"bin", "dev", "proc", "sys", "tmp"} {
+	for _, d := range []string{"bin", "dev", "proc", "sys", "tmp", "run"} {
 		a.dir(d)
 	}
 	a.add("dev/console", modeChar, nil, 5, 1)
 	a.file("bin/busybox", busybox)
 	a.file("init", []byte(initScript))
-	var order []string
-	for _, m := range modules {
-		found, err := filepath.Glob(filepath.Join(tree, "lib", "modules", "*", "kernel", m))
-		if err != nil || len(found) == 0 {
-			continue // built into the kernel
-		}
-		b, err := os.ReadFile(found[0])
+	for name, from := range files {
+		b, err := os.ReadFile(from)
 		if err != nil {
 			return nil, err
 		}
-		a.file(filepath.Base(m), b)
-		order = append(order, filepath.Base(m))
+		a.file(name, b)
+	}
+	var order []string
+	for _, m := range modules {
+		for _, packed := range []string{"", ".xz"} { // insmod unpacks it
+			b, err := first(tree, "lib/modules/*/kernel/"+m+packed, "usr/lib/modules/*/kernel/"+m+packed)
+			if err != nil {
+				return nil, err
+			}
+			if b == nil {
+				continue // built into the kernel
+			}
+			name := filepath.Base(m) + packed
+			a.file(name, b)
+			order = append(order, name)
+		}
 	}
 	a.file("modules", []byte(strings.Join(order, "\n")+"\n"))
 	return a.compressed()

@@ -21,20 +21,26 @@ import (
 // Client talks to one running bridge. It may be used by one goroutine at a time.
 type Client struct {
 	Bridge string
+	PID    int      // of the process that runs it; 0: not known
 	conn   net.Conn // one connection, kept: Stop waits for its end
 	http   http.Client
+	path   string // of the control socket
+	bears  forbearance
 }
 
 // ErrNotRunning is what Dial returns, wrapped, when no process answers for a bridge.
 var ErrNotRunning = errors.New("is not running")
 
-// controlTimeout bounds one answer. A reload may open many devices.
+// controlTimeout is how long a process may take to end after its last bridge has stopped.
 const controlTimeout = 30 * time.Second
 
 // Dial connects to the bridge of that name in a run directory.
 func Dial(runDir, bridge string) (*Client, error) {
-	conn, err := net.DialTimeout("unix", controlPath(runDir, bridge), 5*time.Second)
+	path := controlPath(runDir, bridge)
+	conn, err := net.DialTimeout("unix", path, 5*time.Second)
 	switch {
+	case errors.Is(err, syscall.EAGAIN): // so many wait for it already
+		return nil, &UnansweredError{Bridge: bridge}
 	case errors.Is(err, os.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
 		return nil, fmt.Errorf("bridge %s %w in %s%s", bridge, ErrNotRunning, runDir, otherBridges(runDir, bridge))
 	case errors.Is(err, os.ErrPermission):
@@ -42,9 +48,8 @@ func Dial(runDir, bridge string) (*Client, error) {
 	case err != nil:
 		return nil, fmt.Errorf("bridge %s: %w", bridge, err)
 	}
-	c := &Client{Bridge: bridge, conn: conn}
+	c := &Client{Bridge: bridge, PID: peerProcess(conn), conn: conn, path: path, bears: usualForbearance}
 	used := false
-	c.http.Timeout = controlTimeout
 	c.http.Transport = &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
 		if used {
 			return nil, errors.New("the process has ended the connection")
@@ -66,10 +71,13 @@ func otherBridges(runDir, bridge string) string {
 	if near := Nearest(bridge, names); near != "" {
 		return fmt.Sprintf(", did you mean %s?", near)
 	}
-	if len(names) > 0 {
-		return "; there are " + strings.Join(names, ", ")
+	switch len(names) {
+	case 0:
+		return "; no bridge is"
+	case 1:
+		return "; there is " + names[0]
 	}
-	return "; no bridge is"
+	return "; there are " + strings.Join(names, ", ")
 }
 
 // Running lists the bridges of a run directory that a process answers for.
@@ -80,6 +88,8 @@ func Running(runDir string) []string {
 		if c, err := net.DialTimeout("unix", controlPath(runDir, name), time.Second); err == nil {
 			c.Close()
 			alive = append(alive, name)
+		} else if errors.Is(err, syscall.EAGAIN) {
+			alive = append(alive, name) // it is stopped, as who asks it will be told
 		}
 	}
 	return alive
@@ -163,8 +173,17 @@ func (c *Client) Stop(wait bool) error {
 	return nil
 }
 
-// ask sends one request and reads its answer.
+// ask sends one request and reads its answer, for as long as the process lives.
 func (c *Client) ask(method, path string, args, answer any) error {
+	end := c.guard()
+	err := c.exchange(method, path, args, answer)
+	if silent := end(); silent != nil && err != nil {
+		return silent
+	}
+	return err
+}
+
+func (c *Client) exchange(method, path string, args, answer any) error {
 	var body io.Reader = http.NoBody
 	if args != nil {
 		text, err := json.Marshal(args)

@@ -72,10 +72,14 @@ func follow[T any](ctx context.Context, c *Client, path string, q url.Values, ea
 		return err
 	}
 	defer context.AfterFunc(ctx, func() { c.conn.Close() })() // the transport cannot: keptConn
-	endless := http.Client{Transport: c.http.Transport}
-	answer, err := endless.Do(r)
+	end := c.guard()
+	answer, err := c.http.Do(r)
+	silent := end() // from now on nothing may happen for long
 	if ctx.Err() != nil {
 		return nil
+	}
+	if silent != nil && err != nil {
+		return silent
 	}
 	if err != nil {
 		return fmt.Errorf("bridge %s does not answer: %w", c.Bridge, err)

@@ -127,8 +127,6 @@ mod-port BR p1 no-packet-in
 mod-port BR p1 packet-in
 mod-port BR p1 no-receive
 mod-port BR p1 receive
-mod-port BR p1 no-flood
-mod-port BR p1 flood
 mod-port BR p9 up
 mod-port BR p1 foo
 mod-table BR 0 continue

@@ -55,6 +55,33 @@ func inUse(name, who string) error {
 	return fmt.Errorf("interface %s is %s; two switches would both forward its frames: take it out there (weir port del BRIDGE PORT), or stop that process", name, who)
 }
 
+// switched says of a host's interface that another switch of the same host forwards its frames already: the kernel hands
+// them to both, and each would send them on. It is nil for a free one, and for one whose master does not take its frames (a vrf).
+func (l *Links) switched(member link) error {
+	if member.master == 0 {
+		return nil
+	}
+	by, ok := l.index(member.master)
+	if !ok { // its own event is still on its way
+		if now, err := l.request.LinkByIndex(member.master); err == nil {
+			by = linkOf(now)
+		}
+	}
+	what, cure := "", fmt.Sprintf("`ip link set %s nomaster`", member.name)
+	switch by.kind {
+	case "bridge":
+		what = "Linux bridge"
+	case "bond", "team":
+		what = by.kind
+		cure += fmt.Sprintf(", or make %s the port", by.name)
+	case "openvswitch":
+		what, cure = "Open vSwitch datapath", fmt.Sprintf("`ovs-vsctl del-port %s`", member.name)
+	default:
+		return nil
+	}
+	return fmt.Errorf("interface %s is a member of the %s %s; two switches would both forward its frames: take it out there (%s)", member.name, what, by.name, cure)
+}
+
 func tryClaim(links *Links, index int, side, owner string) (*claim, error) {
 	var c claim
 	err := links.within(func() (err error) {

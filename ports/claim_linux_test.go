@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
 
@@ -85,6 +86,39 @@ func TestDeviceComesFree(t *testing.T) {
 	}
 	_ = a.Close()
 	eventually(t, "the other has it", func() bool { return b.Info().LinkUp })
+}
+
+// TestMemberOfASwitch: frames of a member of a Linux bridge go to that bridge too, and would be there twice. A port is refused
+// it, loses it when it becomes one, and has it again when it is free.
+func TestMemberOfASwitch(t *testing.T) {
+	h, sw := newSpace(t), newSpace(t)
+	cable(h, "eth0", sw, "sw0", 1500)
+	attrs := netlink.NewLinkAttrs()
+	attrs.Name = "lb0"
+	sw.must(sw.net.LinkAdd(&netlink.Bridge{LinkAttrs: attrs}))
+	enslave := func() { t.Helper(); sw.must(sw.net.LinkSetMaster(sw.link("sw0"), sw.link("lb0"))) }
+	enslave()
+	for _, want := range []string{"interface sw0", "Linux bridge lb0", "two switches", "ip link set sw0 nomaster"} {
+		if got := sw.refused("sw0"); !strings.Contains(got, want) {
+			t.Errorf("%q does not say %q", got, want)
+		}
+	}
+	sw.must(sw.net.LinkSetNoMaster(sw.link("sw0")))
+	p := sw.port("sw0,mtu=1400")
+	mac := p.Info().MAC.String()
+	eventually(t, "free again", func() bool { return p.Info().LinkUp })
+	for range 2 {
+		enslave()
+		eventually(t, "taken away", func() bool { return !p.Info().Present && strings.Contains(p.Info().Problem, "Linux bridge lb0") })
+		if got := p.Info().MAC.String(); got != mac {
+			t.Errorf("its address has become %q, was %s", got, mac)
+		}
+		if got := sw.link("sw0").Attrs().MTU; got != 1500 {
+			t.Errorf("the bridge got it with the MTU %d of the port", got)
+		}
+		sw.must(sw.net.LinkSetNoMaster(sw.link("sw0")))
+		eventually(t, "given back", func() bool { return p.Info().LinkUp && p.Info().MTU == 1400 && p.Info().Problem == "" })
+	}
 }
 
 // TestClaimLeftBehind: a process that is being killed has the device for a moment and answers nobody.

@@ -96,6 +96,10 @@ func (d *device) relink(patience time.Duration) error {
 		d.line.detach()
 		gone = d.line.attach(now) != nil // find says why
 	}
+	if ok && !gone && d.link.index != 0 && d.shared(now) != nil {
+		gone = true
+		d.restore() // as stop does: it goes to somebody else
+	}
 	if gone {
 		d.ready.Store(false)
 		d.line.detach()
@@ -137,6 +141,10 @@ func (d *device) find(patience time.Duration) error {
 		d.problem = err.Error()
 		return err
 	}
+	if err := d.shared(got); err != nil {
+		d.problem = err.Error()
+		return err
+	}
 	claim, err := newClaim(d.links, got, d.side, cmp.Or(d.opt.Owner, "weir"), patience)
 	if err == nil {
 		if err = d.line.attach(got); err == nil {
@@ -158,6 +166,28 @@ func (d *device) find(patience time.Duration) error {
 	return nil
 }
 
+// shared says why the kernel would hand each frame of the interface to another switch, too. The program's side of a tap is
+// no member of anything, and what AF_XDP takes goes to nobody else.
+func (d *device) shared(l link) error {
+	if d.spec.Kind != KindAFPacket {
+		return nil
+	}
+	return d.links.switched(l)
+}
+
+// restore gives the interface its MTU and state back.
+func (d *device) restore() {
+	if now, ok := d.links.index(d.link.index); ok && d.wasMTU != 0 && now.mtu == d.spec.MTU {
+		_ = d.links.setMTU(d.link.index, d.wasMTU)
+	}
+	if d.downed {
+		_ = d.links.setUp(d.link.index, true)
+	}
+	if d.undo != nil {
+		d.undo()
+	}
+}
+
 // setMTU changes the interface's MTU and remembers the old one.
 func (d *device) setMTU(mtu int) error {
 	if err := d.links.setMTU(d.link.index, mtu); err != nil {
@@ -174,12 +204,17 @@ func (d *device) publish() (changed bool) {
 		Name: d.spec.Name, Kind: d.spec.Kind, Device: d.spec.Target, Problem: d.problem,
 		Offload: !d.opt.NoOffload,
 	}
-	if l.index != 0 {
+	was := d.info.Load()
+	if in.MAC = was.MAC; l.index == 0 { // a port keeps its address while it does not work
+		if there, ok := d.links.name(d.spec.Target); ok && there.ether {
+			in.MAC = net.HardwareAddr(there.mac)
+		}
+	} else {
 		in.How = d.how
 		in.Device, in.MAC, in.MTU, in.IfIndex = l.name, net.HardwareAddr(l.mac), l.mtu, l.index
 		in.Present, in.AdminUp = true, l.adminUp
 		in.LinkUp = l.adminUp && l.carrier
-		if was := d.info.Load(); was.LinkUp && !in.LinkUp && was.IfIndex == in.IfIndex {
+		if was.LinkUp && !in.LinkUp && was.IfIndex == in.IfIndex {
 			in.Speed, in.Duplex = was.Speed, was.Duplex // to ask takes the lock of which Links.lost tells
 		} else {
 			in.Speed, in.Duplex = d.links.speed(l.name)
@@ -188,8 +223,8 @@ func (d *device) publish() (changed bool) {
 	}
 	d.mtu.Store(int64(l.mtu))
 	d.ready.Store(in.LinkUp)
-	was := d.info.Swap(&in)
-	return was == nil || was.Problem != in.Problem || was.Device != in.Device || !bytes.Equal(was.MAC, in.MAC) ||
+	d.info.Store(&in)
+	return was.Problem != in.Problem || was.Device != in.Device || !bytes.Equal(was.MAC, in.MAC) ||
 		was.MTU != in.MTU || was.IfIndex != in.IfIndex || was.Speed != in.Speed || was.Duplex != in.Duplex ||
 		was.How != in.How || was.Present != in.Present || was.AdminUp != in.AdminUp || was.LinkUp != in.LinkUp
 }
@@ -243,15 +278,7 @@ func (d *device) stop() bool {
 	was.LinkUp, was.Present, was.AdminUp = false, false, false
 	d.info.Store(&was)
 	if d.link.index != 0 {
-		if now, ok := d.links.index(d.link.index); ok && d.wasMTU != 0 && now.mtu == d.spec.MTU {
-			_ = d.links.setMTU(d.link.index, d.wasMTU)
-		}
-		if d.downed {
-			_ = d.links.setUp(d.link.index, true)
-		}
-		if d.undo != nil {
-			d.undo()
-		}
+		d.restore()
 	}
 	d.claim.end()
 	d.mu.Unlock()

@@ -53,6 +53,7 @@ type link struct {
 	ether   bool // has Ethernet framing
 	adminUp bool
 	carrier bool
+	master  int // the interface that it is a member of; 0: none
 }
 
 // NewLinks starts to watch the calling thread's network namespace.
@@ -290,6 +291,7 @@ func linkOf(n netlink.Link) link {
 		ether:   a.EncapType == "ether",
 		adminUp: a.RawFlags&unix.IFF_UP != 0,
 		carrier: a.RawFlags&unix.IFF_LOWER_UP != 0,
+		master:  a.MasterIndex,
 	}
 }
 

@@ -14,8 +14,13 @@ const plotTitle = "The engine in process, one core"
 // page is the whole report.
 func (b *board) page() string {
 	var w strings.Builder
+	written, image := "", "" // what is only printed is no page
+	if *report != "" {
+		written = "Written by `make bench-engine`; do not edit. "
+		image = fmt.Sprintf("![%s](%s)\n\n", plotTitle, plotName(filepath.Base(*report)))
+	}
 	w.WriteString("# The engine, in process, beside that of Open vSwitch with DPDK\n\n" +
-		"Written by `make bench-engine`; do not edit. Frames of 60 bytes (64 on a wire) from memory to a port that forgets them, one\n" +
+		written + "Frames of 60 bytes (64 on a wire) from memory to a port that forgets them, one\n" +
 		"pinned core, turn by turn. Median (least..most) of the rounds. Absolute figures hold for one machine; compare the ratios.\n\n")
 	w.WriteString(b.head)
 	fmt.Fprintf(&w, "%d rounds, %g s a figure.\n", max(1, *rounds), *seconds)
@@ -28,7 +33,7 @@ func (b *board) page() string {
 		}
 	}
 	w.WriteString("\n## Goals\n\n" + bench.GoalTable(goals.String()))
-	fmt.Fprintf(&w, "\n## Whole engines\n\n![%s](%s)\n\n%s", plotTitle, plotName("benchmarks-engine.md"), beside.Table(columns()))
+	fmt.Fprintf(&w, "\n## Whole engines\n\n%s%s", image, beside.Table(columns()))
 	w.WriteString("\n## weir's parts\n\n" + alone.Table(columns()[:1]))
 	if len(b.notes) > 0 {
 		w.WriteString("\n## Remarks\n\n")

@@ -16,7 +16,7 @@ func (b *board) page() string {
 	w.WriteString("# The data path, beside its peers and the limits of the machine\n\n" +
 		written("make bench-lab") + "A host, a cable, the switch, a cable, a host: veth pairs between network namespaces.\n" +
 		"Each table is measured switch by switch in turn, on fresh processes in fresh namespaces. Median (least..most)\n" +
-		"of the rounds. Absolute figures hold for one machine; compare the ratios.\n\n")
+		"of the rounds. Absolute figures hold for one machine; compare the ratios.\n\n" + b.plain())
 	w.WriteString(b.head)
 	fmt.Fprintf(&w, "%d rounds, %g s a figure.\n", max(1, *rounds), b.o.length.Seconds())
 	w.WriteString(explained)

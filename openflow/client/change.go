@@ -148,7 +148,7 @@ var portWords = map[string]struct {
 	"flood": {openflow.PortNoFlood, false}, "no-flood": {openflow.PortNoFlood, true},
 }
 
-// The bits of OpenFlow 1.0 that 1.3 does not have: there they are not sent, and the verb changes nothing.
+// The bits of OpenFlow 1.0 that 1.3 does not have: a verb that needs one is said in 1.0.
 const (
 	oldNoSTP     openflow.PortConfig = 1 << 1
 	oldNoRecvSTP openflow.PortConfig = 1 << 3
@@ -157,21 +157,19 @@ const (
 )
 
 func (c *Client) modPort(args []string) error {
+	w, ok := portWords[args[2]]
+	if !ok {
+		return noVerb(args[2])
+	}
+	if w.bit&oldPortBits != 0 {
+		if !slices.Contains(c.versions(), of10.Version) {
+			return fmt.Errorf("%s: OpenFlow 1.3 has no such setting of a port, 1.0 has: leave -O away, or say -O OpenFlow10", args[2])
+		}
+		c.Versions = []uint8{of10.Version}
+	}
 	p, err := c.findPort(args[0], args[1])
 	if err != nil {
 		return err
-	}
-	w, ok := portWords[args[2]]
-	if !ok {
-		var known []string
-		for k := range portWords {
-			known = append(known, k)
-		}
-		slices.Sort(known)
-		if near := ofctl.Nearest(args[2], known); near != "" {
-			return fmt.Errorf("there is no verb %q, did you mean %q?", args[2], near)
-		}
-		return fmt.Errorf("there is no verb %q: expected one of %s", args[2], strings.Join(known, ", "))
 	}
 	s, err := c.open(args[0])
 	if err != nil {
@@ -179,13 +177,22 @@ func (c *Client) modPort(args []string) error {
 	}
 	defer s.close()
 	m := &openflow.PortMod{Port: p.No, HWAddr: p.HWAddr, Mask: w.bit}
-	if s.old == nil {
-		m.Mask &^= oldPortBits
-	}
 	if w.set {
 		m.Config = m.Mask
 	}
 	return s.apply(m)
+}
+
+func noVerb(word string) error {
+	var known []string
+	for k := range portWords {
+		known = append(known, k)
+	}
+	slices.Sort(known)
+	if near := ofctl.Nearest(word, known); near != "" {
+		return fmt.Errorf("there is no verb %q, did you mean %q?", word, near)
+	}
+	return fmt.Errorf("there is no verb %q: expected one of %s", word, strings.Join(known, ", "))
 }
 
 // modTable explains, for OpenFlow 1.3 has nothing to configure in a table.

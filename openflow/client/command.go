@@ -100,7 +100,7 @@ func otherCommands() []Command {
 			More:    "A line is flow, group or packet-out, then what add-flows, add-groups and packet-out take.\nEach packet-out meets what the lines before it have changed. - is standard input.",
 			Example: "bundle br0 changes.txt", run: (*Client).bundleFile},
 		{Name: "mod-port", Args: "SWITCH PORT VERB", Least: 3, Most: 3, Writes: true, Summary: "change what a port does",
-			More: "VERB: up, down, receive, no-receive, forward, no-forward, packet-in, no-packet-in; on OpenFlow 1.0 also\nflood, no-flood, stp, no-stp, receive-stp, no-receive-stp.", Example: "mod-port br0 eth1 no-forward", run: (*Client).modPort},
+			More: "VERB: up, down, receive, no-receive, forward, no-forward, packet-in, no-packet-in, and\nflood, no-flood, stp, no-stp, receive-stp, no-receive-stp, which only OpenFlow 1.0 has: they are said in it.", Example: "mod-port br0 eth1 no-forward", run: (*Client).modPort},
 		{Name: "mod-table", Args: "SWITCH TABLE SETTING", Least: 3, Most: 3, Writes: true, Summary: "nothing: OpenFlow 1.3 has no settings of tables",
 			Example: "mod-table br0 0 drop", run: (*Client).modTable},
 		{Name: "set-frags", Args: "SWITCH normal|drop|reassemble", Least: 2, Most: 2, Writes: true, Summary: "say what happens to IP fragments", Example: "set-frags br0 drop", run: (*Client).setFrags},

@@ -84,3 +84,25 @@ func TestRefusalIsExplained(t *testing.T) {
 		}
 	}
 }
+
+// TestVerbsOfOpenFlow10: what only OpenFlow 1.0 can say of a port is said in it, and held to 1.3 it is refused, not forgotten.
+func TestVerbsOfOpenFlow10(t *testing.T) {
+	c := peer(t)
+	for i, verb := range []string{"no-flood", "flood"} {
+		c.Versions = nil
+		if _, errs, err := c.test("mod-port", "br0", "1", verb); err != nil {
+			t.Fatal(verb, err, errs)
+		}
+		c.Versions = []uint8{1}
+		out, _, err := c.test("dump-ports-desc", "br0")
+		if err != nil || strings.Contains(out, "NO_FLOOD") != (i == 0) {
+			t.Errorf("after %s: %v\n%s", verb, err, out)
+		}
+	}
+	c.Versions = []uint8{4}
+	for _, verb := range []string{"no-flood", "stp", "no-receive-stp"} {
+		if _, _, err := c.test("mod-port", "br0", "1", verb); err == nil || !strings.Contains(err.Error(), "OpenFlow 1.3 has no such setting") {
+			t.Errorf("%s: %v", verb, err)
+		}
+	}
+}

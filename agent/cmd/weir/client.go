@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -69,13 +70,22 @@ func (t *tool) each(ctx context.Context, names []string, f func(*agent.Client) e
 		}
 	}
 	var errs []error
+	silent := map[int]bool{} // processes that need not be waited for once more
 	for _, name := range names {
 		c, err := t.dial(name)
-		if err == nil {
+		switch {
+		case err == nil && silent[c.PID]:
+			c.Close()
+			err = &agent.UnansweredError{Bridge: name, PID: c.PID}
+		case err == nil:
 			stop := context.AfterFunc(ctx, func() { c.Close() })
 			err = f(c)
 			stop()
 			c.Close()
+		}
+		var unanswered *agent.UnansweredError
+		if errors.As(err, &unanswered) && unanswered.PID != 0 {
+			silent[unanswered.PID] = true
 		}
 		errs = append(errs, err)
 	}
@@ -324,8 +334,18 @@ func (t *tool) reloadOne(c *agent.Client, file, only string) error {
 func (t *tool) stop(fs *flag.FlagSet) func([]string) error {
 	wait := fs.Bool("wait", true, "return when the bridge has stopped, and its process if it was the last; --wait=false: at once")
 	return func(names []string) error {
-		return t.each(context.Background(), names, func(c *agent.Client) error { return c.Stop(*wait) })
+		return t.each(context.Background(), unique(names), func(c *agent.Client) error { return c.Stop(*wait) })
 	}
+}
+
+// unique leaves out what was said before.
+func unique(words []string) (out []string) {
+	for _, w := range words {
+		if !slices.Contains(out, w) {
+			out = append(out, w)
+		}
+	}
+	return out
 }
 
 func (t *tool) version(*flag.FlagSet) func([]string) error {

@@ -223,7 +223,7 @@ func (t *tool) noSuchBridge(word, dir, suffix string) error {
 		return fmt.Errorf("%s is not a bridge or a socket, did you mean %s?", word, near)
 	}
 	if len(names) > 0 {
-		return fmt.Errorf("%s is not a bridge or a socket; in %s there are %s", word, dir, strings.Join(names, ", "))
+		return fmt.Errorf("%s is not a bridge or a socket; in %s there is %s", word, dir, strings.Join(names, ", "))
 	}
 	return fmt.Errorf("%s is not a bridge or a socket, and in %s there is none: name another folder with --rundir", word, dir)
 }

@@ -471,6 +471,7 @@ func (in *xdpInlet) Read(frames []*packet.Frame) (n int, err error) {
 		s.giveBack()
 		n += s.receive(frames[n:])
 	}
+	in.took(n)
 	return p.accept(frames[:n], p.lines.look), nil
 }
 

@@ -22,6 +22,14 @@ func (p *afxdp) press() {
 	}
 }
 
+// took spares those who send the look for a sleeper while there are many frames, see lease.took.
+func (in *xdpInlet) took(n int) {
+	if _, err := in.lease.hold(); err == nil {
+		in.lease.took(n)
+		in.lease.release()
+	}
+}
+
 // tend adds what the sockets lost to the counters, once a second, for the kernel counts it and tells nobody; and it makes
 // room when that helps.
 func (p *afxdp) tend() {
@@ -95,10 +103,10 @@ func (p *afxdp) takeShort() int {
 // burstRings: what lost more than so many of the longest rings was no burst.
 const burstRings = 4
 
-// xdpRoomFor is four times what there is, or what would have held the frames that were lost as well.
+// xdpRoomFor is eight times what there is, or what would have held the frames that were lost as well: each exchange loses some, too.
 func xdpRoomFor(room, lost, most int) int {
 	need := room + lost
-	for room *= 4; room < need; room *= 2 {
+	for room *= 8; room < need; room *= 2 {
 	}
 	return min(room, most)
 }

@@ -25,10 +25,10 @@ func TestFramesOfQueues(t *testing.T) {
 	}
 }
 
-// TestRoomFor: a ring grows by what was lost, and at least four times.
+// TestRoomFor: a ring grows by what was lost, and at least eight times.
 func TestRoomFor(t *testing.T) {
 	for _, c := range []struct{ room, lost, want int }{
-		{2048, 1, 8192}, {2048, 6144, 8192}, {2048, 6145, 16384}, {2048, 50000, 32768}, {8192, 1, 32768}, {16384, 1, 32768},
+		{2048, 1, 16384}, {2048, 14336, 16384}, {2048, 14337, 32768}, {2048, 50000, 32768}, {8192, 1, 32768}, {16384, 1, 32768},
 	} {
 		if got := xdpRoomFor(c.room, c.lost, xdpRingMost); got != c.want {
 			t.Errorf("%d lost with room for %d: room for %d, not %d", c.lost, c.room, got, c.want)
@@ -79,9 +79,9 @@ func TestXDPGrows(t *testing.T) {
 		flows      int
 		room, each int
 	}{
-		{"xdp:sw0", 1, 8192, 8192},
-		{"xdp:sw0,mode=generic", 1, 8192, 8192},
-		{"xdp:sw0,readers=2", 64, 8192, 2048},
+		{"xdp:sw0", 1, 16384, 16384},
+		{"xdp:sw0,mode=generic", 1, 16384, 16384},
+		{"xdp:sw0,readers=2", 64, 16384, 4096},
 		{"xdp:sw0,ring=1000", 1, 1024, 1024},
 	} {
 		t.Run(c.text, func(t *testing.T) {

@@ -5,6 +5,7 @@ package agent
 import (
 	"fmt"
 	"hash/fnv"
+	"iter"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -152,6 +153,17 @@ func (s *Switch) warnAbsent(p *port) {
 		cure = "start the program at the other end, or correct the address; the port works when it answers"
 	}
 	s.log.Part("port").With("port", p.name).Warnf("%s: %s", i.Problem, cure)
+}
+
+// absent yields the ports without a device, and why. A wire that does not reach its peer may merely not have called it yet.
+func (s *Switch) absent() iter.Seq2[string, string] {
+	return func(yield func(name, why string) bool) {
+		for _, p := range s.table.Load().list {
+			if i := p.dev.Info(); !i.Present && i.Kind != ports.KindWire && !yield(p.name, i.Problem) {
+				return
+			}
+		}
+	}
 }
 
 // publishPorts tells the engine what ports there are. Whether a link is up it takes from what

@@ -752,10 +752,11 @@ func TestAbsent(t *testing.T) {
 	if out != "port weirnone9 has the number 7 (absent)\n" {
 		t.Error(out)
 	}
-	if out := s.ok("ports", "br0"); !strings.Contains(spaced(out), " 7 weirnone9 afpacket absent - - 0 0B 0 0 0B 0 -") {
+	if out := s.ok("ports", "br0"); !strings.Contains(spaced(out), " 7 weirnone9 afpacket absent - - 0 0B 0 0 0B 0 -") ||
+		!strings.HasSuffix(out, "\nweirnone9: there is no interface weirnone9; the port starts to work when there is\n") {
 		t.Error(out)
 	}
-	if out := s.ok("status"); !strings.Contains(out, "  ports 1 (1 absent), flows ") {
+	if out := s.ok("status"); !strings.Contains(out, "  ports 1 (1 absent: weir ports br0 tells why), flows ") {
 		t.Error(out)
 	}
 	file := s.write("w.yaml", "bridges:\n- {name: br0, ports: [\"7:weirnone9\", \"8:weirnone8\"]}\n")
@@ -767,7 +768,7 @@ func TestAbsent(t *testing.T) {
 		t.Errorf("exit %d, %s", code, errs)
 	}
 	log, err := os.ReadFile(filepath.Join(s.dir, "w.log"))
-	if err != nil || !strings.Contains(string(log), "weirnone9 does not exist yet: the port works when it appears") {
+	if err != nil || !strings.Contains(string(log), "level=warning msg=\"there is no interface weirnone9; the port starts to work when there is") {
 		t.Errorf("%s%v", log, err)
 	}
 }

@@ -540,3 +540,34 @@ func TestNoAllocationByClaims(t *testing.T) {
 		t.Error("a frame walked the tables, or no path was held against a change")
 	}
 }
+
+// TestHashSpreadsCounts: flows that count up in one word of the header fill the buckets evenly, whatever the seed: a hash of multiplications
+// alone puts them into few with one seed of twenty.
+func TestHashSpreadsCounts(t *testing.T) {
+	const flows, buckets = 1 << 11, 1 << 9
+	rnd := rand.New(rand.NewPCG(1, 2))
+	for n := 1; n <= 5; n++ {
+		words := make([]headerWord, n)
+		for i := range words {
+			words[i] = headerWord{^uint64(0), uint8(i)}
+		}
+		for try := range 60 * n {
+			seed := rnd.Uint64() | 1
+			var c cache
+			c.init(&Config{HashSeed: seed, CacheSize: 2})
+			var got [buckets]int
+			over := 0
+			for i := range uint64(flows) {
+				k := packet.Key{0x1234, 0x0800 << 32, 0x0a000001, 17, 5}
+				k[try%n] ^= i << (16 * (try / n % 4))
+				at := hashKey(c.seed, c.secret, words, &k) >> numberBits % buckets
+				if got[at]++; got[at] > 2*flows/buckets {
+					over++
+				}
+			}
+			if over > flows/10 { // by chance it is one in fifty
+				t.Errorf("seed %x, word %d of %d: %d of %d flows are too many for their buckets", seed, try%n, n, over, flows)
+			}
+		}
+	}
+}

@@ -110,7 +110,10 @@ func (b *waker) rung(set uintptr) bool {
 		}
 		return b.arm() != nil
 	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	n, _ := unix.EpollWait(int(set), b.events[:], 0)
+	b.armed = n == 0 // at once: what listen brought into the set from here on would be told of to nobody
 	return n != 0
 }
 

@@ -79,6 +79,25 @@ func TestSleeperIsNotLeft(t *testing.T) {
 	}
 }
 
+// TestListenAfterWaking: who listens for a sleeper that has just been woken, and does not know it yet, leaves nothing in the set
+// that would keep the next sleep from being ended.
+func TestListenAfterWaking(t *testing.T) {
+	b, in, out := wakerOfPipe(t, 0)
+	if err := b.arm(); err != nil {
+		t.Fatal(err)
+	}
+	say(t, out)
+	if !b.rung(uintptr(b.set)) {
+		t.Fatal("not told of")
+	}
+	b.hush()
+	b.listen()
+	b.disarm()                        // as the sleeper does when it goes on
+	time.Sleep(10 * time.Millisecond) // time for Go's poller to hear of it, if there is anything to hear
+	wakes(t, sleeping(b))
+	hear(t, in)
+}
+
 // TestManyFramesLeaveTheSet: a reader that has had many frames is watched no more, one that has had few is.
 func TestManyFramesLeaveTheSet(t *testing.T) {
 	b, in, out := wakerOfPipe(t, 0)

@@ -270,26 +270,39 @@ const readyPoll = 10 * time.Millisecond
 
 // WaitReady waits until every port of every bridge is up. Listeners accept since Start
 // returned. When ctx ends first, a port whose device is missing is an error that names it; one
-// that merely has no link (an unplugged cable, a peer that is down) is logged: it works as it
+// that merely has no link (an unplugged cable, a peer that is down) is a warning: it works as it
 // should. A wire that listens is ready at once, for its peer may need the switch to start.
-func (a *Agent) WaitReady(ctx context.Context) error {
+func (a *Agent) WaitReady(ctx context.Context) (warning string, err error) {
 	for {
 		missing, linkless := a.portsDown()
 		if len(missing)+len(linkless) == 0 {
-			return nil
+			return "", nil
 		}
 		select {
 		case <-ctx.Done():
 			if len(missing) > 0 {
-				return fmt.Errorf("not ready in time: %s", strings.Join(missing, "; "))
+				return "", fmt.Errorf("not ready in time: %s", strings.Join(missing, "; "))
 			}
-			a.log.Warnf("ready, but without a link: %s", strings.Join(linkless, "; "))
-			return nil
+			warning = "ready, but without a link: " + strings.Join(linkless, "; ")
+			a.log.Warnf("%s", warning)
+			return warning, nil
 		case <-a.done:
-			return errors.New("stopped before it was ready")
+			return "", errors.New("stopped before it was ready")
 		case <-time.After(readyPoll):
 		}
 	}
+}
+
+// Absent tells of each port whose device is not there, with the reason. A wire may merely not have called its peer yet.
+func (a *Agent) Absent() (warnings []string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, b := range a.bridges {
+		for name, why := range b.sw.absent() {
+			warnings = append(warnings, fmt.Sprintf("bridge %s: port %s is absent: %s", b.name, name, why))
+		}
+	}
+	return warnings
 }
 
 // portsDown tells of each port that carries nothing: those that do not exist, and those that wait
@@ -303,7 +316,7 @@ func (a *Agent) portsDown() (missing, linkless []string) {
 			switch {
 			case p.LinkUp:
 			case !p.Present:
-				missing = append(missing, what+" does not exist")
+				missing = append(missing, what+": "+p.Problem)
 			case p.Kind != string(ports.KindWire):
 				linkless = append(linkless, what+" has no link")
 			}

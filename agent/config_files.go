@@ -6,7 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
+
+	"github.com/weirswitch/weir/ports"
 )
 
 // MissingFiles tells of files that cannot be read. Captures are needed at the start: errs. Those of tls are read again
@@ -26,6 +29,23 @@ func (c *Config) MissingFiles() (warnings []string, errs error) {
 		}
 	}
 	return warnings, errs
+}
+
+// MissingDevices tells of ports on interfaces that this host does not have. A tap is made, and a configuration may be meant
+// for another host: these are no mistakes.
+func (c *Config) MissingDevices() (notes []string) {
+	for i := range c.Bridges {
+		b := &c.Bridges[i]
+		for _, p := range b.Ports {
+			if p.Kind != ports.KindAFPacket && p.Kind != ports.KindXDP {
+				continue
+			}
+			if _, err := net.InterfaceByName(p.Target); err != nil {
+				notes = append(notes, fmt.Sprintf("bridge %s: port %s: there is no interface %s on this host; the port starts to work when there is", b.Name, p.Name, p.Target))
+			}
+		}
+	}
+	return notes
 }
 
 // readable says why a file cannot be read. A pipe is not opened: that would wait for its other end.

@@ -5,6 +5,7 @@ package agent
 import (
 	"fmt"
 	"hash/fnv"
+	"iter"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -37,6 +38,8 @@ type port struct {
 	config openflow.PortConfig // what PORT_MOD made of it
 	told   openflow.Port       // what controllers last heard
 	how    string              // what the log last heard of how the device is used
+	// problem is what the device last said of why it does not work.
+	problem string
 }
 
 // inlet is a place where a port's frames come in, with what belongs to the goroutine that reads it.
@@ -154,6 +157,17 @@ func (s *Switch) warnAbsent(p *port) {
 	s.log.Part("port").With("port", p.name).Warnf("%s: %s", i.Problem, cure)
 }
 
+// absent yields the ports without a device, and why. A wire that does not reach its peer may merely not have called it yet.
+func (s *Switch) absent() iter.Seq2[string, string] {
+	return func(yield func(name, why string) bool) {
+		for _, p := range s.table.Load().list {
+			if i := p.dev.Info(); !i.Present && i.Kind != ports.KindWire && !yield(p.name, i.Problem) {
+				return
+			}
+		}
+	}
+}
+
 // publishPorts tells the engine what ports there are. Whether a link is up it takes from what
 // controllers were told: a device asked once more may answer otherwise, and refreshPorts would never
 // see the difference. mu is held; forgetStations follows when it is not.
@@ -230,11 +244,9 @@ func (s *Switch) refreshPorts() {
 			s.log.Part("port").With("port", p.name).Infof("%s: %s", p.dev.Info().Device, how)
 		}
 		now := s.describe(p)
+		s.logLink(p, now.State)
 		if now == p.told {
 			continue
-		}
-		if now.State != p.told.State {
-			s.log.Part("port").With("port", p.name).Infof("link %s%s", linkWord(now.State), problem(p.dev.Info()))
 		}
 		p.told = now
 		if q := p.sched.Load(); q != nil {
@@ -248,6 +260,25 @@ func (s *Switch) refreshPorts() {
 	s.publishPorts()
 	for _, p := range changed {
 		s.tellPort(openflow.PortModified, &p.told)
+	}
+}
+
+// logLink tells of a link that is another one than controllers were told, and of a problem that is new. A wire whose peer
+// comes and goes is nothing that needs somebody: warnAbsent says once if it is not there.
+func (s *Switch) logLink(p *port, now openflow.PortState) {
+	i := p.dev.Info()
+	was := p.problem
+	p.problem = i.Problem
+	log := s.log.Part("port").With("port", p.name)
+	tell := log.Infof
+	if i.Problem != "" && i.Kind != ports.KindWire {
+		tell = log.Warnf
+	}
+	switch {
+	case now != p.told.State:
+		tell("link %s%s", linkWord(now), problem(i))
+	case i.Problem != "" && i.Problem != was && i.Kind != ports.KindWire:
+		tell("%s", i.Problem)
 	}
 }
 

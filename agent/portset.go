@@ -180,12 +180,14 @@ func (s *Switch) join(p *port) {
 	}()
 	log := s.log.Part("port").With("port", p.name)
 	log.Infof("added as port %s", openflow.PortNo(p.number))
-	switch i := p.dev.Info(); {
+	i := p.dev.Info()
+	p.problem = i.Problem
+	switch {
 	case i.How != "":
 		p.how = i.How
 		log.Infof("%s: %s", i.Device, i.How)
 	case (i.Kind == ports.KindAFPacket || i.Kind == ports.KindXDP) && !i.Present:
-		log.Warnf("%s does not exist yet: the port works when it appears", p.cfg.Target)
+		log.Warnf("%s", i.Problem)
 	case i.Kind == ports.KindPcap:
 		s.warnAbsent(p)
 	}

@@ -269,8 +269,13 @@ func (r *reload) changeBridges() {
 			after := b.sw.Config()
 			d = diffBridges(&now, &after)
 		}
+		notes := map[string]string{}
+		for name, why := range b.sw.absent() {
+			notes["port "+name+" added"] = " (absent: " + why + ")"
+			notes["port "+name+" changed"] = " (absent: " + why + ")"
+		}
 		for _, line := range d.lines {
-			r.changed("bridge %s: %s", to.Name, line)
+			r.changed("bridge %s: %s%s", to.Name, line, notes[line])
 		}
 	}
 }

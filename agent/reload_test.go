@@ -461,7 +461,7 @@ func TestWaitReadyNamesWhatIsMissing(t *testing.T) {
 	r := startAgent(t, "bridges:\n- {name: br0, ports: [\"1:wire:unix,connect=/nowhere/x.sock\"]}\n")
 	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 	defer cancel()
-	if err := r.a.WaitReady(ctx); err == nil || !strings.Contains(err.Error(), "not ready in time: bridge br0: port x (") {
+	if _, err := r.a.WaitReady(ctx); err == nil || !strings.Contains(err.Error(), "not ready in time: bridge br0: port x (") {
 		t.Error(err)
 	}
 }

@@ -113,7 +113,7 @@ func (b *waker) rung(set uintptr) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	n, _ := unix.EpollWait(int(set), b.events[:], 0)
-	b.armed = n == 0 // at once: what listen brought into the set from here on would be told of to nobody
+	b.armed = n == 0 // else listen would have the set report again, and nobody would take that from it
 	return n != 0
 }
 

@@ -58,6 +58,29 @@ func TestNoWakeUpIsLost(t *testing.T) {
 	}
 }
 
+// TestListenTooLateLosesNoWakeUp: one that is told to listen again when it has just been woken by itself hears of what comes before its
+// next sleep, too.
+func TestListenTooLateLosesNoWakeUp(t *testing.T) {
+	b, in, out := wakerOfPipe(t, 0)
+	for range 10 {
+		set := uintptr(b.set)
+		if b.rung(set) {
+			t.Fatal("nothing has come")
+		}
+		say(t, out)
+		if !b.rung(set) {
+			t.Fatal("something has come")
+		}
+		b.listen()
+		b.disarm()
+		hear(t, in)
+		say(t, out)
+		time.Sleep(2 * time.Millisecond) // then the poller has heard of it all, and forgets it when the sleep begins
+		wakes(t, sleeping(b))
+		hear(t, in)
+	}
+}
+
 // TestSleeperIsNotLeft: the descriptor stays in the set while somebody sleeps, and is back for the next one.
 func TestSleeperIsNotLeft(t *testing.T) {
 	b, in, out := wakerOfPipe(t, 0)
@@ -77,25 +100,6 @@ func TestSleeperIsNotLeft(t *testing.T) {
 		}
 		hear(t, in)
 	}
-}
-
-// TestListenAfterWaking: who listens for a sleeper that has just been woken, and does not know it yet, leaves nothing in the set
-// that would keep the next sleep from being ended.
-func TestListenAfterWaking(t *testing.T) {
-	b, in, out := wakerOfPipe(t, 0)
-	if err := b.arm(); err != nil {
-		t.Fatal(err)
-	}
-	say(t, out)
-	if !b.rung(uintptr(b.set)) {
-		t.Fatal("not told of")
-	}
-	b.hush()
-	b.listen()
-	b.disarm()                        // as the sleeper does when it goes on
-	time.Sleep(10 * time.Millisecond) // time for Go's poller to hear of it, if there is anything to hear
-	wakes(t, sleeping(b))
-	hear(t, in)
 }
 
 // TestManyFramesLeaveTheSet: a reader that has had many frames is watched no more, one that has had few is.

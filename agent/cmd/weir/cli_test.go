@@ -393,7 +393,7 @@ func TestReferenceIsRight(t *testing.T) {
 		t.Fatal(err)
 	}
 	out, errs, code := newShell(t).weir("check", file)
-	if want := file + " is right: 2 bridges, "; code != 0 || !strings.HasPrefix(out, want) || strings.Count(errs, "\n") != strings.Count(errs, "warning: bridge br0: tls.") {
+	if want := file + " is right: 2 bridges, "; code != 0 || !strings.HasPrefix(out, want) || strings.Count(errs, "\n") != strings.Count(errs, "warning: bridge br0: tls.")+strings.Count(errs, "weir: note: bridge br") {
 		t.Errorf("exit %d\n%s%s", code, out, errs)
 	}
 }
@@ -752,14 +752,23 @@ func TestAbsent(t *testing.T) {
 	if out != "port weirnone9 has the number 7 (absent)\n" {
 		t.Error(out)
 	}
-	if out := s.ok("ports", "br0"); !strings.Contains(spaced(out), " 7 weirnone9 afpacket absent - - 0 0B 0 0 0B 0 -") {
+	if out := s.ok("ports", "br0"); !strings.Contains(spaced(out), " 7 weirnone9 afpacket absent - - 0 0B 0 0 0B 0 -") ||
+		!strings.HasSuffix(out, "\nweirnone9: there is no interface weirnone9; the port starts to work when there is\n") {
 		t.Error(out)
 	}
-	if out := s.ok("status"); !strings.Contains(out, "  ports 1 (1 absent), flows ") {
+	if out := s.ok("status"); !strings.Contains(out, "  ports 1 (1 absent: weir ports br0 tells why), flows ") {
 		t.Error(out)
+	}
+	file := s.write("w.yaml", "bridges:\n- {name: br0, ports: [\"7:weirnone9\", \"8:weirnone8\"]}\n")
+	if out := s.ok("reload", "br0", "-c", file); out != "bridge br0: port weirnone8 added (absent: there is no interface weirnone8; the port starts to work when there is)\n" {
+		t.Error(out)
+	}
+	const why = "weirnone9 is absent: there is no interface weirnone9; the port starts to work when there is\n"
+	if _, errs, code := s.weir("run", "--name", "br1", "--port", "1:weirnone9", "--detach"); code != 0 || errs != "weir: warning: bridge br1: port "+why+withoutLog {
+		t.Errorf("exit %d, %s", code, errs)
 	}
 	log, err := os.ReadFile(filepath.Join(s.dir, "w.log"))
-	if err != nil || !strings.Contains(string(log), "weirnone9 does not exist yet: the port works when it appears") {
+	if err != nil || !strings.Contains(string(log), "level=warning msg=\"there is no interface weirnone9; the port starts to work when there is") {
 		t.Errorf("%s%v", log, err)
 	}
 }

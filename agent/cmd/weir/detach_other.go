@@ -9,8 +9,8 @@ import (
 	"os"
 )
 
-func detach(string) error {
-	return errors.New("--detach is not possible on this system: run weir as a service, or leave it in the foreground")
+func detach(string) ([]string, error) {
+	return nil, errors.New("--detach is not possible on this system: run weir as a service, or leave it in the foreground")
 }
 
 func notifyHangup(chan<- os.Signal) {}

@@ -11,21 +11,22 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"strings"
 	"syscall"
 )
 
 // detach starts this command line again as a process of its own session, without
 // --detach and with a pipe to tell when it is ready. It returns when the other process
-// is ready, or with the error that it ended with. Nothing of this process's output is
+// is ready, with its warnings, or with the error that it ended with. Nothing of this process's output is
 // inherited: who reads it to its end must not wait for the switch.
-func detach(logFile string) error {
+func detach(logFile string) (warnings []string, err error) {
 	self, err := os.Executable()
 	if err != nil {
-		return fmt.Errorf("cannot detach: %w", err)
+		return nil, fmt.Errorf("cannot detach: %w", err)
 	}
 	r, w, err := os.Pipe()
 	if err != nil {
-		return fmt.Errorf("cannot detach: %w", err)
+		return nil, fmt.Errorf("cannot detach: %w", err)
 	}
 	defer r.Close()
 	cmd := exec.Command(self, append(withoutDetach(os.Args[1:]), "--ready-fd", "3")...)
@@ -34,7 +35,7 @@ func detach(logFile string) error {
 	if logFile != "" { // where a crash is told, too
 		f, err := os.OpenFile(logFile, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o640)
 		if err != nil {
-			return fmt.Errorf("the log cannot be written: %w", err)
+			return nil, fmt.Errorf("the log cannot be written: %w", err)
 		}
 		defer f.Close()
 		cmd.Stderr = f
@@ -42,7 +43,7 @@ func detach(logFile string) error {
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
 	if err := cmd.Start(); err != nil {
-		return fmt.Errorf("cannot detach: %w", err)
+		return nil, fmt.Errorf("cannot detach: %w", err)
 	}
 	w.Close()
 	go func() {
@@ -50,14 +51,14 @@ func detach(logFile string) error {
 		_ = cmd.Process.Signal(s)
 	}()
 	text, err := io.ReadAll(io.LimitReader(r, 1<<20))
-	if err == nil && string(text) == readyWord {
-		return nil
+	if lines := strings.Split(string(text), "\n"); err == nil && lines[0] == readyWord {
+		return lines[1:], nil
 	}
 	_ = cmd.Wait()
 	if len(text) == 0 {
-		return fmt.Errorf("the process ended before it was ready (%v)", cmd.ProcessState)
+		return nil, fmt.Errorf("the process ended before it was ready (%v)", cmd.ProcessState)
 	}
-	return errors.New(string(text))
+	return nil, errors.New(string(text))
 }
 
 // withoutDetach is the command line of the process in the background.

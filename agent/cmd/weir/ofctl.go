@@ -222,8 +222,12 @@ func (t *tool) noSuchBridge(word, dir, suffix string) error {
 	if near := ofctl.Nearest(word, names); near != "" {
 		return fmt.Errorf("%s is not a bridge or a socket, did you mean %s?", word, near)
 	}
-	if len(names) > 0 {
-		return fmt.Errorf("%s is not a bridge or a socket; in %s there is %s", word, dir, strings.Join(names, ", "))
+	switch len(names) {
+	case 0:
+	case 1:
+		return fmt.Errorf("%s is not a bridge or a socket; in %s there is %s", word, dir, names[0])
+	default:
+		return fmt.Errorf("%s is not a bridge or a socket; in %s there are %s", word, dir, strings.Join(names, ", "))
 	}
 	return fmt.Errorf("%s is not a bridge or a socket, and in %s there is none: name another folder with --rundir", word, dir)
 }

@@ -45,7 +45,7 @@ func printBridge(w io.Writer, s *bridgeRow) {
 	fmt.Fprintf(w, "%s: datapath %s, %s (%s), up %s, process %d\n", s.Name, s.DPID, s.FailMode, doing, span(s.Uptime), s.Process.PID)
 	absent := ""
 	if s.Absent > 0 {
-		absent = fmt.Sprintf(" (%d absent)", s.Absent)
+		absent = fmt.Sprintf(" (%d absent: weir ports %s tells why)", s.Absent, s.Name)
 	}
 	speed := ""
 	if s.PacketInRate != nil {
@@ -147,6 +147,18 @@ func printPorts(w io.Writer, list []portRow, rates bool) {
 			[]string{number(p.TxDropped), orDash(counts(p.Drops))})...)
 	}
 	t.write(w)
+	printNotes(w, list)
+}
+
+// printNotes has a line for each port that runs in one of several ways, and one for each that does not work.
+func printNotes(w io.Writer, list []portRow) {
+	for i := range list {
+		for _, note := range []string{list[i].How, list[i].Problem} {
+			if note != "" {
+				fmt.Fprintf(w, "%s: %s\n", list[i].Name, note)
+			}
+		}
+	}
 }
 
 // counted are the cells of a thing that counts packets and bytes, under the titles of countedColumns.

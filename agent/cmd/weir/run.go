@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"strings"
 	"syscall"
 	"time"
 
@@ -29,7 +30,7 @@ func (t *tool) run(fs *flag.FlagSet) func([]string) error {
 	o := &runOptions{flags: agent.NewFlags(fs)}
 	fs.StringVar(&o.file, "c", "", "`FILE` YAML file with all settings, instead of flags")
 	fs.BoolVar(&o.detach, "detach", false, "go on in the background; what fails at the start is told here")
-	fs.DurationVar(&o.waitReady, "wait-ready", 0, "`TIME` fail unless all ports are up within this time, such as 5s")
+	fs.DurationVar(&o.waitReady, "wait-ready", 0, "`TIME` fail unless all devices are there within this time, such as 5s; warn of those without a link")
 	fs.IntVar(&o.readyFD, "ready-fd", 0, "")
 	return func([]string) error { return t.runCommand(o) }
 }
@@ -56,7 +57,8 @@ func (t *tool) runCommand(o *runOptions) error {
 		t.warn(warnings)
 	}
 	if o.detach {
-		err := detach(cfg.Log.File)
+		warnings, err := detach(cfg.Log.File)
+		t.warn(warnings)
 		if err == nil && cfg.Log.File == "" {
 			fmt.Fprint(t.err, withoutLog)
 		}
@@ -169,21 +171,28 @@ func (t *tool) start(a *agent.Agent, cfg *agent.Config, o *runOptions) error {
 	if err := a.Start(cfg); err != nil {
 		return err
 	}
+	var warnings []string
 	if o.waitReady > 0 {
 		ctx, cancel := context.WithTimeout(context.Background(), o.waitReady)
 		defer cancel()
-		if err := a.WaitReady(ctx); err != nil {
+		warning, err := a.WaitReady(ctx)
+		if err != nil {
 			return errors.Join(err, a.Close())
 		}
+		if warning != "" {
+			warnings = []string{warning}
+		}
+	} else {
+		warnings = a.Absent()
 	}
 	if o.readyFD > 0 {
-		tellParent(o.readyFD, readyWord)
+		tellParent(o.readyFD, strings.Join(append([]string{readyWord}, warnings...), "\n"))
 	}
 	return nil
 }
 
-// readyWord is what a detached process writes when it runs; anything else is the reason
-// why it does not.
+// readyWord is the first line that a detached process writes when it runs; its warnings follow.
+// Anything else is the reason why it does not run.
 const readyWord = "ready"
 
 // tellParent ends the wait of the process that was called with --detach.
@@ -211,6 +220,9 @@ func (t *tool) check(fs *flag.FlagSet) func([]string) error {
 			return err
 		}
 		t.warn(warnings)
+		for _, note := range cfg.MissingDevices() {
+			fmt.Fprintf(t.err, "weir: note: %s\n", note)
+		}
 		n := 0
 		for _, b := range cfg.Bridges {
 			n += len(b.Ports)

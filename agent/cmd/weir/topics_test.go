@@ -49,3 +49,21 @@ func TestAbsentPeerIsLoggedOnce(t *testing.T) {
 		}
 	}
 }
+
+// TestCheckNotesAnAbsentDevice: the file is right, and may be meant for this host.
+func TestCheckNotesAnAbsentDevice(t *testing.T) {
+	s := newShell(t)
+	out, errs, code := s.weir("check", s.write("absent.yaml", "bridges:\n- {name: br0, ports: [\"1:weirnone9\", \"2:tap:weirnone8\"]}\n"))
+	if want := "weir: note: bridge br0: port weirnone9: there is no interface weirnone9 on this host; the port starts to work when there is\n"; code != 0 || errs != want || !strings.HasSuffix(out, "is right: 1 bridge, 2 ports\n") {
+		t.Errorf("exit %d, %s%s", code, out, errs)
+	}
+}
+
+// TestBridgesThereAre: a wrong name is answered with the bridges, in the right number.
+func TestBridgesThereAre(t *testing.T) {
+	s := newShell(t)
+	s.ok("run", "--name", "left", "--detach")
+	s.fails(1, "in "+s.run+" there is left\n", "ofctl", "show", "nothing")
+	s.ok("run", "--name", "right", "--detach")
+	s.fails(1, "in "+s.run+" there are left, right\n", "ofctl", "show", "nothing")
+}

@@ -341,3 +341,13 @@ func schema(b *strings.Builder, path string, t reflect.Type) {
 	}
 	fmt.Fprintf(b, "%s %s\n", path, kind)
 }
+
+// TestPortNotes: below the table stands how a port runs, where there are several ways, and why one does not.
+func TestPortNotes(t *testing.T) {
+	var out strings.Builder
+	printPorts(&out, []portRow{{PortStatus: agent.PortStatus{Name: "eth1", How: "native, zero-copy"}}, {PortStatus: agent.PortStatus{Name: "eth2"}},
+		{PortStatus: agent.PortStatus{Name: "eth3", Problem: "gone"}}}, false)
+	if _, below, _ := strings.Cut(out.String(), "eth3 "); !strings.HasSuffix(below, "-\neth1: native, zero-copy\neth3: gone\n") {
+		t.Error(out.String())
+	}
+}

@@ -116,7 +116,8 @@ func (q *poller) run(ps *pollers) {
 		case now-frame >= lull && now-yielded >= turnMost:
 			runtime.Gosched()
 			yielded = time.Since(born)
-		case now >= due:
+		}
+		if now >= due { // however much there is to do: that is when frames are lost
 			due = now + choreEvery
 			next++
 			q.settleOne(next)

@@ -89,6 +89,32 @@ func TestPollersHaveTheirProcessors(t *testing.T) {
 	}
 }
 
+// TestGoKeepsAProcessorBesidePollers: when the process's other threads have fewer processors, Go does not come to run fewer goroutines
+// at a time than there are pollers and one more. It counts once a second.
+func TestGoKeepsAProcessorBesidePollers(t *testing.T) {
+	all := processors(t)
+	if len(all) < 2 {
+		t.Skip("one processor")
+	}
+	before := runtime.GOMAXPROCS(0)
+	defer runtime.GOMAXPROCS(before)
+	runtime.SetDefaultGOMAXPROCS() // a test has set it, a program mostly has not
+	ps := new(pollers)
+	if err := ps.set(all[1:]); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := ps.set(nil); err != nil {
+			t.Error(err)
+		}
+	}()
+	for end := time.Now().Add(2 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		if n := runtime.GOMAXPROCS(0); n < len(all) {
+			t.Fatalf("%d goroutines at a time, %d of them pollers", n, len(all)-1)
+		}
+	}
+}
+
 // TestPollOnTheOnlyProcessor: a process that has but one processor and gives it to polling answers its controller all the same.
 func TestPollOnTheOnlyProcessor(t *testing.T) {
 	all := processors(t)
@@ -145,12 +171,13 @@ func TestWhyNoProcessor(t *testing.T) {
 			t.Errorf("%d: %v", cpu, err)
 		}
 	}
-	said := make(chan error)
+	said, may := make(chan error), ""
 	go func() {
-		runtime.LockOSThread() // and ends with it, for its processors are changed
+		runtime.LockOSThread()       // and ends with it, for its processors are changed
+		may = cpuText(allowedCPUs()) // also those that were not given to this test (taskset)
 		said <- explainCPU(sys, 3, unix.EINVAL)
 	}()
-	if err := <-said; !strings.Contains(err.Error(), "this process may not use processor 3, only "+cpuText(processors(t))) && !slices.Contains(processors(t), 3) {
+	if err := <-said; !strings.Contains(err.Error(), "this process may not use processor 3, only "+may+":") || may == "" {
 		t.Error(err)
 	}
 	if err := explainCPU("/nowhere", 0, unix.EPERM); !errors.Is(err, unix.EPERM) {

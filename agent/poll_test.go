@@ -184,6 +184,30 @@ func TestPollDoesChores(t *testing.T) {
 	eventually(t, "both are settled", func() bool { return one.settled.Load() > 1 && two.settled.Load() > 1 })
 }
 
+// torrent is a port that always has frames.
+type torrent struct{ dripper }
+
+func (f *torrent) Ready() bool { return true }
+
+func (f *torrent) Read(frames []*packet.Frame) (int, error) {
+	frames[0].SetLen(copy(frames[0].Room(), f.frame))
+	return 1, nil
+}
+
+// TestPollDoesChoresUnderLoad: nor do they wait until another port has nothing to do.
+func TestPollDoesChoresUnderLoad(t *testing.T) {
+	ps := polled(t, 1)
+	b := newBench(t, 0, withPollers(ps))
+	busy := &torrent{}
+	busy.stuffed.frame, busy.wake, busy.closed = frame(2, 1, "x"), make(chan struct{}, 1), make(chan struct{})
+	p := &port{number: 1, name: "busy", dev: busy, counters: new(ports.Counters), done: make(chan struct{})}
+	b.sw.join(p)
+	t.Cleanup(func() { _ = busy.Close() })
+	eventually(t, "it is looked at", func() bool { return ps.watches(p) })
+	other := newNeighbour(b, 2, nil)
+	eventually(t, "the other is settled", func() bool { return other.settled.Load() > 1 })
+}
+
 // TestProcessorTexts: sets of processors read back.
 func TestProcessorTexts(t *testing.T) {
 	for text, want := range map[string]string{"1": "1", "3,1": "1,3", "0-2,2,5": "0-2,5", " 4 , 6-7": "4,6-7"} {

@@ -24,6 +24,9 @@ func (ps *pollers) set(cpus []int) error {
 			list = append(list, q)
 		}
 	}
+	if err == nil && len(list) > 0 {
+		holdProcs(len(list) + 1)
+	}
 	if err == nil {
 		err = ps.owner.leave(cpus, list)
 	}
@@ -32,12 +35,13 @@ func (ps *pollers) set(cpus []int) error {
 		stopAll(list)
 		return fmt.Errorf("poll-cpus: %w", err)
 	}
-	if least := len(list) + 1; runtime.GOMAXPROCS(0) < least { // a poller never lets another goroutine run
-		runtime.GOMAXPROCS(least)
-	}
 	ps.replace(list)
 	return nil
 }
+
+// holdProcs has Go run as many goroutines at a time as it does now, and no fewer than these: a poller never lets another one
+// run. Left to itself Go would soon count the processors that are left to it, and run no more than those.
+func holdProcs(least int) { runtime.GOMAXPROCS(max(least, runtime.GOMAXPROCS(0))) }
 
 // replace gives the guests of the pollers there were to these, or lets them sleep.
 func (ps *pollers) replace(list []*poller) {

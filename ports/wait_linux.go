@@ -110,7 +110,10 @@ func (b *waker) rung(set uintptr) bool {
 		}
 		return b.arm() != nil
 	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	n, _ := unix.EpollWait(int(set), b.events[:], 0)
+	b.armed = n == 0 // else listen would have the set report again, and nobody would take that from it
 	return n != 0
 }
 

@@ -58,6 +58,29 @@ func TestNoWakeUpIsLost(t *testing.T) {
 	}
 }
 
+// TestListenTooLateLosesNoWakeUp: one that is told to listen again when it has just been woken by itself hears of what comes before its
+// next sleep, too.
+func TestListenTooLateLosesNoWakeUp(t *testing.T) {
+	b, in, out := wakerOfPipe(t, 0)
+	for range 10 {
+		set := uintptr(b.set)
+		if b.rung(set) {
+			t.Fatal("nothing has come")
+		}
+		say(t, out)
+		if !b.rung(set) {
+			t.Fatal("something has come")
+		}
+		b.listen()
+		b.disarm()
+		hear(t, in)
+		say(t, out)
+		time.Sleep(2 * time.Millisecond) // then the poller has heard of it all, and forgets it when the sleep begins
+		wakes(t, sleeping(b))
+		hear(t, in)
+	}
+}
+
 // TestSleeperIsNotLeft: the descriptor stays in the set while somebody sleeps, and is back for the next one.
 func TestSleeperIsNotLeft(t *testing.T) {
 	b, in, out := wakerOfPipe(t, 0)

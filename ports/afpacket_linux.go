@@ -178,9 +178,17 @@ func (p *afpacket) listenFirst(l link) error {
 	return p.listen(l, fds)
 }
 
-// detach has nothing to do: the kernel has unbound the socket from the dead
-// interface, and the next attach binds it again.
-func (p *afpacket) detach() {}
+// detach ends the receiving sockets where the interface lives on and is another switch's now. From a dead one the kernel
+// has unbound them, and the next attach binds them again.
+func (p *afpacket) detach() {
+	if now, ok := p.links.index(p.link.index); !ok || now.birth != p.link.birth || p.waiting {
+		return
+	}
+	slots, _ := p.spec.ringSlots()
+	if p.renew(link{}, slots) == nil {
+		p.bound = 0
+	}
+}
 
 // Wait and those that follow are of the first intake.
 func (p *afpacket) Wait() error { return p.intakes[0].Wait() }

@@ -11,6 +11,8 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/weirswitch/weir/flowtable/packet"
 )
 
 // refused opens a port that cannot be had, and gives the error's text.
@@ -119,6 +121,53 @@ func TestMemberOfASwitch(t *testing.T) {
 		sw.must(sw.net.LinkSetNoMaster(sw.link("sw0")))
 		eventually(t, "given back", func() bool { return p.Info().LinkUp && p.Info().MTU == 1400 && p.Info().Problem == "" })
 	}
+}
+
+// TestFramesOfALostMember: what comes to an interface while it is another switch's is none of the port's.
+func TestFramesOfALostMember(t *testing.T) {
+	for _, text := range []string{"sw0", "sw0,ring=no", "sw0,readers=2"} {
+		t.Run(text, func(t *testing.T) {
+			h, sw := newSpace(t), newSpace(t)
+			h.quiet()
+			sw.quiet()
+			cable(h, "eth0", sw, "sw0", 1500)
+			attrs := netlink.NewLinkAttrs()
+			attrs.Name = "lb0"
+			sw.must(sw.net.LinkAdd(&netlink.Bridge{LinkAttrs: attrs}))
+			p := sw.port(text)
+			all := p.(Parted).Inlets()
+			for i := range 2 {
+				eventually(t, "the port's", func() bool { return p.Info().LinkUp })
+				h.raw("eth0", testFrame("", 60+i))
+				eventually(t, "its frame", func() bool { return frameBy(t, all) == 60+i })
+				sw.must(sw.net.LinkSetMaster(sw.link("sw0"), sw.link("lb0")))
+				eventually(t, "the bridge's", func() bool { return !p.Info().Present })
+				if n := sw.listening(); n != 0 {
+					t.Errorf("%d sockets listen still", n)
+				}
+				h.raw("eth0", testFrame("", 100))
+				if n := frameBy(t, all); n != 0 {
+					t.Errorf("a frame of %d bytes came", n)
+				}
+				sw.must(sw.net.LinkSetNoMaster(sw.link("sw0")))
+			}
+		})
+	}
+}
+
+// frameBy is the length of a frame that has come, 0 if there is none.
+func frameBy(t *testing.T, all []Inlet) (size int) {
+	t.Helper()
+	frames := []*packet.Frame{packet.NewFrame(1 << 17)}
+	for _, in := range all {
+		if n, err := in.Read(frames); err != nil {
+			t.Fatal(err)
+		} else if n > 0 {
+			size = frames[0].Len()
+		}
+		in.(interface{ Settle() bool }).Settle() // a frame that is looked at keeps its socket
+	}
+	return size
 }
 
 // TestClaimLeftBehind: a process that is being killed has the device for a moment and answers nobody.

@@ -62,7 +62,12 @@ const tcpACK, tcpPSH = 0x10, 0x08
 // begin says whether a frame may be the first of several.
 func (j *joiner) begin(f *packet.Frame, mtu int) bool {
 	b, sh := f.Bytes(), &j.sh
-	_, t := behindTags(b)
+	l2, t := behindTags(b)
+	for at := 12; at < l2-2; at += 4 {
+		if be.Uint16(b[at:]) == etherQinQ1 { // a kernel cannot look behind this one to cut, and loses the super-frame
+			return false
+		}
+	}
 	if f.Offload.GSO != packet.GSONone || t != etherIPv4 && t != etherIPv6 || !fits(b, mtu) || !sh.read(b) {
 		return false
 	}

@@ -3,6 +3,7 @@ package ports
 import (
 	"bytes"
 	"os/exec"
+	"strings"
 	"testing"
 
 	"github.com/vishvananda/netlink"
@@ -42,9 +43,13 @@ func TestTapJoins(t *testing.T) {
 	})
 
 	var frames []*packet.Frame
-	size := 0
-	for _, s := range []stream{{}, {v6: true}, {tags: "\x81\x00\x60\x0a"}, {partial: true}, {v6: true, tags: "\x81\x00\x60\x0a", partial: true}} {
+	size, writes := 0, 0
+	for _, s := range []stream{{}, {v6: true}, {tags: "\x81\x00\x60\x0a"}, {partial: true}, {v6: true, tags: "\x81\x00\x60\x0a", partial: true},
+		{tags: "\x88\xa8\x00\x0b\x81\x00\x00\x0a"}, {tags: "\x91\x00\x00\x0b"}, {tags: "\x91\x00\x00\x0b\x81\x00\x00\x0a", v6: true}} {
 		s.options, s.id, s.seq = timestamps, firstID, firstSeq
+		if writes += 2; strings.HasPrefix(s.tags, "\x91") { // the kernel would lose what was joined behind such a tag
+			writes += 10
+		}
 		for i := range 12 {
 			n, flags := 1400, byte(tcpACK)
 			if i%6 == 5 {
@@ -62,8 +67,8 @@ func TestTapJoins(t *testing.T) {
 	if n, b := now.TxPackets-before.TxPackets, now.TxBytes-before.TxBytes; n != uint64(len(frames)) || b != uint64(size) || now.TxDropped != 0 {
 		t.Errorf("%d frames of %d bytes are counted: %+v", n, b, now)
 	}
-	if n := sw.link("t0").Attrs().Statistics.RxPackets - was; n != uint64(len(frames)/6) {
-		t.Errorf("the host got %d frames", n)
+	if n := sw.link("t0").Attrs().Statistics.RxPackets - was; n != uint64(writes) {
+		t.Errorf("the host got %d frames, not %d", n, writes)
 	}
 	var fin Finisher
 	var want [][]byte

@@ -241,7 +241,7 @@ func TestJoinLimits(t *testing.T) {
 // TestJoinRandom: whatever comes, what leaves is cut to what came.
 func TestJoinRandom(t *testing.T) {
 	frames, writes := 0, 0
-	for seed := range uint64(3000) {
+	for seed := range uint64(500) {
 		r := rand.New(rand.NewPCG(seed, 1))
 		list := randomBatch(r)
 		frames += len(list)

@@ -158,10 +158,16 @@ func (s *space) listening() (n int) {
 // wideCable is a cable whose ends have four queues.
 func wideCable(h, sw *space) {
 	h.t.Helper()
+	veryWideCable(h, sw, 4)
+}
+
+// veryWideCable is a cable whose ends have so many queues.
+func veryWideCable(h, sw *space, queues int) {
+	h.t.Helper()
 	attrs := netlink.NewLinkAttrs()
-	attrs.Name, attrs.MTU, attrs.NumTxQueues, attrs.NumRxQueues = "eth0", 1500, 4, 4
+	attrs.Name, attrs.MTU, attrs.NumTxQueues, attrs.NumRxQueues = "eth0", 1500, queues, queues
 	h.must(h.net.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: "sw0", PeerNamespace: netlink.NsFd(sw.ns),
-		PeerNumTxQueues: 4, PeerNumRxQueues: 4}))
+		PeerNumTxQueues: uint32(queues), PeerNumRxQueues: uint32(queues)}))
 	h.up("eth0")
 	sw.up("sw0")
 }

@@ -76,12 +76,17 @@ func (p *afxdp) grow() {
 		return
 	}
 	p.countLine(x)
-	lost := p.takeShort()
+	lost, n := p.takeShort(), len(x.queues)
 	if lost == 0 || lost > burstRings*p.most || p.room >= p.most {
 		p.mu.Unlock()
 		return
 	}
-	err := p.enlarge(x, xdpRoomFor(p.room, lost, p.most))
+	room := xdpRoomFor(max(p.room, n*xdpRxFor(p.room, n)), lost, p.most)
+	if xdpRxFor(room, n) == xdpRxFor(p.room, n) { // so many queues have all that they may have
+		p.mu.Unlock()
+		return
+	}
+	err := p.enlarge(x, room)
 	changed := err == nil && p.publish()
 	p.mu.Unlock()
 	if err != nil {

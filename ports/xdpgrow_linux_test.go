@@ -3,6 +3,7 @@ package ports
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -143,6 +144,28 @@ func TestXDPTooSlow(t *testing.T) {
 		if room, each := roomOf(p); room != c.want || each != c.want {
 			t.Errorf("%d lost: room for %d, %d each", c.lost, room, each)
 		}
+	}
+}
+
+// TestXDPGrowsWithManyQueues: sockets are exchanged for such that have more room, and not for others of the same size.
+func TestXDPGrowsWithManyQueues(t *testing.T) {
+	for queues, want := range map[int]int{24: 1024, 48: xdpRingLeast} {
+		t.Run(fmt.Sprint(queues), func(t *testing.T) {
+			h, sw := newSpace(t), newSpace(t)
+			veryWideCable(h, sw, queues)
+			p := sw.port("xdp:sw0").(*afxdp)
+			was := p.lines.queues[0]
+			p.counting.Lock()
+			p.short = 1
+			p.counting.Unlock()
+			p.grow()
+			if _, each := roomOf(p); each != want {
+				t.Errorf("room for %d each, not %d", each, want)
+			}
+			if exchanged := p.lines.queues[0] != was; exchanged != (want != xdpRingLeast) {
+				t.Errorf("exchanged: %t, %s", exchanged, p.Info().How)
+			}
+		})
 	}
 }
 

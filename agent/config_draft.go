@@ -208,12 +208,9 @@ func (p *portDraft) add(key, value string, merge bool) {
 	p.options = append(p.options, key+"="+value)
 }
 
-// optionKey is a YAML key as the text of a port spells it: Open vSwitch writes vlan_mode.
+// optionKey is a YAML key as the text of a port spells it.
 func optionKey(key string) string {
-	switch key {
-	case "vlan-mode":
-		return "vlan_mode"
-	case "queues":
+	if key == "queues" {
 		return "queue"
 	}
 	return key
@@ -255,7 +252,7 @@ func (b *bridgeDraft) addPortAt(text, at string) error {
 // Its error joins all mistakes: a word that is wrong is told and left out, and the others are read again.
 // Only whether they fit together is not asked then.
 func ParsePort(text string) (PortConfig, error) {
-	words := strings.Split(strings.ReplaceAll(text, ",vlan-mode=", ",vlan_mode="), ",")
+	words := strings.Split(strings.ReplaceAll(text, ",vlan_mode=", ",vlan-mode="), ",")
 	var errs []error
 	for len(errs) < maxConfigErrors {
 		p, err := parsePort(strings.Join(words, ","))
@@ -267,6 +264,9 @@ func ParsePort(text string) (PortConfig, error) {
 			break
 		}
 		bad.Text = text
+		if near := Nearest(bad.Word, bad.Known); near != "" {
+			bad.Want = fmt.Sprintf("no such option, did you mean %q?", near)
+		}
 		errs = append(errs, bad)
 		i := slices.Index(words[1:], bad.Word)
 		if i < 0 {

@@ -80,7 +80,7 @@ func (b *bridgeDraft) pathOf(key string) string {
 func (f *Flags) take(prefix, name, text, path string, err error) error {
 	at := place{flag: strings.TrimSpace("--" + name + " " + text)}
 	for _, e := range mistakes(err) {
-		f.r.errs = append(f.r.errs, ConfigError{Key: at.flag, Problem: e.Error()})
+		f.r.errs = append(f.r.errs, ConfigError{Key: at.flag, Problem: strings.TrimPrefix(e.Error(), fmt.Sprintf("port %q: ", text))})
 	}
 	if err != nil {
 		return nil

@@ -178,7 +178,7 @@ func TestEveryMistakeOfAPortIsTold(t *testing.T) {
 		}},
 		{"  - 1:eth1,tga=3,mtu=9,tag=5,trunks=6\n", []string{
 			`w.yaml:3: bridges[0].ports[0]: port "1:eth1,tga=3,mtu=9,tag=5,trunks=6": "mtu=9": an MTU is 68 to 65535 bytes`,
-			`w.yaml:3: bridges[0].ports[0]: port "1:eth1,tga=3,mtu=9,tag=5,trunks=6": "tga": no such option; afpacket takes ring, readers, name, mtu, tag, trunks, vlan_mode, flood, offload`,
+			`w.yaml:3: bridges[0].ports[0]: port "1:eth1,tga=3,mtu=9,tag=5,trunks=6": "tga": no such option, did you mean "tag"?`,
 		}},
 		{"  - {port: \"eth1\", tga: 5}\n  - {port: \"eth1\"}\n", []string{
 			`w.yaml:3: bridges[0].ports[0].tga: unknown key, did you mean "tag"?`,
@@ -193,10 +193,24 @@ func TestEveryMistakeOfAPortIsTold(t *testing.T) {
 		}
 	}
 	_, err := loadFlags("--port", "eth1,mtu=1,tag=x")
-	want := `--port eth1,mtu=1,tag=x: port "eth1,mtu=1,tag=x": "mtu=1": an MTU is 68 to 65535 bytes` + "\n" +
-		`--port eth1,mtu=1,tag=x: port "eth1,mtu=1,tag=x": "tag=x": a VLAN is 0 to 4095`
+	want := `--port eth1,mtu=1,tag=x: "mtu=1": an MTU is 68 to 65535 bytes` + "\n" +
+		`--port eth1,mtu=1,tag=x: "tag=x": a VLAN is 0 to 4095`
 	if fmt.Sprint(err) != want {
 		t.Errorf("got\n  %v\nwant\n  %s", err, want)
+	}
+	for text, want := range map[string]string{
+		"1:eth1,link_rate=1Gbit": `"link_rate": no such option, did you mean "link-rate"?`,
+		"eth1,vlan_mod=trunk":    `"vlan_mod": no such option, did you mean "vlan-mode"?`,
+		"eth1,speed=7":           `"speed": no such option; afpacket takes ring, readers, name, mtu, tag, trunks, vlan-mode, flood, offload, link-rate, queue`,
+	} {
+		if _, err := loadFlags("--port", text); fmt.Sprint(err) != "--port "+text+": "+want {
+			t.Errorf("got\n  %v\nwant\n  %s", err, want)
+		}
+	}
+	a, err1 := ParsePort("eth1,tag=3,vlan_mode=access")
+	b, err2 := ParsePort("eth1,tag=3,vlan-mode=access")
+	if err1 != nil || err2 != nil || a.String() != b.String() {
+		t.Errorf("two spellings: %s, %s, %v %v", a.String(), b.String(), err1, err2)
 	}
 }
 
@@ -387,7 +401,9 @@ func TestPortKeysAreOptions(t *testing.T) {
 		}
 		_, list, _ := strings.Cut(err.Error(), " takes ")
 		for _, key := range strings.Split(list, ", ") {
-			key = strings.ReplaceAll(key, "_", "-")
+			if key == "queue" {
+				key = "queues"
+			}
 			if findSetting(portSettings(), key) == nil {
 				t.Errorf("%s takes %q, which no YAML key sets", kind, key)
 			}

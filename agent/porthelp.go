@@ -3,8 +3,6 @@
 package agent
 
 import (
-	"strings"
-
 	"github.com/weirswitch/weir/ports"
 )
 
@@ -33,7 +31,7 @@ func PortKinds() (kinds []PortKind, common []PortOption) {
 // portOptions looks the words up in the table of keys.
 func portOptions(keys []string) (all []PortOption) {
 	for _, key := range keys {
-		s := findSetting(portSettings(), strings.ReplaceAll(key, "_", "-"))
+		s := findSetting(portSettings(), key)
 		if s == nil {
 			panic("agent: port option " + key + " has no key in the file")
 		}

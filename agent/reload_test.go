@@ -469,21 +469,26 @@ func TestWaitReadyNamesWhatIsMissing(t *testing.T) {
 func TestDefaultRunDir(t *testing.T) {
 	env := func(m map[string]string) func(string) string { return func(k string) string { return m[k] } }
 	for _, c := range []struct {
-		env  map[string]string
-		uid  int
-		want string
+		env    map[string]string
+		uid    int
+		closed string // the folder that takes nothing of this user's
+		want   string
 	}{
-		{nil, 0, "/run/weir"},
-		{map[string]string{"OVS_RUNDIR": "/x"}, 0, "/x"},
-		{map[string]string{"OVS_RUNDIR": "/x", "XDG_RUNTIME_DIR": "/run/user/9"}, 9, "/x"},
-		{map[string]string{"XDG_RUNTIME_DIR": "/run/user/9"}, 9, "/run/user/9/weir"},
-		{map[string]string{"XDG_RUNTIME_DIR": "/run/user/9"}, 0, "/run/weir"},
+		{nil, 0, "", "/run/weir"},
+		{map[string]string{"OVS_RUNDIR": "/x"}, 0, "", "/x"},
+		{map[string]string{"OVS_RUNDIR": "/x", "XDG_RUNTIME_DIR": "/run/user/9"}, 9, "", "/x"},
+		{map[string]string{"XDG_RUNTIME_DIR": "/run/user/9"}, 9, "", "/run/user/9/weir"},
+		{map[string]string{"XDG_RUNTIME_DIR": "/run/user/9"}, 0, "", "/run/weir"},
+		{map[string]string{"XDG_RUNTIME_DIR": "/run/user/9"}, 0, "/run/weir", "/run/user/9/weir"}, // in a user namespace
 	} {
-		if got, err := DefaultRunDir(env(c.env), c.uid); err != nil || got != c.want {
+		if got, err := defaultRunDir(env(c.env), c.uid, func(dir string) bool { return dir == c.closed }); err != nil || got != c.want {
 			t.Errorf("%v: %q, %v", c, got, err)
 		}
 	}
 	if _, err := DefaultRunDir(env(nil), 9); err == nil || !strings.Contains(err.Error(), "--rundir DIR or OVS_RUNDIR") {
+		t.Error(err)
+	}
+	if _, err := defaultRunDir(env(nil), 0, func(string) bool { return true }); err == nil || !strings.Contains(err.Error(), "as in a user namespace") {
 		t.Error(err)
 	}
 	long := filepath.Join(t.TempDir(), strings.Repeat("d", 100))

@@ -18,14 +18,24 @@ import (
 // Open vSwitch's tools look at (OVS_RUNDIR), else /run/weir for root and a folder of
 // the user's own for others. getenv is os.Getenv and uid os.Getuid() but in tests.
 func DefaultRunDir(getenv func(string) string, uid int) (string, error) {
+	return defaultRunDir(getenv, uid, mayNotUse)
+}
+
+// defaultRunDir asks whether a folder is closed to this user. Root of a user namespace is root by number and has no right
+// in the host's /run.
+func defaultRunDir(getenv func(string) string, uid int, closed func(dir string) bool) (string, error) {
 	if dir := getenv("OVS_RUNDIR"); dir != "" {
 		return filepath.Abs(dir)
 	}
-	if uid == 0 {
+	if uid == 0 && !closed("/run/weir") {
 		return "/run/weir", nil
 	}
 	if dir := getenv("XDG_RUNTIME_DIR"); dir != "" {
 		return filepath.Join(dir, "weir"), nil
+	}
+	if uid == 0 {
+		return "", errors.New("no run directory: this root may not write to /run/weir (as in a user namespace) and XDG_RUNTIME_DIR is not set; " +
+			"name one with --rundir DIR or OVS_RUNDIR")
 	}
 	return "", errors.New("no run directory: an ordinary user has none in /run and XDG_RUNTIME_DIR is not set; " +
 		"name one with --rundir DIR or OVS_RUNDIR")

@@ -8,9 +8,21 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
+
+// mayNotUse reports whether this user may neither make files in the folder nor, if it is not there, the folder.
+func mayNotUse(dir string) bool {
+	err := unix.Access(dir, unix.W_OK)
+	if errors.Is(err, unix.ENOENT) {
+		err = unix.Access(filepath.Dir(dir), unix.W_OK)
+	}
+	return errors.Is(err, unix.EACCES)
+}
 
 // A start holds the lock for milliseconds, or for as long as a dying predecessor takes to go.
 const (

@@ -37,7 +37,7 @@
 //	pcap:in.pcapng,out=rec.pcapng,rate=fast      a capture file in, another out
 //	pcap:eth0                                    a device by libpcap, if built with it
 //
-// every kind also takes name, mtu, offload, flood, tag, trunks and vlan_mode.
+// every kind also takes name, mtu, offload, flood, tag, trunks and vlan-mode.
 //
 // # Wires and qemu
 //

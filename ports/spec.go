@@ -85,7 +85,8 @@ type SpecError struct {
 	Word string // the word that is wrong; empty when one is missing
 	Want string // what was expected, with an example
 
-	Joint bool // the words may be right one by one, and do not fit together
+	Joint bool     // the words may be right one by one, and do not fit together
+	Known []string // for an option that there is not: those that there are
 }
 
 // Error names the text, the word and the right form.
@@ -117,7 +118,10 @@ var kinds = [...]kindInfo{
 		[]string{"out", "rate", "loop"}},
 }
 
-var commonKeys = [...]string{"name", "mtu", "tag", "trunks", "vlan_mode", "flood", "offload"}
+var commonKeys = [...]string{"name", "mtu", "tag", "trunks", "vlan-mode", "flood", "offload"}
+
+// agentKeys stand in the same text; the agent takes them out before, and they are known here to be told.
+var agentKeys = [...]string{"link-rate", "queue"}
 
 func kindOf(k Kind) *kindInfo {
 	for i := range kinds {
@@ -179,6 +183,9 @@ func ParseSpec(text string) (Spec, error) {
 // configuration file that spells options as keys uses it. What several
 // options mean together is judged by Check.
 func (s *Spec) Set(key, value string) error {
+	if key == "vlan_mode" { // as Open vSwitch spells it
+		key = "vlan-mode"
+	}
 	bad := func(want string) error {
 		return &SpecError{Text: s.String(), Word: key + "=" + value, Want: want}
 	}
@@ -197,7 +204,7 @@ func (s *Spec) Set(key, value string) error {
 		return nil
 	}
 	if !slices.Contains(commonKeys[:], key) {
-		return &SpecError{Text: s.String(), Word: key, Want: s.unknownKey(key)}
+		return &SpecError{Text: s.String(), Word: key, Want: s.unknownKey(key), Known: s.keys()}
 	}
 	if want := s.setCommon(key, value); want != "" {
 		return bad(want)
@@ -253,12 +260,16 @@ func isDigits(s string) bool {
 	return s != "" && strings.Trim(s, "0123456789") == ""
 }
 
-func (s *Spec) keyList() string {
-	keys := slices.Clone(commonKeys[:])
+// keys are the options that a port of the kind takes.
+func (s *Spec) keys() (keys []string) {
 	if info := kindOf(s.Kind); info != nil {
-		keys = append(slices.Clone(info.keys), keys...)
+		keys = slices.Clone(info.keys)
 	}
-	return fmt.Sprintf("%s takes %s", s.Kind, strings.Join(keys, ", "))
+	return slices.Concat(keys, commonKeys[:], agentKeys[:])
+}
+
+func (s *Spec) keyList() string {
+	return fmt.Sprintf("%s takes %s", s.Kind, strings.Join(s.keys(), ", "))
 }
 
 // unknownKey explains, and points at the kind that has such an option.

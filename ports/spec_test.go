@@ -70,7 +70,7 @@ func TestParseSpecErrors(t *testing.T) {
 		"eth1,mtu":                          {`"mtu"`, "key=value", "mtu"},
 		"eth1,mtu=1":                        {`"mtu=1"`, "68 to 65535"},
 		"eth1,mtu=99999":                    {"68 to 65535"},
-		"eth1,speed=7":                      {`"speed"`, "no such option", "afpacket takes ring, readers, name, mtu"},
+		"eth1,speed=7":                      {`"speed"`, "no such option", "afpacket takes ring, readers, name, mtu, tag, trunks, vlan-mode, flood, offload, link-rate, queue"},
 		"eth1,peer=x":                       {`"peer"`, "belongs to patch", "patch:to-br1,peer=to-br0"},
 		"eth1,name=":                        {"1 to 15 characters"},
 		"eth1,name=a b":                     {"without blanks"},

@@ -51,7 +51,7 @@ func (v *VLAN) set(key, value string) (want string) {
 		}
 	case "trunks":
 		return v.setTrunks(value)
-	case "vlan_mode":
+	case "vlan-mode":
 		for m := VLANTrunk; m <= VLANNativeUntagged; m++ {
 			if m.String() == value {
 				v.Mode, v.moded = m, true
@@ -89,14 +89,14 @@ func (v *VLAN) setTrunks(value string) (want string) {
 
 // check judges the words together.
 func (v *VLAN) check() (word, want string) {
-	mode := "vlan_mode=" + v.Mode.String()
+	mode := "vlan-mode=" + v.Mode.String()
 	switch {
 	case v.Mode != VLANTrunk && v.moded && !v.tagged && v.Tag == 0:
 		return mode, "that mode needs the VLAN, as tag=10"
 	case v.Mode == VLANTrunk && (v.tagged || v.Tag != 0):
 		return mode, "a trunk has no tag of its own; leave tag= out or use native-tagged or native-untagged"
 	case v.Mode == VLANAccess && v.Trunks != nil:
-		return "trunks", "an access port carries one VLAN; trunks= goes with vlan_mode=trunk, native-tagged or native-untagged"
+		return "trunks", "an access port carries one VLAN; trunks= goes with vlan-mode=trunk, native-tagged or native-untagged"
 	case v.Mode > VLANNativeUntagged || v.Tag > 4095:
 		return mode, "a VLAN is 0 to 4095, a mode access, trunk, native-tagged or native-untagged"
 	}
@@ -107,13 +107,13 @@ func (v *VLAN) check() (word, want string) {
 func (v *VLAN) words(add func(key, value string)) {
 	if v.Mode != VLANTrunk {
 		if v.Mode != VLANAccess || v.moded {
-			add("vlan_mode", v.Mode.String())
+			add("vlan-mode", v.Mode.String())
 		}
 		if v.tagged || v.Tag != 0 {
 			add("tag", strconv.Itoa(int(v.Tag)))
 		}
 	} else if v.moded {
-		add("vlan_mode", "trunk")
+		add("vlan-mode", "trunk")
 	}
 	if v.Trunks == nil {
 		return

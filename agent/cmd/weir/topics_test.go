@@ -26,7 +26,7 @@ func TestHelpPortsTellsTheKinds(t *testing.T) {
 	out, _, code := newShell(t).weir("help", "ports")
 	at := 0
 	for _, want := range []string{"weir ports [BRIDGE]", "afpacket    for example eth1\n", "ring=FRAMES|no ", "xdp    for example xdp:eth1\n", "mode=native|copy|generic ",
-		"wire    for", "listen=ADDRESS ", "Options of every kind:\n", "vlan_mode=MODE ", "queue=ID:max-rate=RATE "} {
+		"wire    for", "listen=ADDRESS ", "Options of every kind:\n", "vlan-mode=MODE ", "queue=ID:max-rate=RATE "} {
 		i := strings.Index(out[at:], want)
 		if i < 0 {
 			t.Fatalf("exit %d, %q is not where it belongs:\n%s", code, want, out)

@@ -123,6 +123,24 @@ func TestMemberOfASwitch(t *testing.T) {
 	}
 }
 
+// TestGuestOfASwitch: the tap of a guest is used as its interface, and is not to be had either while that is a bridge's member.
+func TestGuestOfASwitch(t *testing.T) {
+	sw := newSpace(t)
+	tt := &netlink.Tuntap{LinkAttrs: netlink.NewLinkAttrs(), Mode: netlink.TUNTAP_MODE_TAP, Queues: 1, NonPersist: true, Flags: netlink.TUNTAP_NO_PI}
+	tt.Name = "guest"
+	sw.must(sw.do(func() error { return netlink.LinkAdd(tt) }))
+	defer func() { _ = tt.Fds[0].Close() }()
+	attrs := netlink.NewLinkAttrs()
+	attrs.Name = "lb0"
+	sw.must(sw.net.LinkAdd(&netlink.Bridge{LinkAttrs: attrs}))
+	sw.must(sw.net.LinkSetMaster(sw.link("guest"), sw.link("lb0")))
+	if got := sw.refused("tap:guest"); !strings.Contains(got, "Linux bridge lb0") {
+		t.Error(got)
+	}
+	sw.must(sw.net.LinkSetNoMaster(sw.link("guest")))
+	sw.port("tap:guest")
+}
+
 // TestFramesOfALostMember: what comes to an interface while it is another switch's is none of the port's.
 func TestFramesOfALostMember(t *testing.T) {
 	for _, text := range []string{"sw0", "sw0,ring=no", "sw0,readers=2"} {

@@ -169,7 +169,7 @@ func (d *device) find(patience time.Duration) error {
 // shared says why the kernel would hand each frame of the interface to another switch, too. The program's side of a tap is
 // no member of anything, and what AF_XDP takes goes to nobody else.
 func (d *device) shared(l link) error {
-	if d.spec.Kind != KindAFPacket {
+	if _, ok := d.line.(*afpacket); !ok { // a guest's tap is opened as one, too
 		return nil
 	}
 	return d.links.switched(l)

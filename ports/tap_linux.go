@@ -55,7 +55,9 @@ func openTAP(spec Spec, o Options) (Port, error) {
 	err = p.open(0)
 	if errors.Is(err, unix.EBUSY) {
 		l, _ := p.links.ask(spec.Target)
+		p.mu.Lock() // else an event may have it claim the tap for a moment, which would be taken for another port
 		who, answers := holder(p.links, l.index, tapSide, holderHearing)
+		p.mu.Unlock()
 		_ = p.Close()
 		if answers {
 			return nil, inUse(spec.Target, who)

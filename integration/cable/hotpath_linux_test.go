@@ -289,7 +289,7 @@ func waits(t *testing.T, kind string, workers int) (list []record) {
 // handsOver says whether the lock is the right to read a port, which a worker gives back that has read for it: once a turn,
 // when the port has run dry, and its goroutine may have woken meanwhile.
 func handsOver(stack []string) bool {
-	return len(stack) > 1 && stack[0] == "sync.(*Mutex).Unlock" && stack[1] == "agent.(*worker).answers"
+	return len(stack) > 1 && stack[0] == "sync.(*Mutex).Unlock" && (stack[1] == "agent.(*worker).answers" || stack[1] == "agent.(*worker).listen")
 }
 
 // ofWire says whether the lock is that of a wire's queue.

@@ -138,18 +138,23 @@ func (b *waker) disarm() {
 }
 
 // leave takes the descriptor out of the set, unless somebody sleeps: while it is in there each frame that arrives looks up who
-// waits, which whoever sends it pays for.
+// waits, which whoever sends it pays for. Where somebody else is at it, there is a next time.
 func (b *waker) leave() {
-	b.mu.Lock()
+	if !b.mu.TryLock() {
+		return
+	}
 	defer b.mu.Unlock()
 	if b.held && !b.armed {
 		b.held = unix.EpollCtl(b.set, unix.EPOLL_CTL_DEL, b.fd, nil) != nil
 	}
 }
 
-// hush lets the sleeper sleep on when a frame comes, until listen. Anybody may say so.
+// hush lets the sleeper sleep on when a frame comes, until listen. Anybody may say so. It waits for nobody: a sleeper
+// that holds the lock is waking, or not asleep yet.
 func (b *waker) hush() {
-	b.mu.Lock()
+	if !b.mu.TryLock() {
+		return
+	}
 	defer b.mu.Unlock()
 	if b.held {
 		_ = unix.EpollCtl(b.set, unix.EPOLL_CTL_MOD, b.fd, &unix.EpollEvent{Events: unix.EPOLLONESHOT})

@@ -287,9 +287,17 @@ func waits(t *testing.T, kind string, workers int) (list []record) {
 }
 
 // handsOver says whether the lock is the right to read a port, which a worker gives back that has read for it: once a turn,
-// when the port has run dry, and its goroutine may have woken meanwhile.
+// when the port has run dry, and its goroutine may have woken meanwhile. Whether that goroutine is to be woken is agreed on under
+// a lock of its own, once after a sleep: others may wait for it, and a worker waits only to say that it is to be woken again.
 func handsOver(stack []string) bool {
-	return len(stack) > 1 && stack[0] == "sync.(*Mutex).Unlock" && (stack[1] == "agent.(*worker).answers" || stack[1] == "agent.(*worker).listen")
+	if len(stack) < 2 {
+		return false
+	}
+	if slices.Contains(stack, "ports.(*waker).listen") {
+		return true
+	}
+	return stack[0] == "sync.(*Mutex).Unlock" && (stack[1] == "agent.(*worker).answers" || stack[1] == "agent.(*worker).listen" ||
+		slices.Contains(stack, "ports.(*waker).hush") || slices.Contains(stack, "ports.(*waker).leave"))
 }
 
 // ofWire says whether the lock is that of a wire's queue.

@@ -17,6 +17,7 @@ import (
 type pollers struct {
 	list  atomic.Pointer[[]*poller] // nil: none
 	owner affinity                  // of Agent.mu
+	procs int                       // of Agent.mu: what GOMAXPROCS was without pollers; 0: it is now what it was
 
 	mu sync.Mutex // held while an inlet changes hands
 }
@@ -63,7 +64,7 @@ func (ps *pollers) watch(s *Switch, p *inlet) bool {
 		ps.mu.Unlock()
 		return false
 	}
-	q := slices.MinFunc(*list, func(a, b *poller) int { return len(*a.guests.Load()) - len(*b.guests.Load()) })
+	q := idlest(*list)
 	more := append(slices.Clone(*q.guests.Load()), guest{s, p})
 	q.guests.Store(&more)
 	ps.mu.Unlock()
@@ -121,6 +122,7 @@ func (q *poller) run(ps *pollers) {
 			due = now + choreEvery
 			next++
 			q.settleOne(next)
+			q.share(ps)
 		}
 	}
 	for _, g := range *q.guests.Load() {
@@ -135,6 +137,31 @@ func (q *poller) settleOne(turn int) {
 			dev.Settle()
 		}
 	}
+}
+
+// share gives an inlet to the poller that has least to look at if that has two less, because ports have gone. Only q itself
+// may do so, between two turns: an inlet is looked at by one at a time.
+func (q *poller) share(ps *pollers) {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	list, own := ps.list.Load(), *q.guests.Load()
+	if list == nil {
+		return
+	}
+	idle := idlest(*list)
+	theirs, last := *idle.guests.Load(), len(own)-1
+	if len(theirs) >= last {
+		return
+	}
+	less, more := slices.Clone(own[:last]), append(slices.Clone(theirs), own[last])
+	q.guests.Store(&less)
+	idle.guests.Store(&more)
+	idle.rouse()
+}
+
+// idlest is the one that has least to look at. pollers.mu is held.
+func idlest(list []*poller) *poller {
+	return slices.MinFunc(list, func(a, b *poller) int { return len(*a.guests.Load()) - len(*b.guests.Load()) })
 }
 
 // dismiss gives an inlet back to its goroutine.

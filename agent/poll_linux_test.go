@@ -115,6 +115,49 @@ func TestGoKeepsAProcessorBesidePollers(t *testing.T) {
 	}
 }
 
+// TestGoCountsAgainAfterPolling: without pollers GOMAXPROCS is what somebody chose before, and if nobody did, Go goes on to count.
+func TestGoCountsAgainAfterPolling(t *testing.T) {
+	all := processors(t)
+	if len(all) < 2 {
+		t.Skip("one processor")
+	}
+	before := runtime.GOMAXPROCS(0)
+	defer runtime.GOMAXPROCS(before)
+	ps := new(pollers)
+	poll := func() {
+		t.Helper()
+		for _, cpus := range [][]int{all[:1], all, nil} {
+			if err := ps.set(cpus); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	chosen := len(all) + 3
+	for _, n := range []int{1, chosen} {
+		runtime.GOMAXPROCS(n)
+		if poll(); runtime.GOMAXPROCS(0) != n {
+			t.Errorf("%d goroutines at a time were chosen, %d it is after polling", n, runtime.GOMAXPROCS(0))
+		}
+	}
+	runtime.SetDefaultGOMAXPROCS()
+	poll()
+	var one, usual unix.CPUSet
+	one.Set(all[0])
+	for _, n := range all {
+		usual.Set(n)
+	}
+	none := func(int) bool { return false }
+	defer func() {
+		if err := moveThreads(&usual, none); err != nil {
+			t.Error(err)
+		}
+	}()
+	if err := moveThreads(&one, none); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "Go counts one processor", func() bool { return runtime.GOMAXPROCS(0) == 1 })
+}
+
 // TestPollOnTheOnlyProcessor: a process that has but one processor and gives it to polling answers its controller all the same.
 func TestPollOnTheOnlyProcessor(t *testing.T) {
 	all := processors(t)

@@ -111,6 +111,43 @@ func TestPollShares(t *testing.T) {
 	eventually(t, "they are dealt out again", func() bool { return slices.Equal(ps.load(), []int{2, 2}) })
 }
 
+// TestPollSharesWhatStays: when ports go that one poller looked at, it gets some of the other's, and nobody sleeps for that.
+func TestPollSharesWhatStays(t *testing.T) {
+	ps := polled(t, 2)
+	b := newBench(t, 0, withPollers(ps))
+	type member struct {
+		f *dripper
+		p *port
+	}
+	var all []member
+	for no := uint32(1); no <= 6; no++ {
+		f, p := newPolledDripper(b, ps, no)
+		all = append(all, member{f, p})
+	}
+	first := *(*ps.list.Load())[0].guests.Load()
+	for i, m := range all {
+		if !slices.ContainsFunc(first, func(g guest) bool { return g.port == m.p }) {
+			continue
+		}
+		all[i].f = nil
+		b.sw.ops.Lock()
+		err := b.sw.takeOut(m.p)
+		b.sw.ops.Unlock()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, "the rest is dealt out", func() bool { n := ps.load(); return n[0]+n[1] == 3 && n[0] > 0 && n[1] > 0 })
+	for _, m := range all {
+		if m.f == nil {
+			continue
+		}
+		if m.f.drip(t, 10); m.f.slept.Load() != 0 {
+			t.Error("a port's goroutine slept")
+		}
+	}
+}
+
 // TestPollEndsWithThePort: a port that is looked at can be taken out, and put in again.
 func TestPollEndsWithThePort(t *testing.T) {
 	ps := polled(t, 1)

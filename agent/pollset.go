@@ -25,23 +25,43 @@ func (ps *pollers) set(cpus []int) error {
 		}
 	}
 	if err == nil && len(list) > 0 {
-		holdProcs(len(list) + 1)
+		ps.holdProcs(len(list) + 1)
 	}
 	if err == nil {
 		err = ps.owner.leave(cpus, list)
 	}
-	if err != nil {
+	if err == nil {
+		ps.replace(list)
+	} else {
 		ps.owner = before
 		stopAll(list)
-		return fmt.Errorf("poll-cpus: %w", err)
+		err = fmt.Errorf("poll-cpus: %w", err)
 	}
-	ps.replace(list)
-	return nil
+	if !ps.some() {
+		ps.freeProcs()
+	}
+	return err
 }
 
-// holdProcs has Go run as many goroutines at a time as it does now, and no fewer than these: a poller never lets another one
-// run. Left to itself Go would soon count the processors that are left to it, and run no more than those.
-func holdProcs(least int) { runtime.GOMAXPROCS(max(least, runtime.GOMAXPROCS(0))) }
+// holdProcs has Go run as many goroutines at a time as it did without pollers, and no fewer than these: a poller never lets another
+// one run. Left to itself Go would soon count the processors that are left to it, and run no more than those.
+func (ps *pollers) holdProcs(least int) {
+	if ps.procs == 0 {
+		ps.procs = runtime.GOMAXPROCS(0)
+	}
+	runtime.GOMAXPROCS(max(least, ps.procs))
+}
+
+// freeProcs undoes holdProcs. Go counts by itself again if it arrives at what there was before; else somebody had chosen that.
+func (ps *pollers) freeProcs() {
+	if ps.procs == 0 {
+		return
+	}
+	if runtime.SetDefaultGOMAXPROCS(); runtime.GOMAXPROCS(0) != ps.procs {
+		runtime.GOMAXPROCS(ps.procs)
+	}
+	ps.procs = 0
+}
 
 // replace gives the guests of the pollers there were to these, or lets them sleep.
 func (ps *pollers) replace(list []*poller) {

@@ -39,8 +39,8 @@ type afxdp struct {
 	mode   string
 	inlets []*xdpInlet // one a reader; never changes, and has at least one
 
-	use   sync.RWMutex // held for reading while the line is in use
-	lines *xdpLine     // guarded by use, and changed with mu held; nil while there is no interface
+	use   sync.RWMutex // held for reading while the line is in use, and for writing a moment only
+	lines *xdpLine     // guarded by use, and changed with mu held; nil while there is no interface, or its sockets are exchanged
 
 	sending sync.Mutex
 	fin     Finisher    // guarded by sending
@@ -501,8 +501,12 @@ func (p *afxdp) Write(frames []*packet.Frame) (taken int) {
 	p.use.RLock()
 	defer p.use.RUnlock()
 	x := p.lines
-	if x == nil || !p.ready.Load() {
+	switch {
+	case !p.ready.Load():
 		p.count.DropTx(DropLinkDown, len(frames))
+		return 0
+	case x == nil: // its sockets are exchanged
+		p.count.DropTx(DropFull, len(frames))
 		return 0
 	}
 	p.sending.Lock()

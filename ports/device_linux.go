@@ -30,6 +30,7 @@ type device struct {
 	mtu   atomic.Int64 // of the interface; 0 while there is none
 	info  atomic.Pointer[Info]
 
+	awaited atomic.Bool  // follow waits for mu in a goroutine of its own
 	mu      sync.Mutex   // one change at a time
 	closed  bool         // guarded by mu
 	link    link         // guarded by mu: the interface in use; index 0 = none
@@ -69,7 +70,7 @@ func (d *device) watchLinks(spec Spec, o Options, line attacher) error {
 // start takes the interface, when it is there, and follows it from now on. The
 // error is that of the first attempt; the device is usable in any case.
 func (d *device) start() error {
-	d.leave = d.links.subscribe(func() { _ = d.relink(0) })
+	d.leave = d.links.subscribe(d.follow)
 	d.links.ask(d.spec.Target)
 	err := d.relink(leftoverClaim)
 	if errors.Is(err, unix.ENODEV) || errors.Is(err, unix.ENXIO) { // it vanished a moment ago
@@ -78,12 +79,31 @@ func (d *device) start() error {
 	return err
 }
 
+// follow is called when some interface has changed. A port that is being changed, which may take seconds, keeps the others
+// from nothing: it looks when that is done.
+func (d *device) follow() {
+	if d.mu.TryLock() {
+		_ = d.relinkLocked(0)
+	} else if d.awaited.CompareAndSwap(false, true) {
+		go func() {
+			d.mu.Lock()
+			d.awaited.Store(false)
+			_ = d.relinkLocked(0)
+		}()
+	}
+}
+
 // relink compares what the kernel says of the interface with what the port has
 // and acts on the difference. A renamed interface is kept: it is the same wire.
 // One that is gone is let go, and the next one with the port's name is taken.
 // patience is for a process that is being killed and has it still.
 func (d *device) relink(patience time.Duration) error {
 	d.mu.Lock()
+	return d.relinkLocked(patience)
+}
+
+// relinkLocked is relink for who holds mu, and gives it back.
+func (d *device) relinkLocked(patience time.Duration) error {
 	if d.closed {
 		d.mu.Unlock()
 		return nil

@@ -9,8 +9,9 @@ import "time"
 //
 //  1. New sockets are made, with their memory, which takes longest.
 //  2. The program stops to give frames to the old ones: it drops them now, and counts them. Readers go on.
-//  3. The old sockets are closed, the new ones bound to the queues and given to the program. Readers and writers wait
-//     meanwhile, some 40 ms. What was still to be sent moves over, what was still to be read is lost and counted.
+//  3. The old sockets are closed, the new ones bound to the queues and given to the program: some 40 ms, and seconds where
+//     frames are not copied. Nobody waits meanwhile: readers find nothing, and what is written is lost and counted. What was
+//     still to be sent moves over, what was still to be read is lost and counted, too.
 //
 // That happens once or twice in a port's life, and not before a short ring has lost as many frames as the exchange will: a
 // sender that keeps the port busy, and fills the ring once in a while because the processor was away, would lose more by
@@ -182,20 +183,17 @@ func (p *afxdp) enlarge(x *xdpLine, room int) error {
 	return nil
 }
 
-// exchange puts the queues in the place of those that no frame comes to any more. mu is held.
+// exchange puts the queues in the place of those that no frame comes to any more. The port has no line meanwhile. mu is held.
 func (p *afxdp) exchange(x *xdpLine, queues []*xsk) error {
 	p.use.Lock()
-	defer p.use.Unlock()
+	p.lines = nil
+	p.use.Unlock()
 	p.countLine(x)
 	p.takeShort(0) // what was lost meanwhile is no reason to grow again
 	for _, s := range x.queues {
 		p.count.DropRx(DropFull, s.rx.ready())
 	}
-	p.sending.Lock()
 	queues[0].inherit(x.queues[0])
-	p.due = true
-	p.again.Reset(restDelay) // for what moved over
-	p.sending.Unlock()
 	closeQueues(x.queues)
 	x.queues = queues
 	err := x.bind()
@@ -203,7 +201,14 @@ func (p *afxdp) exchange(x *xdpLine, queues []*xsk) error {
 		err = p.deal(x)
 	}
 	if err != nil {
-		p.lines = nil
+		return err
 	}
-	return err
+	p.use.Lock()
+	p.lines = x
+	p.use.Unlock()
+	p.sending.Lock()
+	p.due = true
+	p.again.Reset(restDelay) // for what moved over
+	p.sending.Unlock()
+	return nil
 }

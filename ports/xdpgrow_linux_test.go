@@ -116,7 +116,9 @@ func accounted(t *testing.T, sw *space, since uint64, p Port) {
 	x := p.(*afxdp)
 	eventually(t, "each frame to be read or counted", func() bool {
 		x.use.RLock()
-		x.countLine(x.lines) // else once a second
+		if x.lines != nil {
+			x.countLine(x.lines) // else once a second
+		}
 		x.use.RUnlock()
 		v := countersOf(p)
 		return sw.delivered()-since == v.RxPackets+v.RxDropped
@@ -337,4 +339,57 @@ func (p *afxdp) isClosed() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.device.closed
+}
+
+// TestXDPExchangeHoldsNobody: while a port's sockets are exchanged, which takes seconds where a driver has to make its queues
+// anew, who writes to it or looks at it goes on at once, and the ports beside it hear of their links.
+func TestXDPExchangeHoldsNobody(t *testing.T) {
+	h, sw := newSpace(t), newSpace(t)
+	h.quiet()
+	sw.quiet()
+	cable(h, "eth0", sw, "sw0", 1500)
+	cable(h, "eth1", sw, "sw1", 1500)
+	p, neighbour := sw.port("xdp:sw0").(*afxdp), sw.port("sw1")
+	done := make(chan error, 1)
+	p.counting.Lock() // the exchange gets no further
+	go func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		done <- p.enlarge(p.lines, 4096)
+	}()
+	free := sync.OnceFunc(p.counting.Unlock)
+	defer free()
+	eventually(t, "an exchange that lets others look", func() bool {
+		if !p.use.TryRLock() {
+			return false
+		}
+		defer p.use.RUnlock()
+		return p.lines == nil
+	})
+	frames := []*packet.Frame{frameOf(testFrame("", 60))}
+	if n := p.Write(frames); n != 0 || countersOf(p).TxDrops[DropFull] != 1 {
+		t.Errorf("%d taken: %+v", n, countersOf(p))
+	}
+	if n, err := p.Read(frames); n != 0 || err != nil || p.Ready() || p.Settle() {
+		t.Errorf("%d frames, %v", n, err)
+	}
+	for i := range 3 { // the first event may be told to the neighbour before the port that is busy
+		set := h.net.LinkSetDown
+		if i%2 == 1 {
+			set = h.net.LinkSetUp
+		}
+		h.must(set(h.link("eth1")))
+		eventually(t, "the neighbour's link", func() bool { return neighbour.Info().LinkUp == (i%2 == 1) })
+	}
+	h.must(h.net.LinkSetDown(h.link("eth0")))
+	free()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the port's own link", func() bool { return !p.Info().LinkUp })
+	h.must(h.net.LinkSetUp(h.link("eth0")))
+	eventually(t, "the link back", func() bool { return p.Info().LinkUp })
+	if n := p.Write(frames); n != 1 {
+		t.Errorf("not sent: %+v", countersOf(p))
+	}
 }

@@ -242,52 +242,70 @@ func TestLookout(t *testing.T) {
 func TestLookoutIsShared(t *testing.T) {
 	for _, who := range []string{"port", "reader"} {
 		t.Run(who, func(t *testing.T) {
-			b := spinBench(t, time.Minute)
-			sp := &b.sw.spin
-			f, _ := newDripper(b, 1)
-			var come atomic.Bool
-			w := &arrival{ready: come.Load, resume: make(chan bool, 1)}
-			told := make(chan bool, 1)
-			ask := func() { told <- b.sw.lookout(time.Minute, w) }
-			state := func() (active bool, ports, readers int) {
-				sp.mu.Lock()
-				defer sp.mu.Unlock()
-				return sp.active, len(sp.guests), len(sp.awaited)
-			}
-			until := func(what string, reached func() bool) {
-				eventually(t, what, func() bool {
-					sp.rest.Store(0)
-					select {
-					case <-told: // the processor was wanted: again
-						go ask()
-					default:
-					}
-					return reached()
-				})
-			}
-			drips := func(ports, readers int) func() bool {
-				return func() bool {
-					f.drip(t, 1)
-					active, p, r := state()
-					return active && p == ports && r == readers
+			told := false
+			for end := time.Now().Add(inTime); !told && time.Now().Before(end); {
+				if !t.Run("try", func(t *testing.T) { told = sharesLookout(t, who) }) {
+					return
 				}
 			}
-			if who == "port" {
-				until("the port's goroutine spins", drips(0, 0))
-				go ask()
-				until("it looks for the reader", drips(0, 1))
-			} else {
-				go ask()
-				until("the reader spins", func() bool { active, _, _ := state(); return active })
-				until("it looks for the port", drips(1, 0))
+			if !told {
+				t.Errorf("it was never told in %v, the processor being wanted each time", inTime)
 			}
-			come.Store(true)
-			if saw := <-told; !saw && sp.rest.Load() == 0 {
-				t.Error("it was not told of what came")
-			}
-			f.drip(t, 1) // whoever serves it now
 		})
 	}
+}
+
+// sharesLookout says whether a reader was told of what came while one goroutine looked for it and for a port. That it was not told is a failure, but
+// for when the processor was wanted meanwhile, which ends all looking.
+func sharesLookout(t *testing.T, who string) bool {
+	b := spinBench(t, time.Minute)
+	sp := &b.sw.spin
+	f, _ := newDripper(b, 1)
+	var come atomic.Bool
+	w := &arrival{ready: come.Load, resume: make(chan bool, 1)}
+	told := make(chan bool, 1)
+	ask := func() { told <- b.sw.lookout(time.Minute, w) }
+	state := func() (active bool, ports, readers int) {
+		sp.mu.Lock()
+		defer sp.mu.Unlock()
+		return sp.active, len(sp.guests), len(sp.awaited)
+	}
+	wanted := false // the processor, by others: the one that looks says so before it tells those who wait
+	until := func(what string, reached func() bool) {
+		eventually(t, what, func() bool {
+			wanted = sp.rest.Swap(0) != 0 || wanted
+			select {
+			case <-told: // again
+				go ask()
+			default:
+			}
+			return reached()
+		})
+	}
+	drips := func(ports, readers int) func() bool {
+		return func() bool {
+			f.drip(t, 1)
+			eventually(t, "more is looked for", f.dry.Load) // two in a row are load, which nobody else is looked for beside
+			active, p, r := state()
+			return active && p == ports && r == readers
+		}
+	}
+	if who == "port" {
+		until("the port's goroutine spins", drips(0, 0))
+		go ask()
+		until("it looks for the reader", drips(0, 1))
+	} else {
+		go ask()
+		until("the reader spins", func() bool { active, _, _ := state(); return active })
+		until("it looks for the port", drips(1, 0))
+	}
+	come.Store(true)
+	saw := <-told
+	if !saw && !wanted && sp.rest.Load() == 0 {
+		t.Error("it was not told of what came")
+	}
+	f.drip(t, 1) // whoever serves it now
+	return saw
 }
 
 // TestReaderLooksOut: a connection whose messages come in quick succession is looked at before its reader sleeps, one

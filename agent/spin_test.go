@@ -17,6 +17,7 @@ type dripper struct {
 	ready  atomic.Int32 // frames to be read
 	taken  atomic.Int32
 	slept  atomic.Int32 // calls of Wait
+	dry    atomic.Bool  // the last Read found nothing
 	wake   chan struct{}
 	closed chan struct{}
 	once   sync.Once
@@ -48,6 +49,7 @@ func (f *dripper) Read(frames []*packet.Frame) (int, error) {
 		fr.SetLen(copy(fr.Room(), f.frame))
 	}
 	f.ready.Add(-int32(n))
+	f.dry.Store(n == 0)
 	f.taken.Add(int32(n))
 	return n, nil
 }

@@ -53,7 +53,8 @@ type afxdp struct {
 	pressed chan struct{} // with room for one: a queue that had been full ran dry
 
 	counting sync.Mutex // one asks for statistics at a time
-	short    int        // guarded by counting: frames lost for want of room since a queue ran dry
+	short    int        // guarded by counting: frames lost for want of room since the room grew
+	pace     pace       // guarded by counting
 	leaving  chan struct{}
 	ended    sync.WaitGroup // the tending goroutine
 }
@@ -103,6 +104,7 @@ func openXDP(spec Spec, o Options) (Port, error) {
 	if err := p.watchLinks(spec, o, p); err != nil {
 		return nil, err
 	}
+	p.pace.mark(time.Now(), 0)
 	p.ended.Add(1)
 	go p.tend()
 	if err := p.start(); err != nil {
@@ -305,7 +307,7 @@ func closeQueues(queues []*xsk) {
 const xdpPatience, xdpRelease = time.Second, 5 * time.Second
 
 func patiently(most time.Duration, try func() error) error {
-	for end := time.Now().Add(most); ; time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(most); ; time.Sleep(time.Millisecond) {
 		if err := try(); !occupied(err) || time.Now().After(end) {
 			return err
 		}

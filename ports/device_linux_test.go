@@ -42,7 +42,7 @@ func (s *space) quiet() {
 	}))
 }
 
-// read collects n frames of a port, or what comes until nothing has for two seconds.
+// read collects n frames of a port, or what comes until nothing has for ten seconds.
 func read(t *testing.T, p Port, n int) (got [][]byte) {
 	t.Helper()
 	frames := []*packet.Frame{packet.NewFrame(1 << 17), packet.NewFrame(1 << 17)}
@@ -67,7 +67,7 @@ func read(t *testing.T, p Port, n int) (got [][]byte) {
 		case <-done:
 			return got
 		case <-more:
-		case <-time.After(2 * time.Second):
+		case <-time.After(10 * time.Second):
 			_ = p.Close()
 			<-done
 			return got

@@ -9,11 +9,13 @@ import "time"
 //
 //  1. New sockets are made, with their memory, which takes longest.
 //  2. The program stops to give frames to the old ones: it drops them now, and counts them. Readers go on.
-//  3. The old sockets are closed, the new ones bound to the queues and given to the program: some 30 ms, and seconds where
+//  3. The old sockets are closed, the new ones bound to the queues and given to the program: some 40 ms, and seconds where
 //     frames are not copied. Nobody waits meanwhile: readers find nothing, and what is written is lost and counted. What was
 //     still to be sent moves over, what was still to be read is lost and counted, too.
 //
-// That happens once or twice in a port's life. It never shrinks: what comes in bursts will do so again.
+// That happens once or twice in a port's life, and not before a short ring has lost as many frames as the exchange will: a
+// sender that keeps the port busy, and fills the ring once in a while because the processor was away, would lose more by
+// the cure. It never shrinks: what comes in bursts will do so again.
 
 // press says that a queue that had been full is dry. A reader calls it, and is not held up.
 func (p *afxdp) press() {
@@ -41,7 +43,10 @@ func (p *afxdp) tend() {
 		select {
 		case <-p.leaving:
 			return
-		case <-tick.C:
+		case now := <-tick.C:
+			p.counting.Lock()
+			p.pace.mark(now, p.arrived())
+			p.counting.Unlock()
 			p.use.RLock()
 			if p.lines != nil {
 				p.countLine(p.lines)
@@ -68,7 +73,40 @@ func (p *afxdp) countLine(x *xdpLine) {
 	x.missed = now
 }
 
-// grow makes room for more frames if some were lost before the queues ran dry.
+// arrived is how many frames the kernel had for the port, as far as they are counted.
+func (p *afxdp) arrived() uint64 {
+	v := p.count.Snapshot()
+	return v.RxPackets + v.RxDropped
+}
+
+// pace is how fast frames come: how many of them in the last second, and in the one that is not over yet.
+type pace struct {
+	at    time.Time // when that began
+	count uint64    // of all until then
+	last  float64   // frames a second, before that
+}
+
+// leastPaced is the shortest time that says something of frames that may come in bursts.
+const leastPaced = 100 * time.Millisecond
+
+// mark begins a new second.
+func (c *pace) mark(now time.Time, count uint64) {
+	c.last, c.at, c.count = c.recent(now, count), now, count
+}
+
+func (c *pace) recent(now time.Time, count uint64) float64 {
+	return float64(count-c.count) / max(now.Sub(c.at), leastPaced).Seconds()
+}
+
+// within is how many may come in so long.
+func (c *pace) within(d time.Duration, now time.Time, count uint64) int {
+	return int(max(c.last, c.recent(now, count)) * d.Seconds())
+}
+
+// xdpExchange is how long no frames can be received while sockets are exchanged.
+const xdpExchange = 40 * time.Millisecond
+
+// grow makes room for more frames if that would have saved more than it costs, see above.
 func (p *afxdp) grow() {
 	p.mu.Lock()
 	x := p.lines
@@ -77,7 +115,7 @@ func (p *afxdp) grow() {
 		return
 	}
 	p.countLine(x)
-	lost, n := p.takeShort(), len(x.queues)
+	lost, n := p.takeShort(xdpExchange), len(x.queues)
 	if lost == 0 || lost > burstRings*p.most || p.room >= p.most {
 		p.mu.Unlock()
 		return
@@ -97,11 +135,14 @@ func (p *afxdp) grow() {
 	}
 }
 
-// takeShort is what was lost for want of room since the last time.
-func (p *afxdp) takeShort() int {
+// takeShort is what was lost for want of room since the last time, or 0 while that is less than what comes in so long.
+func (p *afxdp) takeShort(d time.Duration) int {
 	p.counting.Lock()
 	defer p.counting.Unlock()
 	lost := p.short
+	if lost < p.pace.within(d, time.Now(), p.arrived()) {
+		return 0
+	}
 	p.short = 0
 	return lost
 }
@@ -148,7 +189,7 @@ func (p *afxdp) exchange(x *xdpLine, queues []*xsk) error {
 	p.lines = nil
 	p.use.Unlock()
 	p.countLine(x)
-	p.takeShort() // what was lost meanwhile is no reason to grow again
+	p.takeShort(0) // what was lost meanwhile is no reason to grow again
 	for _, s := range x.queues {
 		p.count.DropRx(DropFull, s.rx.ready())
 	}

@@ -37,6 +37,57 @@ func TestRoomFor(t *testing.T) {
 	}
 }
 
+// TestXDPPace: what may come in a time is judged by the last second or by this one, whichever had more, and by no less than a
+// tenth of a second of it.
+func TestXDPPace(t *testing.T) {
+	born := time.Now()
+	var c pace
+	c.mark(born, 0)
+	for _, s := range []struct {
+		after time.Duration
+		count uint64
+		want  int
+	}{
+		{0, 0, 0},
+		{time.Millisecond, 1000, 400}, // as if in 100 ms
+		{time.Second, 1000, 40},
+	} {
+		if got := c.within(40*time.Millisecond, born.Add(s.after), s.count); got != s.want {
+			t.Errorf("%d frames in %v: %d, not %d", s.count, s.after, got, s.want)
+		}
+	}
+	c.mark(born.Add(time.Second), 500000)
+	if got := c.within(40*time.Millisecond, born.Add(2*time.Second), 500010); got != 20000 {
+		t.Errorf("%d after a second with many", got)
+	}
+	c.mark(born.Add(2*time.Second), 500010)
+	if got := c.within(40*time.Millisecond, born.Add(2*time.Second), 500010); got != 0 {
+		t.Errorf("%d after one with few", got)
+	}
+}
+
+// TestXDPKeepsRoom: a ring that has lost less than the exchange of its sockets would stays, until it has lost as much.
+func TestXDPKeepsRoom(t *testing.T) {
+	h, sw := newSpace(t), newSpace(t)
+	cable(h, "eth0", sw, "sw0", 1500)
+	p := sw.port("xdp:sw0").(*afxdp)
+	lose := func(n int) {
+		p.counting.Lock()
+		p.short += n
+		p.pace.at, p.pace.count = time.Now(), p.arrived()-100000 // that many came just now: a tenth of a second of a million
+		p.counting.Unlock()
+		p.grow()
+	}
+	lose(2000)
+	if room, each := roomOf(p); room != xdpRingFirst || each != xdpRingFirst {
+		t.Errorf("room for %d, %d each", room, each)
+	}
+	lose(60000)
+	if room, each := roomOf(p); room == xdpRingFirst || each != room {
+		t.Errorf("room for %d, %d each", room, each)
+	}
+}
+
 // flowFrames are n frames of so many flows, each flow's numbered from seq on.
 func flowFrames(n, flows, seq int) (frames [][]byte) {
 	for i := range n {

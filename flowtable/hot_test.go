@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/weirswitch/weir/flowtable/packet"
 	"github.com/weirswitch/weir/openflow"
@@ -215,6 +216,28 @@ func TestManyLearners(t *testing.T) {
 	}
 	if n != t1.count || n > 16 || len(t1.agenda.items) != n {
 		t.Errorf("%d stations in the chains, count %d, %d in the agenda", n, t1.count, len(t1.agenda.items))
+	}
+}
+
+// TestPathTakesOneLine: a path lies within a cache line, for a frame that comes when the caches are cold waits for each.
+func TestPathTakesOneLine(t *testing.T) {
+	const line = 64
+	if n := unsafe.Sizeof(path{}); n != line {
+		t.Fatalf("a path has %d bytes", n)
+	}
+	r, met := mixedTables(t, Config{HashSeed: 1}, 3*pieceSize)
+	s := newStream(met)
+	for range 2 * len(met) / benchBatch {
+		r.proc.Process(0, s.next(), &counter{})
+	}
+	pieces := r.proc.cache.paths.pieces
+	if len(pieces) < 2 {
+		t.Fatalf("%d pieces of paths", len(pieces))
+	}
+	for i, p := range pieces {
+		if off := uintptr(unsafe.Pointer(p)) % line; off != 0 {
+			t.Errorf("the paths of piece %d begin %d bytes into a cache line", i, off)
+		}
 	}
 }
 

@@ -326,7 +326,7 @@ func (pr *Processor) tidy() {
 		return
 	}
 	pr.release(n)
-	if s.used > 16*pieceSize && s.inUse < int(s.used)/8 {
+	if s.used > 8*pieceSize && s.inUse < int(s.used)/8 {
 		pr.forgetPaths()
 	}
 }

@@ -211,12 +211,16 @@ func explainHook(links *Links, l link, err error) error {
 		return fmt.Errorf("interface %s has %s already: stop what attached it, or take it off (ip link set dev %s xdp off; bpftool net shows it); %w",
 			l.name, links.xdpProgram(l.index), l.name, err)
 	case errors.Is(err, unix.ERANGE), errors.Is(err, unix.EINVAL):
-		return fmt.Errorf("interface %s, with an MTU of %d, takes no XDP program in its driver (%w): try mode=generic, a smaller MTU, or plain %s", l.name, l.mtu, err, l.name)
+		return fmt.Errorf("interface %s, with an MTU of %d, takes no XDP program in its driver (%w): try mode=generic, a smaller MTU, %s, or plain %s", l.name, l.mtu, err, noLRO(l), l.name)
 	case errors.Is(err, unix.EOPNOTSUPP):
-		return fmt.Errorf("the driver of interface %s has no XDP (%w): leave mode=native out, or use plain %s", l.name, err, l.name)
+		return fmt.Errorf("the driver of interface %s has no XDP, or none beside what the device joins (%w): try %s, leave mode=native out, or use plain %s", l.name, err, noLRO(l), l.name)
 	}
 	return fmt.Errorf("putting the XDP program on interface %s: %w", l.name, needsXDP(err))
 }
+
+// noLRO keeps a device from joining packets, which drivers refuse a program for by either error: by EOPNOTSUPP virtio_net, for
+// one, by EINVAL many others.
+func noLRO(l link) string { return "`ethtool -K " + l.name + " lro off rx-gro-hw off`" }
 
 // xdpProgram names the program that is on an interface.
 func (l *Links) xdpProgram(index int) string {

@@ -3,7 +3,11 @@ package ports
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
+	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/weirswitch/weir/flowtable/packet"
 )
@@ -52,5 +56,15 @@ func TestXDPDriverForgets(t *testing.T) {
 	}
 	if v := countersOf(out); v.TxPackets != uint64(next) || v.TxDropped != 0 {
 		t.Errorf("%d frames: %+v", next, v)
+	}
+}
+
+// TestRefusedProgramNamesJoining: a driver refuses a program also because its device joins packets, and the error says how to end that.
+func TestRefusedProgramNamesJoining(t *testing.T) {
+	for _, why := range []unix.Errno{unix.EOPNOTSUPP, unix.EINVAL} {
+		err := explainHook(nil, link{name: "eth1", mtu: 1500}, why)
+		if !errors.Is(err, why) || !strings.Contains(err.Error(), "ethtool -K eth1 lro off rx-gro-hw off") {
+			t.Error(err)
+		}
 	}
 }

@@ -205,7 +205,7 @@ func (t *tool) printOverview(w io.Writer) {
 	}
 	tw.Flush()
 	fmt.Fprint(w, "\n\"weir help COMMAND\" tells its arguments and flags. Every command takes --rundir DIR, also before its\n"+
-		"name (default $OVS_RUNDIR, else /run/weir), and --help.\n\"weir help ports\" also tells the kinds of ports and their options.\nExit codes: 0 done, 1 did not work, 2 not understood.\n")
+		"name (default $OVS_RUNDIR, else /run/weir for root and $XDG_RUNTIME_DIR/weir for others),\nand --help.\n\"weir help ports\" also tells the kinds of ports and their options.\nExit codes: 0 done, 1 did not work, 2 not understood.\n")
 }
 
 // usage is what weir alone says.

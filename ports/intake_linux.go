@@ -332,9 +332,8 @@ func (in *intake) accept(frames []*packet.Frame) (n int) {
 func (in *intake) close() error {
 	if r := in.ring.Load(); r != nil && !r.drop() {
 		if fd, err := in.lease.hold(); err == nil {
-			if unix.Bind(fd, &unix.SockaddrLinklayer{}) != nil {
-				_ = keepAway(fd)
-			}
+			_ = keepAway(fd) // first: Linux before some version reads a bind to protocol 0 as "as before", and interface 0 is all there are
+			_ = unix.Bind(fd, &unix.SockaddrLinklayer{})
 			_ = unix.SetsockoptPacketMreq(fd, unix.SOL_PACKET, unix.PACKET_DROP_MEMBERSHIP,
 				&unix.PacketMreq{Ifindex: int32(in.p.bound), Type: unix.PACKET_MR_PROMISC})
 			in.lease.release()

@@ -219,7 +219,7 @@ func explainHook(links *Links, l link, err error) error {
 }
 
 // noLRO keeps a device from joining packets, which drivers refuse a program for by either error: by EOPNOTSUPP virtio_net, for
-// one, by EINVAL many others.
+// one, by EINVAL some others.
 func noLRO(l link) string { return "`ethtool -K " + l.name + " lro off rx-gro-hw off`" }
 
 // xdpProgram names the program that is on an interface.

@@ -236,7 +236,7 @@ func (t *tool) printHelp(w io.Writer, c *command) {
 	fs := flag.NewFlagSet("", flag.ContinueOnError)
 	c.setup(t, fs)
 	if fs.Lookup("rundir") == nil {
-		fs.String("rundir", "", "`DIR` folder of the sockets of running bridges (default $OVS_RUNDIR, else /run/weir)")
+		fs.String("rundir", "", "`DIR` folder of the sockets of running bridges (default $OVS_RUNDIR, else /run/weir or $XDG_RUNTIME_DIR/weir)")
 	}
 	told := map[string]bool{}
 	if c.words[0] == "run" {

@@ -265,7 +265,7 @@ func (t *tool) printOfctlOverview(w io.Writer) {
 	fmt.Fprint(w, "\nExample:\n  weir ofctl dump-flows br0\n")
 	fs := flag.NewFlagSet("", flag.ContinueOnError)
 	new(ofctlOptions).define(fs)
-	fs.String("rundir", "", "`DIR` folder of the sockets of running bridges (default $OVS_RUNDIR, else /run/weir)")
+	fs.String("rundir", "", "`DIR` folder of the sockets of running bridges (default $OVS_RUNDIR, else /run/weir or $XDG_RUNTIME_DIR/weir)")
 	var flags []*flag.Flag
 	fs.VisitAll(func(f *flag.Flag) {
 		if f.Usage != "" {

@@ -227,3 +227,48 @@ func TestWhyNoProcessor(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestFailedPollCPUsLeavesGoRoom: fewer pollers that cannot be had take nothing from Go's goroutines beside those there are.
+func TestFailedPollCPUsLeavesGoRoom(t *testing.T) {
+	all := processors(t)
+	if len(all) < 2 {
+		t.Skip("one processor")
+	}
+	before := runtime.GOMAXPROCS(2)
+	defer runtime.GOMAXPROCS(before)
+	ps := new(pollers)
+	if err := ps.set(all); err != nil {
+		t.Fatal(err)
+	}
+	usual := *ps.owner.usual
+	ps.owner.usual.Zero() // no thread can be moved to where this process used to run
+	ps.owner.usual.Set(mostCPU)
+	if err := ps.set(all[:1]); err == nil {
+		t.Error("threads were moved to a processor that is not there")
+	}
+	if n := runtime.GOMAXPROCS(0); n != len(all)+1 {
+		t.Errorf("%d goroutines at a time beside %d pollers", n, len(all))
+	}
+	*ps.owner.usual = usual
+	if err := ps.set(nil); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestNobodySpinsAfterPollingOnOneProcessor: GOMAXPROCS=1 forbids to spin, also when the switch was made while pollers had Go run more.
+func TestNobodySpinsAfterPollingOnOneProcessor(t *testing.T) {
+	all := processors(t)
+	before := runtime.GOMAXPROCS(1)
+	defer runtime.GOMAXPROCS(before)
+	ps := new(pollers)
+	if err := ps.set(all[len(all)-1:]); err != nil {
+		t.Fatal(err)
+	}
+	b := newBench(t, 0, withPollers(ps), func(c *BridgeConfig, _ *Env) { c.Spin = time.Millisecond })
+	if err := ps.set(nil); err != nil {
+		t.Fatal(err)
+	}
+	if most := b.sw.spin.longest(); most != 0 {
+		t.Errorf("it spins for %v with %d goroutines at a time", most, runtime.GOMAXPROCS(0))
+	}
+}

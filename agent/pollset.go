@@ -25,7 +25,7 @@ func (ps *pollers) set(cpus []int) error {
 		}
 	}
 	if err == nil && len(list) > 0 {
-		ps.holdProcs(len(list) + 1)
+		ps.holdProcs(max(ps.count(), len(list)) + 1) // until replace there are both, and after an error the old ones go on
 	}
 	if err == nil {
 		err = ps.owner.leave(cpus, list)
@@ -37,18 +37,34 @@ func (ps *pollers) set(cpus []int) error {
 		stopAll(list)
 		err = fmt.Errorf("poll-cpus: %w", err)
 	}
-	if !ps.some() {
+	if n := ps.count(); n > 0 {
+		ps.holdProcs(n + 1)
+	} else {
 		ps.freeProcs()
 	}
 	return err
 }
 
+// count is how many pollers there are.
+func (ps *pollers) count() int {
+	if list := ps.list.Load(); list != nil {
+		return len(*list)
+	}
+	return 0
+}
+
+// otherwise is what GOMAXPROCS is without pollers. A nil receiver has none. Agent.mu is held if there is an Agent.
+func (ps *pollers) otherwise() int {
+	if ps == nil || ps.procs == 0 {
+		return runtime.GOMAXPROCS(0)
+	}
+	return ps.procs
+}
+
 // holdProcs has Go run as many goroutines at a time as it did without pollers, and no fewer than these: a poller never lets another
 // one run. Left to itself Go would soon count the processors that are left to it, and run no more than those.
 func (ps *pollers) holdProcs(least int) {
-	if ps.procs == 0 {
-		ps.procs = runtime.GOMAXPROCS(0)
-	}
+	ps.procs = ps.otherwise()
 	runtime.GOMAXPROCS(max(least, ps.procs))
 }
 

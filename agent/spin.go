@@ -3,7 +3,6 @@
 package agent
 
 import (
-	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -72,8 +71,8 @@ type sleeper interface {
 
 // limit sets the longest window.
 func (sp *spinner) limit(most time.Duration) {
-	n := runtime.GOMAXPROCS(0)
-	if n == 1 { // whoever spins keeps all other goroutines from running
+	n := sp.polls.otherwise() // nobody spins before polling ends
+	if n == 1 {               // whoever spins keeps all other goroutines from running
 		most = 0
 	}
 	sp.naps.Store(n > 2 || n == 2 && most <= 0)

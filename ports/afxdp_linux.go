@@ -104,7 +104,7 @@ func openXDP(spec Spec, o Options) (Port, error) {
 	if err := p.watchLinks(spec, o, p); err != nil {
 		return nil, err
 	}
-	p.pace.mark(time.Now(), 0)
+	p.pace.mark(time.Now(), p.arrived()) // the counters may be those of a port before
 	p.ended.Add(1)
 	go p.tend()
 	if err := p.start(); err != nil {

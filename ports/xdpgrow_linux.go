@@ -174,6 +174,7 @@ func (p *afxdp) enlarge(x *xdpLine, room int) error {
 	p.forget() // it has the old ones, too
 	if err = p.exchange(x, queues); err != nil {
 		p.forget()
+		p.countLine(x)
 		x.close()
 		p.most = p.room
 		return err

@@ -393,3 +393,25 @@ func TestXDPExchangeHoldsNobody(t *testing.T) {
 		t.Errorf("not sent: %+v", countersOf(p))
 	}
 }
+
+// TestXDPPaceOfKeptCounters: what an earlier port has counted into the same counters did not come in this one's first second.
+func TestXDPPaceOfKeptCounters(t *testing.T) {
+	h, sw := newSpace(t), newSpace(t)
+	cable(h, "eth0", sw, "sw0", 1500)
+	kept := new(Counters)
+	kept.CountRx(1e9, 60e9)
+	spec, err := ParseSpec("xdp:sw0")
+	sw.must(err)
+	var opened Port
+	sw.must(sw.do(func() (err error) {
+		opened, err = Open(spec, Options{Links: sw.links, Counters: kept})
+		return err
+	}))
+	defer func() { _ = opened.Close() }()
+	p := opened.(*afxdp)
+	p.counting.Lock()
+	defer p.counting.Unlock()
+	if n := p.pace.within(time.Second, time.Now(), p.arrived()); n > 1e6 {
+		t.Errorf("%d frames a second since it began", n)
+	}
+}

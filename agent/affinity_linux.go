@@ -44,14 +44,13 @@ func (a *affinity) leave(cpus []int, list []*poller) error {
 	if rest.Count() == 0 {
 		rest = *a.usual
 	}
-	err := moveThreads(&rest, func(tid int) bool {
-		return slices.ContainsFunc(list, func(q *poller) bool { return q.tid == tid })
+	return moveThreads(&rest, func(tid int) bool {
+		return slices.ContainsFunc(list, func(q *poller) bool { return q.tid.Load() == int64(tid) })
 	})
-	if err == nil && len(cpus) == 0 {
-		a.usual = nil
-	}
-	return err
 }
+
+// end comes after the last poller.
+func (a *affinity) end() { a.usual = nil }
 
 // moveThreads has all threads run on these processors but those that are bound. A thread inherits from the one that makes
 // it, so after a round without a change there is none left. (Threads of pollers that are about to end move, too.)
@@ -90,6 +89,16 @@ func bindThread(cpu int) (tid int, err error) {
 		return 0, explainCPU("/sys/devices/system/cpu", cpu, err)
 	}
 	return unix.Gettid(), nil
+}
+
+// rebind binds the calling thread, if it is another one than before. (If that fails, it is tried again the next time.)
+func (q *poller) rebind() {
+	if int64(unix.Gettid()) == q.tid.Load() {
+		return
+	}
+	if tid, err := bindThread(q.cpu); err == nil {
+		q.tid.Store(int64(tid))
+	}
 }
 
 // explainCPU says why a thread cannot be bound to a processor. It is called on such a thread, which ends then.

@@ -12,6 +12,10 @@ func (a *affinity) begin(int) error { return nil }
 
 func (a *affinity) leave([]int, []*poller) error { return nil }
 
+func (a *affinity) end() {}
+
+func (q *poller) rebind() {}
+
 func bindThread(int) (tid int, err error) {
 	return 0, errors.New("threads can be bound to processors on Linux only: leave it out")
 }

@@ -16,8 +16,11 @@ import (
 // While there are pollers nobody spins.
 type pollers struct {
 	list  atomic.Pointer[[]*poller] // nil: none
-	owner affinity                  // of Agent.mu
 	procs int                       // of Agent.mu: what GOMAXPROCS was without pollers; 0: it is now what it was
+
+	binding  sync.Mutex
+	owner    affinity // guarded by binding
+	sweeping atomic.Bool
 
 	mu sync.Mutex // held while an inlet changes hands
 }
@@ -25,7 +28,8 @@ type pollers struct {
 // poller is one goroutine, alone on a thread that is bound to a processor.
 type poller struct {
 	cpu    int
-	tid    int
+	tid    atomic.Int64            // its thread; 0: it is bound to none
+	made   int                     // threads that Go had made when it last looked
 	guests atomic.Pointer[[]guest] // replaced under pollers.mu
 	wanted chan struct{}           // has a token when guests may not be empty any more, or quit is set
 	quit   atomic.Bool
@@ -39,7 +43,7 @@ type guest struct {
 }
 
 // Go takes the processor from a goroutine that has had it for 10 ms, and when that one is bound to its thread two other threads have to be
-// woken until it goes on: some 100 us. So a poller gives way by itself before that, when frames have just ceased to come.
+// woken until it goes on: some 100 us. So a poller gives way by itself before that, unbound, when frames have just ceased to come.
 const (
 	turnMost = 5 * time.Millisecond  // after which a poller may give way
 	lull     = 50 * time.Microsecond // without a frame, then the next one is not likely to come at once
@@ -115,7 +119,7 @@ func (q *poller) run(ps *pollers) {
 		case busy:
 			frame, busy = now, false
 		case now-frame >= lull && now-yielded >= turnMost:
-			runtime.Gosched()
+			q.giveWay(ps)
 			yielded = time.Since(born)
 		}
 		if now >= due { // however much there is to do: that is when frames are lost
@@ -127,6 +131,37 @@ func (q *poller) run(ps *pollers) {
 	}
 	for _, g := range *q.guests.Load() {
 		q.dismiss(ps, g)
+	}
+}
+
+// giveWay lets Go run others for a moment, if there are any. Mostly the same thread goes on at once. If another one does, that one
+// is bound instead; and a thread that Go has made meanwhile is bound as its maker was, so it is looked for.
+func (q *poller) giveWay(ps *pollers) {
+	runtime.UnlockOSThread()
+	runtime.Gosched()
+	runtime.LockOSThread()
+	was := q.tid.Load()
+	if was == 0 {
+		return
+	}
+	made, _ := runtime.ThreadCreateProfile(nil)
+	if q.rebind(); (q.tid.Load() != was || made != q.made) && ps.sweeping.CompareAndSwap(false, true) {
+		go ps.sweep()
+	}
+	q.made = made
+}
+
+// sweep takes threads that do not poll off the pollers' processors.
+func (ps *pollers) sweep() {
+	ps.binding.Lock()
+	defer ps.binding.Unlock()
+	ps.sweeping.Store(false)
+	if list := ps.list.Load(); list != nil {
+		var cpus []int
+		for _, q := range *list {
+			cpus = append(cpus, q.cpu)
+		}
+		_ = ps.owner.leave(cpus, *list) // it could when they began; a thread more costs some time of a poller
 	}
 }
 

@@ -12,6 +12,8 @@ import (
 
 // set gives these processors to polling, and back those that were before. After an error the pollers are as they were.
 func (ps *pollers) set(cpus []int) error {
+	ps.binding.Lock()
+	defer ps.binding.Unlock()
 	var list []*poller
 	before := ps.owner
 	err := ps.owner.begin(len(cpus))
@@ -32,6 +34,10 @@ func (ps *pollers) set(cpus []int) error {
 	}
 	if err == nil {
 		ps.replace(list)
+		_ = ps.owner.leave(cpus, list) // threads that Go made meanwhile; it could before
+		if len(list) == 0 {
+			ps.owner.end()
+		}
 	} else {
 		ps.owner = before
 		stopAll(list)
@@ -105,9 +111,9 @@ func (ps *pollers) start(cpu int) (*poller, error) {
 	bound := make(chan error)
 	go func() {
 		defer close(q.done)
-		runtime.LockOSThread() // for good: the thread ends with the goroutine
-		var err error
-		q.tid, err = bindThread(cpu)
+		runtime.LockOSThread() // the thread ends with the goroutine
+		tid, err := bindThread(cpu)
+		q.tid.Store(int64(tid))
 		if bound <- err; err == nil {
 			q.run(ps)
 		}

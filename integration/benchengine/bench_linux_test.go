@@ -106,15 +106,36 @@ func (b *board) findPeer(length time.Duration) {
 	}
 	b.step("starting Open vSwitch with DPDK\n")
 	dir := b.TempDir()
-	err := b.w.handOver(b.ctx, dir)
-	if err == nil {
-		b.p, err = startPeer(b.ctx, dir, length)
+	b.Cleanup(b.endPeer)
+	if err := b.w.handOver(b.ctx, dir); err != nil {
+		b.failed("starting Open vSwitch with DPDK", err)
+		return
 	}
+	b.startPeer(dir, length)
+}
+
+func (b *board) startPeer(dir string, length time.Duration) {
+	p, err := startPeer(b.ctx, dir, length)
 	if err != nil {
 		b.failed("starting Open vSwitch with DPDK", err)
 		return
 	}
-	b.Cleanup(b.p.close)
+	b.p = p
+}
+
+func (b *board) endPeer() {
+	if b.p != nil {
+		b.p.close()
+		b.p = nil
+	}
+}
+
+// renewPeer starts Open vSwitch anew for another round: after one with misses it meets new flows for ever.
+func (b *board) renewPeer() {
+	if p := b.p; p != nil {
+		b.endPeer()
+		b.startPeer(p.dir, p.len)
+	}
 }
 
 // measure takes the turns, in an order that changes from round to round, until it is interrupted.
@@ -123,6 +144,9 @@ func (b *board) measure() {
 		b.Fatal(err)
 	}
 	for round := range max(1, *rounds) {
+		if round > 0 && b.ctx.Err() == nil {
+			b.renewPeer()
+		}
 		for _, m := range b.matters {
 			sides := []func(*turn) error{(*turn).weir, (*turn).peer}
 			if round%2 == 1 {

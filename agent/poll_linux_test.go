@@ -53,13 +53,20 @@ func processors(t *testing.T) (list []int) {
 	return list
 }
 
-// TestPollersHaveTheirProcessors: a reload gives a processor to polling, where no other thread runs then, and takes it back;
-// frames pass before, then, and afterwards. A processor that does not exist is an error and changes nothing.
-func TestPollersHaveTheirProcessors(t *testing.T) {
+// severalProcessors are those of a test that wants one to poll and another for the rest.
+func severalProcessors(t *testing.T) []int {
+	t.Helper()
 	all := processors(t)
 	if len(all) < 2 {
 		t.Skip("one processor")
 	}
+	return all
+}
+
+// TestPollersHaveTheirProcessors: a reload gives a processor to polling, where no other thread runs then, and takes it back;
+// frames pass before, then, and afterwards. A processor that does not exist is an error and changes nothing.
+func TestPollersHaveTheirProcessors(t *testing.T) {
+	all := severalProcessors(t)
 	cpu := all[len(all)-1]
 	before := runtime.GOMAXPROCS(2)
 	defer runtime.GOMAXPROCS(before)
@@ -93,10 +100,7 @@ func TestPollersHaveTheirProcessors(t *testing.T) {
 // TestPollerIsBoundAgain: where another thread goes on with a poller, that one is bound in its place; and one that was made
 // by a poller's thread is taken off its processor.
 func TestPollerIsBoundAgain(t *testing.T) {
-	all := processors(t)
-	if len(all) < 2 {
-		t.Skip("one processor")
-	}
+	all := severalProcessors(t)
 	cpu := all[len(all)-1]
 	before := runtime.GOMAXPROCS(2)
 	defer runtime.GOMAXPROCS(before)
@@ -139,10 +143,7 @@ func TestPollerIsBoundAgain(t *testing.T) {
 // TestGoKeepsAProcessorBesidePollers: when the process's other threads have fewer processors, Go does not come to run fewer goroutines
 // at a time than there are pollers and one more. It counts once a second.
 func TestGoKeepsAProcessorBesidePollers(t *testing.T) {
-	all := processors(t)
-	if len(all) < 2 {
-		t.Skip("one processor")
-	}
+	all := severalProcessors(t)
 	before := runtime.GOMAXPROCS(0)
 	defer runtime.GOMAXPROCS(before)
 	runtime.SetDefaultGOMAXPROCS() // a test has set it, a program mostly has not
@@ -164,10 +165,7 @@ func TestGoKeepsAProcessorBesidePollers(t *testing.T) {
 
 // TestGoCountsAgainAfterPolling: without pollers GOMAXPROCS is what somebody chose before, and if nobody did, Go goes on to count.
 func TestGoCountsAgainAfterPolling(t *testing.T) {
-	all := processors(t)
-	if len(all) < 2 {
-		t.Skip("one processor")
-	}
+	all := severalProcessors(t)
 	before := runtime.GOMAXPROCS(0)
 	defer runtime.GOMAXPROCS(before)
 	ps := new(pollers)
@@ -277,10 +275,7 @@ func TestWhyNoProcessor(t *testing.T) {
 
 // TestFailedPollCPUsLeavesGoRoom: fewer pollers that cannot be had take nothing from Go's goroutines beside those there are.
 func TestFailedPollCPUsLeavesGoRoom(t *testing.T) {
-	all := processors(t)
-	if len(all) < 2 {
-		t.Skip("one processor")
-	}
+	all := severalProcessors(t)
 	before := runtime.GOMAXPROCS(2)
 	defer runtime.GOMAXPROCS(before)
 	ps := new(pollers)

@@ -298,7 +298,7 @@ func TestChangesTouchFewClaims(t *testing.T) {
 		}
 		batch()
 	}
-	if 5*touched > counted {
+	if 50*touched > counted {
 		t.Errorf("%d of %d paths must prove themselves", touched, counted)
 	}
 	if len(c.census.now.masks) < 8 {

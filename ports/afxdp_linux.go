@@ -65,6 +65,8 @@ type xdpLine struct {
 	name    string // of the interface
 	chunk   int
 	flags   uint16 // for the sockets' bind
+	kept    *kept
+	spared  int // bytes that are kept for drivers: so many that the kernel copies frames; 0: it may share
 	hook    *xdpHook
 	queues  []*xsk
 	shares  [][]*xsk // of each reader
@@ -207,6 +209,9 @@ func (x *xdpLine) how(l link) string {
 	} else {
 		words += ", frames are copied"
 	}
+	if x.spared > 0 {
+		words += fmt.Sprintf(" because drivers may still write to %d MiB of interfaces that are gone; take the port out and put it in again in a minute", x.spared>>20)
+	}
 	if n := len(x.queues); n > 1 {
 		words += fmt.Sprintf(", %d queues", n)
 	}
@@ -232,7 +237,7 @@ func (p *afxdp) detach() {
 
 // newXDPLine must be called in the interface's network namespace.
 func newXDPLine(links *Links, l link, mtu int, mode string, room int) (*xdpLine, error) {
-	line := &xdpLine{promisc: -1, index: l.index, name: l.name, chunk: xdpChunkFor(mtu)}
+	line := &xdpLine{promisc: -1, index: l.index, name: l.name, chunk: xdpChunkFor(mtu), kept: &links.kept}
 	if err := line.open(links, l, mode, room); err != nil {
 		line.close()
 		return nil, err
@@ -248,6 +253,8 @@ func (x *xdpLine) open(links *Links, l link, mode string, room int) (err error) 
 	}
 	if mode == modeCopy || x.hook.generic {
 		x.flags = unix.XDP_COPY
+	} else if bytes, tooMuch := x.kept.tooMuch(links.there); tooMuch {
+		x.flags, x.spared = unix.XDP_COPY, bytes
 	}
 	if x.queues, err = x.newQueues(queues, room); err != nil {
 		return err
@@ -272,7 +279,7 @@ func (x *xdpLine) newQueues(n, room int) (queues []*xsk, err error) {
 	for range n {
 		s, err := newXSK(x.chunk, receive, send)
 		if err != nil {
-			closeQueues(queues)
+			x.closeQueues(queues)
 			return nil, err
 		}
 		queues, send = append(queues, s), 0 // the first one sends
@@ -286,6 +293,7 @@ func (x *xdpLine) bind() error {
 		if err := patiently(xdpRelease, func() error { return s.bind(x.index, i, x.flags) }); err != nil {
 			return fmt.Errorf("binding an AF_XDP socket to queue %d of interface %s: %w", i, x.name, explainBind(err))
 		}
+		x.kept.release(xdpQueue{x.index, i})
 		if err := x.hook.sockets.Put(uint32(i), uint32(s.fd)); err != nil {
 			return fmt.Errorf("giving queue %d of interface %s to its socket: %w", i, x.name, err)
 		}
@@ -293,12 +301,18 @@ func (x *xdpLine) bind() error {
 	return nil
 }
 
-func closeQueues(queues []*xsk) {
+// closeQueues closes sockets that may be bound to the queues.
+func (x *xdpLine) closeQueues(queues []*xsk) {
 	var end []func()
 	for _, s := range queues {
 		end = append(end, s.close)
 	}
 	atOnce(end...)
+	for i, s := range queues {
+		if s.zeroCopy {
+			x.kept.keep(xdpQueue{x.index, i}, s.memory)
+		}
+	}
 }
 
 // xdpPatience is how long to try what another one has, such as a process that was killed. And xdpRelease is how long to try a queue: the
@@ -344,35 +358,11 @@ func liftMemoryLimit() {
 	_ = unix.Setrlimit(unix.RLIMIT_MEMLOCK, &all)
 }
 
-// pollSet is a descriptor that can be read when one of the sockets can; none for no socket.
-func pollSet(queues []*xsk) (int, error) {
-	switch len(queues) {
-	case 0:
-		return -1, nil
-	case 1:
-		return unix.FcntlInt(uintptr(queues[0].fd), unix.F_DUPFD_CLOEXEC, 0)
-	}
-	set, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
-	for i := 0; err == nil && i < len(queues); i++ {
-		err = unix.EpollCtl(set, unix.EPOLL_CTL_ADD, queues[i].fd, &unix.EpollEvent{Events: unix.EPOLLIN})
-	}
-	if err == nil {
-		err = unix.SetNonblock(set, true)
-	}
-	if err != nil {
-		if set >= 0 {
-			_ = unix.Close(set)
-		}
-		return -1, fmt.Errorf("watching the sockets: %w", err)
-	}
-	return set, nil
-}
-
 func (x *xdpLine) close() {
 	if x.hook != nil {
 		x.hook.close() // first: the host has the frames from here on
 	}
-	atOnce(func() { closeSocket(x.promisc) }, func() { closeQueues(x.queues) })
+	atOnce(func() { closeSocket(x.promisc) }, func() { x.closeQueues(x.queues) })
 	if x.untag != nil {
 		x.untag()
 	}

@@ -40,6 +40,8 @@ type Links struct {
 	next     int64            // guarded by mu: the next watcher's key, and the next link's birth
 	pending  map[int]bool     // guarded by mu: interfaces to ask for, and whether they were deleted
 	wake     chan struct{}    // has a token when pending has grown
+
+	kept kept // of xdp ports' closed sockets
 }
 
 // link is one interface as netlink describes it.
@@ -358,6 +360,12 @@ func (l *Links) index(i int) (link, bool) {
 	defer l.mu.Unlock()
 	got, ok := l.byIndex[i]
 	return got, ok
+}
+
+// there says whether an interface is.
+func (l *Links) there(i int) bool {
+	_, ok := l.index(i)
+	return ok
 }
 
 // name finds an interface by its name.

@@ -195,7 +195,7 @@ func (p *afxdp) exchange(x *xdpLine, queues []*xsk) error {
 		p.count.DropRx(DropFull, s.rx.ready())
 	}
 	queues[0].inherit(x.queues[0])
-	closeQueues(x.queues)
+	x.closeQueues(x.queues)
 	x.queues = queues
 	err := x.bind()
 	if err == nil {

@@ -3,9 +3,7 @@ package ports
 import (
 	"fmt"
 	"os"
-	"runtime"
 	"sync/atomic"
-	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -202,19 +200,16 @@ func (s *xsk) bind(index, queue int, flags uint16) error {
 	if err != nil {
 		return err
 	}
-	if s.sender >= 0 {
-		err := unix.Bind(s.sender, &unix.SockaddrXDP{Ifindex: uint32(index), QueueID: uint32(queue), Flags: unix.XDP_SHARED_UMEM, SharedUmemFD: uint32(s.fd)})
-		if err != nil {
-			return err
-		}
-	}
 	options, err := unix.GetsockoptInt(s.fd, unix.SOL_XDP, unix.XDP_OPTIONS)
 	s.zeroCopy = err == nil && options&unix.XDP_OPTIONS_ZEROCOPY != 0
-	return nil
+	if s.sender < 0 {
+		return nil
+	}
+	return unix.Bind(s.sender, &unix.SockaddrXDP{Ifindex: uint32(index), QueueID: uint32(queue), Flags: unix.XDP_SHARED_UMEM, SharedUmemFD: uint32(s.fd)})
 }
 
 // close gives everything back but the memory of frames that are still looked
-// at, which Go keeps as long as it has to.
+// at, which Go keeps as long as it has to. What a driver shared is the caller's to keep, see kept.
 func (s *xsk) close() {
 	for _, r := range []*xdpRing{&s.fill, &s.rx, &s.done, &s.tx} {
 		if r.memory != nil {
@@ -222,15 +217,7 @@ func (s *xsk) close() {
 		}
 	}
 	atOnce(func() { closeSocket(s.sender) }, func() { closeSocket(s.fd) })
-	if s.zeroCopy {
-		time.AfterFunc(driverLag, func() { runtime.KeepAlive(s) })
-	}
 }
-
-// driverLag is how long memory that a driver shares is kept from other use after its sockets have gone: the kernel takes it from
-// the driver later, by a worker that waits for others who change the network, and tells nobody. Until then a device
-// writes frames into it.
-const driverLag = time.Minute
 
 // giveBack lets the kernel fill the frames that were lent last.
 func (s *xsk) giveBack() {

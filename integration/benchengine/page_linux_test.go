@@ -56,7 +56,8 @@ flows, counts for nothing, while weir changes its table on the thread that forwa
 Rules have eight masks and as many priorities; each flow has its own. A miss is the first frame of a flow: weir walks its table and keeps
 the path, Open vSwitch asks its slow path in the same thread and installs a megaflow. It is told to be ready for 200,000 flows, where its
 limit would grow to that by and by, and fall again on a busy machine; it keeps no million. A rate at rest is taken once it has met no new
-flow for two seconds of its thread; where that does not come within ten, there is none ("-").
+flow for two seconds of its thread; where that does not come within ten, there is none ("-"). weir forwards 50 ms with FLOW_MODs
+and 50 ms without, in turns.
 `
 
 // columns are the names of both sides.

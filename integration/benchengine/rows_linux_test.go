@@ -32,7 +32,6 @@ type ask struct {
 	pkg   string // of the benchmark, a folder of the module
 	bench string // a regexp of go test
 	unit  string // which of its figures
-	over  string // a second benchmark of the same run, if the figure is a share of that one's
 }
 
 // rowOf is the row of tables with a rule for each flow.
@@ -89,8 +88,7 @@ func miss(w bench.Row, frames string) ask {
 }
 
 func kept(w bench.Row, flows int) ask {
-	return ask{row: w, pkg: engine, bench: fmt.Sprintf("^BenchmarkEngineChanges$/^(none|rate)$/^flows=%d$", flows), unit: mpps,
-		over: fmt.Sprintf("BenchmarkEngineChanges/none/flows=%d", flows)}
+	return ask{row: w, pkg: engine, bench: fmt.Sprintf("^BenchmarkEngineChanges$/^rate$/^flows=%d$", flows), unit: "kept"}
 }
 
 func walk(rules int, name string) ask {

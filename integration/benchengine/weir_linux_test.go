@@ -70,47 +70,36 @@ func (w *weir) handOver(ctx context.Context, dir string) error {
 
 // read finds the figure in what benchmarks have printed.
 func (a ask) read(out string) (float64, error) {
-	var own, over float64
+	var own float64
 	for line := range strings.Lines(out) {
-		name, v, ok := result(line, a.unit)
+		v, ok := result(line, a.unit)
 		switch {
 		case !ok:
-		case name == a.over:
-			over = v
 		case own != 0:
 			return 0, fmt.Errorf("%s is more than one benchmark:\n%s", a.bench, out)
 		default:
 			own = v
 		}
 	}
-	if a.over == "" {
-		over = 1
-	}
-	if own == 0 || over == 0 {
+	if own == 0 {
 		return 0, fmt.Errorf("%s has no figure in %s:\n%s", a.bench, a.unit, out)
 	}
-	return own / over, nil
+	return own, nil
 }
 
-// result is a line of go test -bench: a name, how often it ran, then figures and their units.
-func result(line, unit string) (name string, v float64, ok bool) {
+// result is the figure of a unit in a line of go test -bench: a name, how often it ran, then figures and their units.
+func result(line, unit string) (v float64, ok bool) {
 	f := strings.Fields(line)
 	if len(f) < 4 || !strings.HasPrefix(f[0], "Benchmark") {
-		return "", 0, false
-	}
-	name = f[0]
-	if i := strings.LastIndexByte(name, '-'); i > 0 { // how many processors it may use; nothing for one
-		if _, err := strconv.Atoi(name[i+1:]); err == nil {
-			name = name[:i]
-		}
+		return 0, false
 	}
 	for i := 2; i+1 < len(f); i += 2 {
 		if f[i+1] == unit {
 			v, err := strconv.ParseFloat(f[i], 64)
-			return name, v, err == nil
+			return v, err == nil
 		}
 	}
-	return "", 0, false
+	return 0, false
 }
 
 // TestBenchmarksAreThere finds each function that is asked, also those that the smoke test does not run.
@@ -135,8 +124,8 @@ func TestBenchmarksAreThere(t *testing.T) {
 func TestFiguresOfBenchmarks(t *testing.T) {
 	const out = `goos: linux
 pkg: github.com/weirswitch/weir/flowtable
-BenchmarkEngineChanges/none/flows=10000-2   	  145317	      4243 ns/op	        15.00 Mpps	         0 mods/s
-BenchmarkEngineChanges/rate/flows=10000-2   	  103401	      4878 ns/op	        12.00 Mpps	      1001 mods/s
+BenchmarkEngineChanges/rate/flows=10000-2   	       8	 140416391 ns/op	        12.00 Mpps	         0.8000 kept	        70.00 mods/op
+BenchmarkEngineChanges/batch/flows=10000-2  	  103401	      4878 ns/op	         3.000 Mpps
 PASS
 `
 	for _, c := range []struct {
@@ -144,10 +133,9 @@ PASS
 		out  string
 		want float64
 	}{
-		{ask{unit: mpps, over: "BenchmarkEngineChanges/none/flows=10000"}, out, 0.8},
-		{ask{unit: mpps}, out, 0},                                              // two
-		{ask{unit: "claims/frame"}, out, 0},                                    // none
-		{ask{unit: mpps, over: "BenchmarkEngineChanges/none/flows=7"}, out, 0}, // nothing to divide by
+		{ask{unit: "kept"}, out, 0.8},
+		{ask{unit: mpps}, out, 0},           // two
+		{ask{unit: "claims/frame"}, out, 0}, // none
 		{ask{unit: "ns/op"}, "BenchmarkParse/TCPv4 \t 100 \t 12.5 ns/op\n", 12.5},
 	} {
 		if got, err := c.a.read(c.out); got != c.want || (err == nil) != (c.want != 0) {

@@ -153,7 +153,7 @@ var optionNames = map[int]string{
 // attach binds the sockets to the interface and sets promiscuous mode.
 func (p *afpacket) attach(l link) error {
 	for _, in := range p.intakes {
-		in.forgetSpare() // it listens to the interface before
+		in.beginAnew() // a spare listens to the interface before
 	}
 	for _, out := range []int{p.plain, p.whole} {
 		if err := unix.Bind(out, &unix.SockaddrLinklayer{Ifindex: l.index}); err != nil {

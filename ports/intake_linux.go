@@ -64,7 +64,7 @@ func (in *intake) exchange(fd int, ring *rxRing) error {
 	in.lease.tick = 0
 	if ring != nil {
 		in.lease.tick = ringTick
-		in.grows.Store(in.p.growable && ring.slots < GrownSlots)
+		in.grows.Store(in.mayGrow(ring))
 	}
 	old := ring
 	err := in.lease.exchange(fd, func() { old = in.ring.Swap(ring) })
@@ -80,7 +80,7 @@ func (p *afpacket) renew(l link, slots int) (err error) {
 	n := len(p.intakes)
 	if n == 1 {
 		p.how = ""
-		p.intakes[0].forgetSpare()
+		p.intakes[0].beginAnew()
 	}
 	fds, rings := make([]int, 0, n), make([]*rxRing, 0, n)
 	for len(fds) < n && err == nil {
@@ -349,7 +349,7 @@ func (in *intake) accept(frames []*packet.Frame) (n int) {
 // close ends the intake. Its ring's memory goes first, for it would keep the socket alive; if the
 // reader has frames in it, the socket is taken off the interface as closing would do.
 func (in *intake) close() error {
-	in.forgetSpare()
+	in.discard(in.spare.Load())
 	if r := in.ring.Load(); r != nil && !r.drop() {
 		if fd, err := in.lease.hold(); err == nil {
 			withdraw(fd, in.p.bound)

@@ -62,7 +62,7 @@ func (in *intake) press(r *rxRing) {
 // grow makes what is to take the place of r.
 func (p *afpacket) grow(in *intake, r *rxRing) {
 	p.mu.Lock()
-	if p.device.closed || in.ring.Load() != r {
+	if p.device.closed || in.ring.Load() != r || r.slots >= GrownSlots || in.spare.Load() != nil {
 		p.mu.Unlock()
 		return
 	}
@@ -207,16 +207,24 @@ func (p *afpacket) say(how string) {
 	}
 }
 
-// forgetSpare leaves the intake with what it has, which may grow another time. device.mu is held, or the port closed.
-func (in *intake) forgetSpare() {
-	if s := in.spare.Load(); s != nil && in.discard(s) {
+// beginAnew has an intake go on with the ring that it has, for another interface; a short one may grow again. device.mu is held.
+func (in *intake) beginAnew() {
+	in.discard(in.spare.Load())
+	if r := in.ring.Load(); r != nil && in.mayGrow(r) {
 		in.grows.Store(true)
+		in.p.how = ""
 	}
 }
 
-// discard ends a spare, and frames come to the old socket again. What came to the spare is counted as lost. It reports false if
+// mayGrow says whether a ring's length may change.
+func (in *intake) mayGrow(r *rxRing) bool { return in.p.growable && r.slots < GrownSlots }
+
+// discard ends a spare, if there is one, and frames come to the old socket again. What came to the spare is counted as lost. It reports false if
 // there is no such spare any more.
 func (in *intake) discard(s *spare) (was bool) {
+	if s == nil {
+		return false
+	}
 	in.lease.alone(func(fd int) {
 		was = in.spare.CompareAndSwap(s, nil)
 		if was && s.open && fd >= 0 {

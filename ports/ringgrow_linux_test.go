@@ -299,7 +299,7 @@ func TestRingSpareForgotten(t *testing.T) {
 	in.move(short)
 	h.rawAll("eth0", flowFrames(5, 1, 10))
 	p.mu.Lock()
-	in.forgetSpare()
+	in.beginAnew()
 	p.mu.Unlock()
 	if in.moving() || !in.grows.Load() || p.slots() != DefaultSlots {
 		t.Error("it has not gone")

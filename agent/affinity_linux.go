@@ -16,7 +16,8 @@ import (
 
 // affinity is where the threads of this process run that do not poll.
 type affinity struct {
-	usual *unix.CPUSet // as it was before some processors were given to polling; nil: they are not
+	usual *unix.CPUSet                            // as it was before some processors were given to polling; nil: they are not
+	move  func(thread int, to *unix.CPUSet) error // nil: as the system does
 }
 
 // begin comes before the first of n threads is bound.
@@ -44,7 +45,11 @@ func (a *affinity) leave(cpus []int, list []*poller) error {
 	if rest.Count() == 0 {
 		rest = *a.usual
 	}
-	return moveThreads(&rest, func(tid int) bool {
+	move := a.move
+	if move == nil {
+		move = unix.SchedSetaffinity
+	}
+	return moveThreads(move, &rest, func(tid int) bool {
 		return slices.ContainsFunc(list, func(q *poller) bool { return q.tid.Load() == int64(tid) })
 	})
 }
@@ -52,9 +57,15 @@ func (a *affinity) leave(cpus []int, list []*poller) error {
 // end comes after the last poller.
 func (a *affinity) end() { a.usual = nil }
 
+// undo comes after a leave that failed: all threads run again where they did, but for the pollers that there were.
+func (a *affinity) undo(before affinity, list []*poller) {
+	_ = a.leave(cpusOf(list), list)
+	*a = before
+}
+
 // moveThreads has all threads run on these processors but those that are bound. A thread inherits from the one that makes
-// it, so after a round without a change there is none left. (Threads of pollers that are about to end move, too.)
-func moveThreads(to *unix.CPUSet, bound func(tid int) bool) error {
+// it, so after a round without a change there is none left.
+func moveThreads(move func(tid int, to *unix.CPUSet) error, to *unix.CPUSet, bound func(tid int) bool) error {
 	for changed := true; changed; {
 		changed = false
 		tasks, err := os.ReadDir("/proc/self/task")
@@ -67,7 +78,7 @@ func moveThreads(to *unix.CPUSet, bound func(tid int) bool) error {
 			if err != nil || bound(tid) || unix.SchedGetaffinity(tid, &now) != nil || now == *to {
 				continue
 			}
-			switch err := unix.SchedSetaffinity(tid, to); {
+			switch err := move(tid, to); {
 			case errors.Is(err, unix.ESRCH): // it has ended
 			case err != nil:
 				return fmt.Errorf("moving a thread to other processors: %w", err)

@@ -14,6 +14,8 @@ func (a *affinity) leave([]int, []*poller) error { return nil }
 
 func (a *affinity) end() {}
 
+func (a *affinity) undo(affinity, []*poller) {}
+
 func (q *poller) rebind() {}
 
 func bindThread(int) (tid int, err error) {

@@ -34,7 +34,21 @@ func (e *UnansweredError) Error() string {
 	if e.PID == 0 {
 		return fmt.Sprintf("bridge %s: its process does not answer: is it stopped?", e.Bridge)
 	}
-	return fmt.Sprintf("bridge %s: process %d does not answer: is it stopped? \"kill -CONT %d\" lets it go on", e.Bridge, e.PID, e.PID)
+	return fmt.Sprintf("bridge %s: %s", e.Bridge, stopped(e.PID))
+}
+
+func stopped(pid int) string {
+	return fmt.Sprintf("process %d does not answer: is it stopped? \"kill -CONT %d\" lets it go on", pid, pid)
+}
+
+// Unanswered says what may be wrong with the program at the other end of a connection, which says nothing. conn may be nil.
+func Unanswered(conn net.Conn) string {
+	if local, ok := conn.(*net.UnixConn); ok {
+		if pid := peerProcess(local); pid != 0 {
+			return stopped(pid)
+		}
+	}
+	return "what listens there may be stopped, or be no OpenFlow switch"
 }
 
 // guard closes the connection when the process does not answer any more. end says whether that has happened, and ends the

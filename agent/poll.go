@@ -157,11 +157,7 @@ func (ps *pollers) sweep() {
 	defer ps.binding.Unlock()
 	ps.sweeping.Store(false)
 	if list := ps.list.Load(); list != nil {
-		var cpus []int
-		for _, q := range *list {
-			cpus = append(cpus, q.cpu)
-		}
-		_ = ps.owner.leave(cpus, *list) // it could when they began; a thread more costs some time of a poller
+		_ = ps.owner.leave(cpusOf(*list), *list) // it could when they began; a thread more costs some time of a poller
 	}
 }
 

@@ -193,14 +193,124 @@ func TestGoCountsAgainAfterPolling(t *testing.T) {
 	}
 	none := func(int) bool { return false }
 	defer func() {
-		if err := moveThreads(&usual, none); err != nil {
+		if err := moveThreads(unix.SchedSetaffinity, &usual, none); err != nil {
 			t.Error(err)
 		}
 	}()
-	if err := moveThreads(&one, none); err != nil {
+	if err := moveThreads(unix.SchedSetaffinity, &one, none); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "Go counts one processor", func() bool { return runtime.GOMAXPROCS(0) == 1 })
+}
+
+// TestGoKeepsTheEnvironmentsChoice: who sets GOMAXPROCS to what Go would choose has chosen all the same.
+func TestGoKeepsTheEnvironmentsChoice(t *testing.T) {
+	all := severalProcessors(t)
+	before := runtime.GOMAXPROCS(0)
+	defer runtime.GOMAXPROCS(before)
+	runtime.SetDefaultGOMAXPROCS()
+	n := runtime.GOMAXPROCS(0)
+	t.Setenv("GOMAXPROCS", strconv.Itoa(n))
+	runtime.GOMAXPROCS(n) // as Go does when it begins
+	ps := new(pollers)
+	for _, cpus := range [][]int{all[:1], nil} {
+		if err := ps.set(cpus); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var one, usual unix.CPUSet
+	one.Set(all[0])
+	for _, n := range all {
+		usual.Set(n)
+	}
+	none := func(int) bool { return false }
+	defer func() {
+		if err := moveThreads(unix.SchedSetaffinity, &usual, none); err != nil {
+			t.Error(err)
+		}
+	}()
+	if err := moveThreads(unix.SchedSetaffinity, &one, none); err != nil {
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(2 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) { // Go counts once a second
+		if got := runtime.GOMAXPROCS(0); got != n {
+			t.Fatalf("%d goroutines at a time were chosen, %d it is after polling", n, got)
+		}
+	}
+}
+
+// TestFailedPollCPUsMovesThreadsBack: when some threads have been moved and another cannot be, all run where they did, pollers too.
+func TestFailedPollCPUsMovesThreadsBack(t *testing.T) {
+	all := severalProcessors(t)
+	before := runtime.GOMAXPROCS(2)
+	defer runtime.GOMAXPROCS(before)
+	first, last := all[0], all[len(all)-1]
+	ps := new(pollers)
+	moved := 0
+	failing := func(tid int, to *unix.CPUSet) error {
+		if moved++; moved == 3 {
+			return unix.EPERM
+		}
+		return unix.SchedSetaffinity(tid, to)
+	}
+	fail := func(cpus ...int) {
+		t.Helper()
+		moved, ps.owner.move = 0, failing
+		if err := ps.set(cpus); !errors.Is(err, unix.EPERM) {
+			t.Errorf("%v: %v", cpus, err)
+		}
+		ps.owner.move = nil
+	}
+	fail(last)
+	if _, with := threads(t, last); ps.count() != 0 || ps.owner.usual != nil || with < 3 || runtime.GOMAXPROCS(0) != 2 {
+		t.Errorf("%d pollers, %d threads may use the processor that was not given to polling", ps.count(), with)
+	}
+	if alone, _ := threads(t, first); alone != 0 {
+		t.Errorf("%d threads were left on one processor", alone)
+	}
+	if err := ps.set([]int{last}); err != nil {
+		t.Fatal(err)
+	}
+	for _, cpus := range [][]int{{first}, nil} {
+		fail(cpus...)
+		eventually(t, "one thread may use the processor, and is bound to it", func() bool {
+			alone, with := threads(t, last)
+			return alone == 1 && with == 1
+		})
+	}
+	if err := ps.set(nil); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestOneAgentPolls: a second one in the process is refused while the first polls.
+func TestOneAgentPolls(t *testing.T) {
+	all := processors(t)
+	first, second := new(pollers), new(pollers)
+	cpu := all[len(all)-1:]
+	set := func(ps *pollers, cpus []int, want error) {
+		t.Helper()
+		n := runtime.GOMAXPROCS(0)
+		if err := ps.set(cpus); !errors.Is(err, want) {
+			t.Fatal(err)
+		} else if err != nil && (ps.count() != 0 || runtime.GOMAXPROCS(0) != n) {
+			t.Errorf("refused, it has %d pollers and %d goroutines at a time instead of %d", ps.count(), runtime.GOMAXPROCS(0), n)
+		}
+	}
+	set(first, cpu, nil)
+	set(second, cpu, errOtherPolls)
+	set(second, nil, nil)
+	set(first, all, nil)
+	set(second, cpu, errOtherPolls)
+	set(first, nil, nil)
+	set(second, cpu, nil)
+	set(first, []int{mostCPU}, errOtherPolls)
+	set(second, nil, nil)
+	if err := first.set([]int{mostCPU}); err == nil {
+		t.Error("a processor that is not there was given")
+	}
+	set(second, cpu, nil)
+	set(second, nil, nil)
 }
 
 // TestPollOnTheOnlyProcessor: a process that has but one processor and gives it to polling answers its controller all the same.
@@ -212,13 +322,13 @@ func TestPollOnTheOnlyProcessor(t *testing.T) {
 	}
 	one.Set(all[0])
 	none := func(int) bool { return false }
-	if err := moveThreads(&one, none); err != nil {
+	if err := moveThreads(unix.SchedSetaffinity, &one, none); err != nil {
 		t.Fatal(err)
 	}
 	before := runtime.GOMAXPROCS(1)
 	defer func() {
 		runtime.GOMAXPROCS(before)
-		if err := moveThreads(&usual, none); err != nil {
+		if err := moveThreads(unix.SchedSetaffinity, &usual, none); err != nil {
 			t.Error(err)
 		}
 	}()

@@ -3,61 +3,91 @@
 package agent
 
 import (
+	"errors"
 	"fmt"
+	"os"
 	"runtime"
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 )
 
-// set gives these processors to polling, and back those that were before. After an error the pollers are as they were.
+// polling is who gives processors of this process to polling: on which of them its threads run, and how many goroutines at a
+// time, can only be one's to say.
+var polling atomic.Pointer[pollers]
+
+var errOtherPolls = errors.New("another Agent of this process gives processors to polling already, and one alone may: end it, or have it take its poll-cpus back")
+
+// set gives these processors to polling, and back those that were before. After an error all is as it was.
 func (ps *pollers) set(cpus []int) error {
 	ps.binding.Lock()
 	defer ps.binding.Unlock()
-	var list []*poller
-	before := ps.owner
-	err := ps.owner.begin(len(cpus))
-	for _, cpu := range cpus {
-		if err != nil {
-			break
-		}
-		var q *poller
-		if q, err = ps.start(cpu); err == nil {
-			list = append(list, q)
-		}
-	}
-	if err == nil && len(list) > 0 {
-		ps.holdProcs(max(ps.count(), len(list)) + 1) // until replace there are both, and after an error the old ones go on
-	}
-	if err == nil {
-		err = ps.owner.leave(cpus, list)
-	}
-	if err == nil {
-		ps.replace(list)
-		_ = ps.owner.leave(cpus, list) // threads that Go made meanwhile; it could before
-		if len(list) == 0 {
-			ps.owner.end()
-		}
-	} else {
-		ps.owner = before
-		stopAll(list)
+	err := ps.exchange(cpus)
+	if err != nil {
 		err = fmt.Errorf("poll-cpus: %w", err)
 	}
 	if n := ps.count(); n > 0 {
 		ps.holdProcs(n + 1)
 	} else {
 		ps.freeProcs()
+		polling.CompareAndSwap(ps, nil)
 	}
 	return err
 }
 
-// count is how many pollers there are.
-func (ps *pollers) count() int {
-	if list := ps.list.Load(); list != nil {
-		return len(*list)
+// exchange has pollers on these processors take over from those there are. binding is held.
+func (ps *pollers) exchange(cpus []int) error {
+	if len(cpus) > 0 && !polling.CompareAndSwap(nil, ps) && polling.Load() != ps {
+		return errOtherPolls
 	}
-	return 0
+	before, old := ps.owner, ps.all()
+	err := ps.owner.begin(len(cpus))
+	var list []*poller
+	for i := 0; i < len(cpus) && err == nil; i++ {
+		var q *poller
+		if q, err = ps.start(cpus[i]); err == nil {
+			list = append(list, q)
+		}
+	}
+	if err != nil {
+		stopAll(list)
+		ps.owner = before
+		return err
+	}
+	if len(list) > 0 {
+		ps.holdProcs(max(len(old), len(list)) + 1) // until replace there are both, and after an error the old ones go on
+	}
+	if err = ps.owner.leave(cpus, slices.Concat(list, old)); err != nil {
+		stopAll(list)
+		ps.owner.undo(before, old)
+		return err
+	}
+	ps.replace(list)
+	_ = ps.owner.leave(cpus, list) // threads that Go made meanwhile; it could before
+	if len(list) == 0 {
+		ps.owner.end()
+	}
+	return nil
 }
+
+// all are the pollers that there are.
+func (ps *pollers) all() []*poller {
+	if list := ps.list.Load(); list != nil {
+		return *list
+	}
+	return nil
+}
+
+func cpusOf(list []*poller) (cpus []int) {
+	for _, q := range list {
+		cpus = append(cpus, q.cpu)
+	}
+	return cpus
+}
+
+// count is how many pollers there are.
+func (ps *pollers) count() int { return len(ps.all()) }
 
 // otherwise is what GOMAXPROCS is without pollers. A nil receiver has none. Agent.mu is held if there is an Agent.
 func (ps *pollers) otherwise() int {
@@ -74,12 +104,15 @@ func (ps *pollers) holdProcs(least int) {
 	runtime.GOMAXPROCS(max(least, ps.procs))
 }
 
-// freeProcs undoes holdProcs. Go counts by itself again if it arrives at what there was before; else somebody had chosen that.
+// freeProcs undoes holdProcs. Go counts by itself again unless somebody had chosen what there was before: in the environment, or it
+// is not what Go arrives at. (A program that chose by itself what Go would have is not told from one that did not.)
 func (ps *pollers) freeProcs() {
 	if ps.procs == 0 {
 		return
 	}
-	if runtime.SetDefaultGOMAXPROCS(); runtime.GOMAXPROCS(0) != ps.procs {
+	if n, err := strconv.Atoi(os.Getenv("GOMAXPROCS")); err == nil && n > 0 {
+		runtime.GOMAXPROCS(ps.procs)
+	} else if runtime.SetDefaultGOMAXPROCS(); runtime.GOMAXPROCS(0) != ps.procs {
 		runtime.GOMAXPROCS(ps.procs)
 	}
 	ps.procs = 0

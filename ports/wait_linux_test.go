@@ -122,22 +122,39 @@ func TestManyFramesLeaveTheSet(t *testing.T) {
 	l.took(manyFrames) // of a port without an interface
 }
 
-func wakerOfPipe(t *testing.T, tick time.Duration) (b *waker, in, out int) {
+func pipeOf(t *testing.T) (in, out int) {
 	t.Helper()
 	var pair [2]int
 	if err := unix.Pipe2(pair[:], unix.O_NONBLOCK|unix.O_CLOEXEC); err != nil {
 		t.Fatal(err)
 	}
-	b, err := newWaker(pair[0], tick)
+	t.Cleanup(func() { _ = unix.Close(pair[1]) })
+	return pair[0], pair[1]
+}
+
+func wakerOfPipe(t *testing.T, tick time.Duration) (b *waker, in, out int) {
+	t.Helper()
+	in, out = pipeOf(t)
+	b, err := newWaker(in, tick)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		_ = b.remove(pair[0])
+		_ = b.remove(in)
 		b.leave() // to which nothing is left
-		_ = unix.Close(pair[1])
 	})
-	return b, pair[0], pair[1]
+	return b, in, out
+}
+
+func leaseOfPipe(t *testing.T) (l *lease, in, out int) {
+	t.Helper()
+	in, out = pipeOf(t)
+	l = newLease()
+	if err := l.put(in); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.close() })
+	return l, in, out
 }
 
 func sleeping(b *waker) (woke chan error) {
@@ -174,21 +191,12 @@ func hear(t *testing.T, in int) {
 
 // TestNobodyLeftNobodyWoken: a descriptor that was left is in no set, before the first sleep and after one.
 func TestNobodyLeftNobodyWoken(t *testing.T) {
-	var pair [2]int
-	if err := unix.Pipe2(pair[:], unix.O_NONBLOCK|unix.O_CLOEXEC); err != nil {
-		t.Fatal(err)
-	}
-	defer unix.Close(pair[1])
-	l := newLease()
-	if err := l.put(pair[0]); err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.close() }()
+	l, in, out := leaseOfPipe(t)
 	held := func() (is bool) { // adding it twice is refused
 		_ = l.waker.conn.Control(func(set uintptr) {
-			is = unix.EpollCtl(int(set), unix.EPOLL_CTL_ADD, pair[0], &unix.EpollEvent{}) == unix.EEXIST
+			is = unix.EpollCtl(int(set), unix.EPOLL_CTL_ADD, in, &unix.EpollEvent{}) == unix.EEXIST
 			if !is {
-				_ = unix.EpollCtl(int(set), unix.EPOLL_CTL_DEL, pair[0], nil)
+				_ = unix.EpollCtl(int(set), unix.EPOLL_CTL_DEL, in, nil)
 			}
 		})
 		return is
@@ -197,35 +205,21 @@ func TestNobodyLeftNobodyWoken(t *testing.T) {
 		if held() {
 			t.Fatal("it is watched though nobody sleeps")
 		}
-		if _, err := unix.Write(pair[1], []byte{1}); err != nil {
-			t.Fatal(err)
-		}
+		say(t, out)
 		if err := l.wait(); err != nil || !l.readable() || !held() {
 			t.Fatal("not woken by what was there", err)
 		}
-		if n, err := unix.Read(pair[0], make([]byte, 8)); n != 1 {
-			t.Fatal(n, err)
-		}
+		hear(t, in)
 		l.stay()
 	}
 }
 
 // TestHushedAndNapping: what comes while a sleeper is hushed wakes it only when it listens again; a nap ends with the first byte, and by itself.
 func TestHushedAndNapping(t *testing.T) {
-	var pair [2]int
-	if err := unix.Pipe2(pair[:], unix.O_NONBLOCK|unix.O_CLOEXEC); err != nil {
-		t.Fatal(err)
-	}
-	defer unix.Close(pair[1])
-	l := newLease()
-	if err := l.put(pair[0]); err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.close() }()
+	l, in, out := leaseOfPipe(t)
 	if l.nap() {
 		t.Error("a nap was ended by nothing")
 	}
-	var some [8]byte
 	woke := make(chan error, 1)
 	for range 20 {
 		go func() { woke <- l.wait() }()
@@ -237,9 +231,7 @@ func TestHushedAndNapping(t *testing.T) {
 			armed = strings.Contains(string(text), "events: 40000019") || strings.Contains(string(text), fmt.Sprintf("events: %8x", unix.EPOLLIN|unix.EPOLLONESHOT|unix.EPOLLERR|unix.EPOLLHUP))
 		}
 		l.hush()
-		if _, err := unix.Write(pair[1], some[:1]); err != nil {
-			t.Fatal(err)
-		}
+		say(t, out)
 		select {
 		case err := <-woke:
 			t.Fatal("woken though hushed", err)
@@ -252,8 +244,6 @@ func TestHushedAndNapping(t *testing.T) {
 		if !l.nap() {
 			t.Error("a nap with something to read")
 		}
-		if n, err := unix.Read(pair[0], some[:]); n != 1 {
-			t.Fatal(n, err)
-		}
+		hear(t, in)
 	}
 }

@@ -218,9 +218,11 @@ func explainHook(links *Links, l link, err error) error {
 	return fmt.Errorf("putting the XDP program on interface %s: %w", l.name, needsXDP(err))
 }
 
-// noLRO keeps a device from joining packets, which drivers refuse a program for by either error: by EOPNOTSUPP virtio_net, for
-// one, by EINVAL some others.
-func noLRO(l link) string { return "`ethtool -K " + l.name + " lro off rx-gro-hw off`" }
+// noLRO keeps a device from joining packets, which drivers refuse a program for: mlx5 by EINVAL, virtio_net by EOPNOTSUPP, and that
+// one only when its host gives it no way to stop the joining.
+func noLRO(l link) string {
+	return "`ethtool -K " + l.name + " lro off rx-gro-hw off` (the card of a virtual machine may need it from its host: for QEMU, ctrl_guest_offloads=on)"
+}
 
 // xdpProgram names the program that is on an interface.
 func (l *Links) xdpProgram(index int) string {

@@ -72,7 +72,11 @@ type Client struct {
 	Now      func() time.Time
 	// Dial connects to what a command line calls a switch. Purpose tells which of its sockets.
 	Dial func(ctx context.Context, target string, purpose Purpose) (net.Conn, error)
+	// Unanswered says what may be wrong with a switch that says nothing; conn is nil while it is called. nil: a plain sentence.
+	Unanswered func(conn net.Conn) string
+	Patience   time.Duration // after which that is told on Err, once a command, which goes on waiting; 0: 5 s
 
+	late  bool // it was told
 	ctx   context.Context
 	xid   uint32 // counts over all connections, as ovs-ofctl's
 	names map[string]*ofctl.Names
@@ -122,7 +126,7 @@ func (c *Client) Run(ctx context.Context, words []string) error {
 		ctx, cancel = context.WithTimeout(ctx, c.Timeout)
 		defer cancel()
 	}
-	c.ctx, c.names, c.spoke = ctx, map[string]*ofctl.Names{}, map[string]uint8{}
+	c.late, c.ctx, c.names, c.spoke = false, ctx, map[string]*ofctl.Names{}, map[string]uint8{}
 	err = cmd.run(c, args)
 	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return ErrTimeout

@@ -257,6 +257,72 @@ func TestAlertIsTold(t *testing.T) {
 	}
 }
 
+// TestSilenceIsTold: a command waits for a switch that says nothing, and says so once, whatever it waits for; not for one that answers.
+func TestSilenceIsTold(t *testing.T) {
+	hello := openflow.Append(nil, 1, openflow.NewHello(openflow.Version))
+	for _, c := range []struct {
+		name    string
+		calls   bool          // also the call takes its time
+		says    []byte        // before it falls silent
+		timeout time.Duration // of the command
+		want    string
+	}{
+		{name: "nothing", want: "br0: no answer for 10ms, still waiting: what listens there may be stopped, or be no OpenFlow switch; -t SECONDS ends the waiting\n"},
+		{name: "call", calls: true, want: "br0: no answer for 10ms, still waiting: what listens there may be stopped, or be no OpenFlow switch; -t SECONDS ends the waiting\n"},
+		{name: "hello", says: hello, want: "br0: no answer for 10ms, still waiting: what listens there may be stopped, or be no OpenFlow switch; -t SECONDS ends the waiting\n"},
+		{name: "timeout", timeout: 200 * time.Millisecond, want: "br0: no answer for 10ms, still waiting: what listens there may be stopped, or be no OpenFlow switch\n"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			told := make(chan string, 100)
+			w := &Client{Now: time.Now, Out: io.Discard, Err: lines(told), Patience: 10 * time.Millisecond}
+			w.Timeout = c.timeout
+			var far net.Conn
+			first, free := make(chan string, 1), make(chan struct{})
+			w.Dial = func(context.Context, string, Purpose) (near net.Conn, err error) {
+				if c.calls {
+					<-free
+				}
+				near, far = net.Pipe()
+				go func() {
+					go func() { _, _ = io.Copy(io.Discard, far) }()
+					_, _ = far.Write(c.says)
+					if c.timeout == 0 {
+						<-free
+						far.Close()
+					}
+				}()
+				return near, nil
+			}
+			go func() {
+				first <- <-told
+				close(free)
+			}()
+			err := w.Run(context.Background(), []string{"show", "br0"})
+			if got := <-first; got != c.want || err == nil {
+				t.Errorf("%q, %v", got, err)
+			}
+			if c.timeout > 0 && err != ErrTimeout {
+				t.Error(err)
+			}
+			if len(told) > 0 {
+				t.Errorf("told again: %q", <-told)
+			}
+		})
+	}
+	c := peer(t)
+	if _, errs, err := c.test("show", "br0"); err != nil || errs != "" {
+		t.Errorf("%q, %v", errs, err)
+	}
+}
+
+// lines hands on what is written.
+type lines chan string
+
+func (l lines) Write(p []byte) (int, error) {
+	l <- string(p)
+	return len(p), nil
+}
+
 // TestAnswersToOtherQuestionsAreFailures: they are shown, and the exit status tells that nothing was answered. A part of
 // which records cannot be read is an answer, and so is an ERROR.
 func TestAnswersToOtherQuestionsAreFailures(t *testing.T) {

@@ -2,11 +2,13 @@ package client
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net"
 	"strings"
+	"time"
 
 	"github.com/weirswitch/weir/openflow"
 	"github.com/weirswitch/weir/openflow/of10"
@@ -17,6 +19,7 @@ import (
 type session struct {
 	c      *Client
 	target string
+	nc     net.Conn
 	conn   *openflow.Conn
 	old    *of10.Session // OpenFlow 1.0 was agreed on; nil: 1.3
 	asked  []byte        // the last message that was sent
@@ -27,11 +30,13 @@ type session struct {
 func (c *Client) open(target string) (*session, error) { return c.openFor(target, ForManagement) }
 
 func (c *Client) openFor(target string, purpose Purpose) (*session, error) {
+	heard := c.overdue(target, nil)
 	nc, err := c.Dial(c.ctx, target, purpose)
+	heard()
 	if err != nil {
 		return nil, err
 	}
-	s := &session{c: c, target: target, conn: openflow.NewConn(nc)}
+	s := &session{c: c, target: target, nc: nc, conn: openflow.NewConn(nc)}
 	// Closing wakes whoever reads: the command is over.
 	s.stop = context.AfterFunc(c.ctx, func() { nc.Close() })
 	if err := s.greet(purpose); err != nil {
@@ -39,6 +44,32 @@ func (c *Client) openFor(target string, purpose Purpose) (*session, error) {
 		return nil, err
 	}
 	return s, nil
+}
+
+// overdue has people told, once a command, that a switch says nothing, for the command waits as long as it is allowed to. heard ends
+// that, and returns when nothing more is said.
+func (c *Client) overdue(target string, nc net.Conn) (heard func()) {
+	if c.late {
+		return func() {}
+	}
+	told, patience := make(chan struct{}), cmp.Or(c.Patience, 5*time.Second)
+	timer := time.AfterFunc(patience, func() {
+		defer close(told)
+		c.late = true // its owner waits for heard, or for the switch
+		why := "what listens there may be stopped, or be no OpenFlow switch"
+		if c.Unanswered != nil {
+			why = c.Unanswered(nc)
+		}
+		if c.Timeout == 0 {
+			why += "; -t SECONDS ends the waiting"
+		}
+		fmt.Fprintf(c.Err, "%s: no answer for %v, still waiting: %s\n", target, patience, why)
+	})
+	return func() {
+		if !timer.Stop() {
+			<-told
+		}
+	}
 }
 
 func (s *session) close() {
@@ -55,6 +86,7 @@ func (c *Client) nextXID() uint32 {
 func (s *session) greet(purpose Purpose) error {
 	ours := openflow.NewHello(s.c.versions()...)
 	ours.HasBitmap = ours.Version > of10.Version // which knows of none
+	defer s.c.overdue(s.target, s.nc)()
 	sent := s.conn.Send(s.c.nextXID(), ours)
 	raw, err := s.conn.ReadMessage() // also when nothing could be sent: why may have been told, as in a TLS alert
 	if err = whyLost(sent, err); err != nil {
@@ -178,6 +210,7 @@ func (s *session) receive() ([]byte, error) {
 
 // answer gives the next message with the transaction id; what comes between is nobody's.
 func (s *session) answer(xid uint32) ([]byte, error) {
+	defer s.c.overdue(s.target, s.nc)()
 	for {
 		raw, err := s.receive()
 		if err != nil || openflow.ReadHeader(raw).XID == xid {
@@ -331,6 +364,7 @@ func (s *session) settle(m openflow.Message) (refused []byte, err error) {
 	if err != nil {
 		return nil, err
 	}
+	defer s.c.overdue(s.target, s.nc)()
 	for {
 		raw, err := s.receive()
 		if err != nil {

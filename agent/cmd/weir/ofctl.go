@@ -139,7 +139,7 @@ func (t *tool) ofctl(fs *flag.FlagSet) func([]string) error {
 		if o.Versions, err = versionsOf(o.protocols); err != nil {
 			return err
 		}
-		c := &client.Client{Options: o.Options, Out: t.out, Err: t.err, In: os.Stdin, Terminal: isTerminal(t.out), Explain: isTerminal(t.err), Now: time.Now,
+		c := &client.Client{Options: o.Options, Out: t.out, Err: t.err, In: os.Stdin, Terminal: isTerminal(t.out), Explain: isTerminal(t.err), Now: time.Now, Unanswered: agent.Unanswered,
 			Dial: func(ctx context.Context, target string, p client.Purpose) (net.Conn, error) {
 				return t.dialSwitch(ctx, target, p, o.tls)
 			}}

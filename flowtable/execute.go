@@ -20,11 +20,6 @@ func (pr *Processor) run(f *packet.Frame, ops []op, last bool) (*packet.Frame, b
 		o := &ops[i]
 		switch o.code {
 		case opOutput:
-			if to := pr.to; to != nil && to.no == o.port && to.send && o.port != f.InPort { // as output, which is calls
-				f.Held = true
-				pr.sink.Output(to.no, pr.queue, f)
-				continue
-			}
 			pr.output(f, o.port)
 		case opNormal:
 			pr.normal(f, last && i == len(ops)-1)

@@ -179,6 +179,46 @@ func TestSmallRoom(t *testing.T) {
 	}
 }
 
+// TestDropsAtTheEndOfABurst: what a socket without a ring had no room for is counted when it has been read empty, though no
+// frame comes afterwards; and a socket that takes its place counts anew.
+func TestDropsAtTheEndOfABurst(t *testing.T) {
+	h, sw := newSpace(t), newSpace(t)
+	h.quiet()
+	sw.quiet()
+	cable(h, "eth0", sw, "sw0", 1500)
+	p := sw.port("sw0,ring=no").(*afpacket)
+	in := p.intakes[0]
+	fd, err := in.lease.hold()
+	sw.must(err)
+	sw.must(unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, 20000))
+	in.lease.release()
+	const sent = 200
+	for range sent {
+		h.raw("eth0", testFrame("", 60))
+	}
+	frames := frameBatch(batch, 2000)
+	sw.must(p.Wait())
+	for n := 1; n > 0; {
+		n, err = p.Read(frames)
+		sw.must(err)
+	}
+	for range 2 { // it is counted once
+		p.Settle()
+	}
+	v := countersOf(p)
+	if v.RxDrops[DropFull] == 0 || v.RxPackets == 0 || v.RxPackets+v.RxDrops[DropFull] != sent || v.RxDropped != v.RxDrops[DropFull] {
+		t.Errorf("of %d: %+v", sent, v)
+	}
+	if in.rx.lost(in.rx.drops-1) != 0 {
+		t.Error("a frame that was queued earlier counted again")
+	}
+	next, _, err := receivingSocket(0, false)
+	sw.must(err)
+	if sw.must(in.exchange(next, nil)); in.rx.drops != 0 {
+		t.Errorf("a new socket begins with %d lost", in.rx.drops)
+	}
+}
+
 // TestComesAndGoes: the device is made after the port, switched off and on,
 // renamed, removed and made again.
 func TestComesAndGoes(t *testing.T) {

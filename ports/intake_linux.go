@@ -67,7 +67,10 @@ func (in *intake) exchange(fd int, ring *rxRing) error {
 		in.grows.Store(in.mayGrow(ring))
 	}
 	old := ring
-	err := in.lease.exchange(fd, func() { old = in.ring.Swap(ring) })
+	err := in.lease.exchange(fd, func() {
+		old = in.ring.Swap(ring)
+		in.rx.drops = 0 // a new socket counts from the beginning
+	})
 	if old != nil {
 		old.drop()
 	}
@@ -222,6 +225,10 @@ func (in *intake) Wait() error {
 func (in *intake) Settle() (more bool) {
 	r := in.follow()
 	if r == nil {
+		if fd, err := in.lease.hold(); err == nil {
+			in.p.count.DropRx(DropFull, int(in.rx.late(fd)))
+			in.lease.release()
+		}
 		return false
 	}
 	if in.settle(r) {

@@ -115,6 +115,8 @@ type receiver struct {
 	vnet  [batch]vnetHdr
 	ctrl  [batch][ctrlLen / 8]uint64 // as words: control messages are aligned
 	drops uint32                     // the socket's drop count when last seen
+	some  bool                       // frames have come since it was asked for
+	mem   [9]uint32                  // answer to that question (SK_MEMINFO_VARS); a field so that asking does not allocate
 }
 
 func newReceiver() *receiver {
@@ -148,7 +150,35 @@ func (r *receiver) receive(fd int, frames []*packet.Frame) (int, unix.Errno) {
 	if errno != 0 {
 		return 0, errno
 	}
+	r.some = true
 	return int(got), 0
+}
+
+// late asks a socket that has run dry how many frames it had no room for since the last look. A frame brings the count of
+// when it was queued, so what is lost at the end of a burst would be told by the next frame only, which may never come.
+func (r *receiver) late(fd int) (dropped uint32) {
+	if !r.some { // where none has come, none was lost for want of room
+		return 0
+	}
+	r.some = false
+	const drops = 8 // SK_MEMINFO_DROPS
+	size := uint32(unsafe.Sizeof(r.mem))
+	_, _, errno := unix.RawSyscall6(unix.SYS_GETSOCKOPT, uintptr(fd), unix.SOL_SOCKET, unix.SO_MEMINFO,
+		uintptr(unsafe.Pointer(&r.mem)), uintptr(unsafe.Pointer(&size)), 0)
+	if errno != 0 || size < uint32(unsafe.Sizeof(r.mem)) { // before Linux 4.12
+		return 0
+	}
+	return r.lost(r.mem[drops])
+}
+
+// lost is what a drop count adds to the one seen before. Frames that were queued before late asked tell an older one.
+func (r *receiver) lost(now uint32) uint32 {
+	more := now - r.drops
+	if int32(more) <= 0 {
+		return 0
+	}
+	r.drops = now
+	return more
 }
 
 // aux is what the control messages of one frame say.
@@ -174,8 +204,7 @@ func (r *receiver) aux(i int) (a aux) {
 		case h.Level == unix.SOL_PACKET && h.Type == unix.PACKET_AUXDATA && len(data) >= int(unsafe.Sizeof(unix.TpacketAuxdata{})):
 			a.vlan((*unix.TpacketAuxdata)(unsafe.Pointer(&data[0])))
 		case h.Level == unix.SOL_SOCKET && h.Type == unix.SO_RXQ_OVFL && len(data) >= 4:
-			now := binary.NativeEndian.Uint32(data)
-			a.dropped, r.drops = now-r.drops, now
+			a.dropped = r.lost(binary.NativeEndian.Uint32(data))
 		}
 		b = b[min(len(b), (n+unix.SizeofPtr-1)&^(unix.SizeofPtr-1)):]
 	}

@@ -213,7 +213,7 @@ func portSettings() []setting[portDraft] {
 		{key: "flood", arg: "yes|no", help: "no: left out when frames are flooded (default yes)"},
 		{key: "offload", arg: "yes|no", help: "no: checksums and segmentation always in software (default yes)"},
 		{key: "mode", arg: "native|copy|generic", help: "where frames are taken: in the driver or not at all, in the driver with a copy, or in front of the host's stack; the best that the driver has, unless told"},
-		{key: "ring", arg: "FRAMES|no", help: "how many frames may wait in memory shared with the kernel (default 8192; no: they are copied; xdp: 2048, and up to 32768 when some were lost)"},
+		{key: "ring", arg: "FRAMES|no", help: "how many frames may wait in memory shared with the kernel (default 8192, for xdp 2048, and up to 32768 when a burst did not fit; no: they are copied)"},
 		{key: "readers", arg: "N", help: "how many processors may take frames in at once (default 1); frames of a flow stay in order"},
 		{key: "link-rate", arg: "RATE", help: "rate that the queues share; left out: the device's speed"},
 		{key: "queues", arg: "ID:max-rate=RATE", shape: shapeItems, item: readQueue, help: "a queue of the port, with its rates"},

@@ -107,18 +107,13 @@ func (t *tracks) has(c *cache, cl *claim, i int, key *packet.Key) bool {
 // fourBits are those of a hash in its word.
 func fourBits(h uint64) uint64 { return 1<<(h%64) | 1<<(h>>6%64) | 1<<(h>>12%64) | 1<<(h>>18%64) }
 
-// enter notes a path that was filled just now. One that is not fresh was there before, with other entries perhaps.
-func (c *cache) enter(cl *claim, p *path, fresh bool) {
+// enter notes a path that was filled just now.
+func (c *cache) enter(cl *claim, p *path) {
 	s := &c.census
 	cl.reach.enter(p)
-	if s.next != nil {
-		cl.recount.enter(p)
-	}
-	if !fresh {
-		return
-	}
 	s.now.enter(c, cl, p)
 	if s.next != nil {
+		cl.recount.enter(p)
 		s.next.enter(c, cl, p)
 	}
 }

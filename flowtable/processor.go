@@ -71,6 +71,8 @@ type Processor struct {
 	warm     uint64 // keeps loads that are done for their own sake
 	touched  [maxTouched]pathCount
 	counting int // how many of touched are in use
+	unfiled  [chunk]unfiled
+	unfiling int // how many of unfiled are in use
 	drops    Drops
 	metered  meterTally
 	tables   [256]tableCount
@@ -261,6 +263,9 @@ func (pr *Processor) forward(f *packet.Frame, hash uint64, p *path) {
 		cl = c.numbered[p.claim]
 	}
 	if cl == nil || !p.holdsKey(cl, &f.Key, &f.Layout) || p.seen < cl.touched && !c.alive(p) {
+		if c.worth > 0 {
+			pr.file()
+		}
 		if p = c.search(f, hash); p == nil {
 			pr.walkAndKeep(f, hash)
 			return
@@ -359,6 +364,7 @@ func writeMetadata(f *packet.Frame, prog *Program) {
 
 // end adds up the batch's counters and lets go of its frames.
 func (pr *Processor) end() {
+	pr.file()
 	pr.settlePaths()
 	pr.tidy()
 	pr.cache.count(pr.second)

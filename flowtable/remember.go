@@ -129,15 +129,19 @@ func (pr *Processor) keep(hash uint64) {
 		pr.forgetPaths()
 		cl = c.claim(&b.mask, true, maxClaims)
 	}
-	n, fresh := pr.place(cl)
+	n := pr.place(cl)
 	p := c.paths.at(n)
 	p.fill(&pr.trail, &pr.set)
 	p.seen, p.when = c.clock, pr.second
 	if b.plain <= maxTables || p.tail != nil {
 		p.grown().plain = int16(b.plain)
 	}
-	c.enter(cl, p, fresh)
+	c.enter(cl, p)
 	c.hint(hash, n)
+	pr.unfiled[pr.unfiling] = unfiled{cl.hash(c, &b.header, &b.layout), hash, n}
+	if pr.unfiling++; pr.unfiling == len(pr.unfiled) {
+		pr.file()
+	}
 }
 
 // claim is the claim of a mask, made if there is room among so many.
@@ -203,19 +207,9 @@ func (c *cache) order() {
 	}
 }
 
-// place is the path of a claim for the frame at hand: one that died, or a fresh one.
-func (pr *Processor) place(cl *claim) (n uint32, fresh bool) {
+// place is a fresh path of a claim for the frame at hand.
+func (pr *Processor) place(cl *claim) (n uint32) {
 	c, b := &pr.cache, &pr.basis
-	h := cl.hash(c, &b.header, &b.layout)
-	for n := c.wild.find(h, 0); n != 0; n = c.wild.find(h, n) {
-		if p := c.paths.at(n); p.claim == cl.no && p.holdsKey(cl, &b.header, &b.layout) {
-			if c.alive(p) {
-				c.paid()
-			}
-			pr.flush(p)
-			return n, false
-		}
-	}
 	n = pr.takePath()
 	p := c.paths.at(n)
 	p.claim = cl.no
@@ -232,16 +226,72 @@ func (pr *Processor) place(cl *claim) (n uint32, fresh bool) {
 	if cl.shape {
 		p.grown().shape = shapeOf(&b.layout)
 	}
+	return n
+}
+
+// unfiled is a path that the exact index knows and the index of claims does not yet.
+type unfiled struct {
+	wild, exact uint64 // hashes
+	n           uint32
+}
+
+// file enters into the index of claims what was made since the last time: many at once, because each needs memory that is far away,
+// and so they wait for it together. It is due before a search by claims, before paths go and at the end of a batch.
+func (pr *Processor) file() {
+	wild, warm := &pr.cache.wild, uint64(0)
+	list := pr.unfiled[:pr.unfiling]
+	for i := range list {
+		warm ^= wild.slots[wild.bucket(list[i].wild)]
+	}
+	pr.warm = warm
+	for i := range list {
+		pr.fileOne(&list[i])
+	}
+	pr.unfiling = 0
+}
+
+func (pr *Processor) fileOne(u *unfiled) {
+	c := &pr.cache
+	p := c.paths.at(u.n)
+	for n := c.wild.find(u.wild, 0); n != 0; n = c.wild.find(u.wild, n) {
+		if old := c.paths.at(n); old.claim == p.claim && c.numbered[p.claim].same(old, p) {
+			pr.renew(old, p)
+			pr.discard(u.n)
+			c.exact.drop(u.exact, u.n)
+			c.hint(u.exact, n)
+			return
+		}
+	}
 	// A quarter full, one path in a thousand may have to go because its bucket is full, time and again; half full, two in a
 	// hundred. A small index has room for all.
-	if n := len(c.wild.slots); c.paths.inUse > n/4 || c.wild.victim(h) != 0 && n < smallIndex && c.paths.inUse > n/32 {
+	if n := len(c.wild.slots); c.paths.inUse > n/4 || c.wild.victim(u.wild) != 0 && n < smallIndex && c.paths.inUse > n/32 {
 		c.wild.grow()
 	}
-	if out := c.wild.victim(h); out != 0 {
+	if out := c.wild.victim(u.wild); out != 0 {
 		pr.release(out)
 	}
-	c.wild.put(h, n)
-	return n, true
+	c.wild.put(u.wild, u.n)
+}
+
+// same reports that two paths of the claim are for the same frames.
+func (cl *claim) same(p, o *path) bool {
+	for i := range cl.words {
+		if *p.word(i) != *o.word(i) {
+			return false
+		}
+	}
+	return !cl.shape || p.tail.shape == o.tail.shape
+}
+
+// renew makes a path what another one for the same frames is: hints of many flows may lead to it. The other is of no use then.
+func (pr *Processor) renew(p, o *path) {
+	if pr.cache.alive(p) {
+		pr.cache.paid()
+	}
+	pr.flush(p)
+	pr.flush(o)
+	p.last, p.seen, p.when = o.last, o.seen, o.when
+	p.tail, o.tail = o.tail, p.tail
 }
 
 // smallIndex is how many places make no difference to anybody's memory.
@@ -263,10 +313,37 @@ func (pr *Processor) takePath() uint32 {
 		s.used++
 		return s.used
 	}
-	n := s.turn()
-	pr.release(n)
+	pr.releaseSome()
+	n := s.free[len(s.free)-1]
 	s.free = s.free[:len(s.free)-1]
 	return n
+}
+
+// released is how many paths go at a time when there is no room for another, so that they wait together for the memory of their hints.
+const released = 16
+
+// releaseSome frees the paths whose turn it is. All are in use.
+func (pr *Processor) releaseSome() {
+	c, warm := &pr.cache, uint64(0)
+	if pr.file(); len(c.paths.free) > 0 { // what is not filed must not go
+		return
+	}
+	var list [released]struct {
+		n    uint32
+		hash uint64
+	}
+	some := list[:min(released, 1+c.paths.limit/64)]
+	for i := range some {
+		n := c.paths.turn()
+		p := c.paths.at(n)
+		some[i].n, some[i].hash = n, c.numbered[p.claim].hashOf(c, p)
+		warm ^= c.wild.slots[c.wild.bucket(some[i].hash)]
+	}
+	pr.warm = warm
+	for i := range some {
+		c.wild.drop(some[i].hash, some[i].n)
+		pr.discard(some[i].n)
+	}
 }
 
 // turn moves the hand on.
@@ -277,14 +354,20 @@ func (s *pathStore) turn() uint32 {
 	return s.hand
 }
 
-// release makes a path free, what it has counted counted.
+// release makes a path free.
 func (pr *Processor) release(n uint32) {
 	c := &pr.cache
 	p := c.paths.at(n)
+	c.wild.drop(c.numbered[p.claim].hashOf(c, p), n)
+	pr.discard(n)
+}
+
+// discard is release for a path that the index of claims does not know. What it has counted is counted.
+func (pr *Processor) discard(n uint32) {
+	c := &pr.cache
+	p := c.paths.at(n)
 	pr.flush(p)
-	cl := c.numbered[p.claim]
-	c.wild.drop(cl.hashOf(c, p), n)
-	cl.paths--
+	c.numbered[p.claim].paths--
 	p.claim, p.last = 0, [1]step{}
 	if t := p.tail; t != nil {
 		t.set, t.n, t.few = nil, 1, [fewSteps]step{}
@@ -335,6 +418,7 @@ func (pr *Processor) tidy() {
 // claims in those paths mean other claims from now on.
 func (pr *Processor) forgetPaths() {
 	pr.settlePaths()
+	pr.unfiling = 0
 	pr.cache.forget()
 	clear(pr.guesses[:])
 }

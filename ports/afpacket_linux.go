@@ -55,11 +55,14 @@ type afpacket struct {
 	device
 	intakes []*intake // one a reader; never changes, and has at least one
 
-	bound   int                              // index of the interface that the receiving sockets have listened to, 0 for none so far; guarded by device.mu
-	join    func(fd, group int) (int, error) // joinFanout; guarded by device.mu
-	waiting bool                             // several readers wait for the interface to be up; guarded by device.mu
-	closing sync.Once
-	failure error // of closing
+	bound    int                                                           // index of the interface that the receiving sockets have listened to, 0 for none so far; guarded by device.mu
+	join     func(fd, group int) (int, error)                              // joinFanout; guarded by device.mu
+	second   func(slots int, asked bool) (fd int, ring *rxRing, err error) // receivingSocket, for a longer ring; guarded by device.mu
+	waiting  bool                                                          // several readers wait for the interface to be up; guarded by device.mu
+	growable bool                                                          // the port has one ring, and nobody has said how long; never changes
+	ending   sync.WaitGroup                                                // of sockets whose place longer rings' have taken
+	closing  sync.Once
+	failure  error // of closing
 
 	sending sync.Mutex
 	plain   int          // guarded by sending once there are frames: the socket for finished frames; -1: closed
@@ -76,7 +79,7 @@ var (
 )
 
 func openAFPacket(spec Spec, o Options) (Port, error) {
-	p := &afpacket{join: joinFanout, tx: newTransmitter(batch), single: newTransmitter(1), plain: -1, whole: -1}
+	p := &afpacket{join: joinFanout, second: receivingSocket, tx: newTransmitter(batch), single: newTransmitter(1), plain: -1, whole: -1}
 	for range spec.readers() {
 		p.intakes = append(p.intakes, &intake{p: p, lease: newLease(), rx: newReceiver()})
 	}
@@ -99,6 +102,7 @@ func openAFPacket(spec Spec, o Options) (Port, error) {
 // and the two that send. It is called in the interface's network namespace.
 func (p *afpacket) openSockets(spec *Spec) error {
 	slots, asked := spec.ringSlots()
+	p.growable = !asked && len(p.intakes) == 1
 	for _, in := range p.intakes {
 		fd, ring, err := receivingSocket(slots, asked)
 		if err == nil {
@@ -148,6 +152,9 @@ var optionNames = map[int]string{
 
 // attach binds the sockets to the interface and sets promiscuous mode.
 func (p *afpacket) attach(l link) error {
+	for _, in := range p.intakes {
+		in.beginAnew() // a spare listens to the interface before
+	}
 	for _, out := range []int{p.plain, p.whole} {
 		if err := unix.Bind(out, &unix.SockaddrLinklayer{Ifindex: l.index}); err != nil {
 			return fmt.Errorf("binding to interface %s: %w", l.name, err)
@@ -338,6 +345,7 @@ func (p *afpacket) Close() error {
 			end = append(end, func() { failures[i] = in.close() })
 		}
 		atOnce(end...)
+		p.ending.Wait()
 		p.failure = errors.Join(failures...)
 	})
 	return p.failure

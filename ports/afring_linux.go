@@ -46,7 +46,7 @@ func (in *intake) take(r *rxRing, fd int, frames []*packet.Frame) (n int, err er
 	}
 	if all&unix.TP_STATUS_LOSING != 0 {
 		_, dropped := r.counts(fd)
-		in.p.count.DropRx(DropFull, dropped)
+		in.lose(dropped)
 	}
 	in.p.count.CountRx(packets, size)
 	in.lease.took(n)
@@ -82,6 +82,7 @@ func (in *intake) settle(r *rxRing) (stuck bool) {
 	if took > 0 && took < r.slots-2*batch {
 		if r.dry = !r.peek(); r.dry {
 			r.took = 0
+			in.press(r)
 		}
 		return false
 	}
@@ -99,9 +100,11 @@ func (in *intake) settle(r *rxRing) (stuck bool) {
 	}
 	seen := r.seen
 	taken, dropped := r.counts(fd)
-	in.p.count.DropRx(DropFull, dropped)
+	in.lose(dropped)
 	stuck = r.dry && took == 0 && taken <= seen && dropped > 0
-	r.dry = !r.peek()
+	if r.dry = !r.peek(); r.dry && took > 0 { // one that gives nothing may have stopped
+		in.press(r)
+	}
 	return stuck && r.dry
 }
 
@@ -113,9 +116,10 @@ func (in *intake) settle(r *rxRing) (stuck bool) {
 // then ever more seldom, up to once a second.
 func (p *afpacket) leaveRing(in *intake, r *rxRing) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	if p.device.closed || in.ring.Load() != r {
+		p.mu.Unlock()
 		return
 	}
 	_ = p.renew(p.link, 0) // else a next time
+	p.say(p.how)
 }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"sync/atomic"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -27,6 +26,9 @@ type intake struct {
 	rx    *receiver              // of the reader
 	ring  atomic.Pointer[rxRing] // of the lease's socket; nil: frames come by recvmmsg
 	mine  *rxRing                // of the reader: the ring that has lent it frames; nil: none
+	short int                    // of the reader: frames that the ring had no room for, see press
+	grows atomic.Bool            // there may be a longer ring, and none is in the making
+	spare atomic.Pointer[spare]  // it takes the ring's place; exchanged while nobody holds the lease. nil: none
 }
 
 // receivingSocket makes a socket that frames come in by, with a ring if it is to have
@@ -61,7 +63,8 @@ func receivingSocket(slots int, asked bool) (fd int, ring *rxRing, err error) {
 func (in *intake) exchange(fd int, ring *rxRing) error {
 	in.lease.tick = 0
 	if ring != nil {
-		in.lease.tick = time.Second
+		in.lease.tick = ringTick
+		in.grows.Store(in.mayGrow(ring))
 	}
 	old := ring
 	err := in.lease.exchange(fd, func() { old = in.ring.Swap(ring) })
@@ -75,6 +78,10 @@ func (in *intake) exchange(fd int, ring *rxRing) error {
 // old ones end. device.mu is held.
 func (p *afpacket) renew(l link, slots int) (err error) {
 	n := len(p.intakes)
+	if n == 1 {
+		p.how = ""
+		p.intakes[0].beginAnew()
+	}
 	fds, rings := make([]int, 0, n), make([]*rxRing, 0, n)
 	for len(fds) < n && err == nil {
 		err = p.links.within(func() error {
@@ -221,6 +228,10 @@ func (in *intake) Settle() (more bool) {
 		in.p.leaveRing(in, r)
 		return false
 	}
+	if r.dry && in.spare.Load() != nil {
+		in.move(r)
+		return in.moving() || in.ring.Load() != r
+	}
 	return !r.dry
 }
 
@@ -240,7 +251,7 @@ func (in *intake) follow() *rxRing {
 // Ready says whether Read would find frames. With a ring it asks nobody.
 func (in *intake) Ready() bool {
 	if r := in.ring.Load(); r != nil {
-		return r.peek()
+		return r.peek() || in.moving()
 	}
 	return in.lease.readable()
 }
@@ -257,6 +268,15 @@ func (in *intake) forgive() {
 // Read takes frames off the ring or the socket. It may exchange frames within
 // the slice when one in the middle of a batch is lost.
 func (in *intake) Read(frames []*packet.Frame) (int, error) {
+	n, err := in.read(frames)
+	if n == 0 && err == nil && in.moving() && in.mine != nil {
+		in.move(in.mine)
+		return in.read(frames)
+	}
+	return n, err
+}
+
+func (in *intake) read(frames []*packet.Frame) (int, error) {
 	fd, err := in.lease.hold()
 	if err != nil {
 		if in.mine != nil {
@@ -327,15 +347,12 @@ func (in *intake) accept(frames []*packet.Frame) (n int) {
 }
 
 // close ends the intake. Its ring's memory goes first, for it would keep the socket alive; if the
-// reader has frames in it, the socket is taken off the interface as closing would do. One that shares
-// the interface cannot be; it gets nothing more until it goes.
+// reader has frames in it, the socket is taken off the interface as closing would do.
 func (in *intake) close() error {
+	in.discard(in.spare.Load())
 	if r := in.ring.Load(); r != nil && !r.drop() {
 		if fd, err := in.lease.hold(); err == nil {
-			_ = keepAway(fd) // first: Linux before some version reads a bind to protocol 0 as "as before", and interface 0 is all there are
-			_ = unix.Bind(fd, &unix.SockaddrLinklayer{})
-			_ = unix.SetsockoptPacketMreq(fd, unix.SOL_PACKET, unix.PACKET_DROP_MEMBERSHIP,
-				&unix.PacketMreq{Ifindex: int32(in.p.bound), Type: unix.PACKET_MR_PROMISC})
+			withdraw(fd, in.p.bound)
 			in.lease.release()
 		}
 	}

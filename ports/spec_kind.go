@@ -89,17 +89,18 @@ func (s *Spec) checkRing() (word, want string) {
 		return "", ""
 	}
 	if n, err := strconv.ParseUint(v, 10, 31); err != nil || n < MinSlots || n > MaxSlots {
-		return "ring=" + v, fmt.Sprintf("ring says how many frames may wait in memory shared with the kernel, from %d to %d (%d unless told); no: none, they are copied",
-			MinSlots, MaxSlots, DefaultSlots)
+		return "ring=" + v, fmt.Sprintf("ring says how many frames may wait in memory shared with the kernel, from %d to %d; unless told there is room for %d first and, when some are lost, for %d; no: none, they are copied",
+			MinSlots, MaxSlots, DefaultSlots, GrownSlots)
 	}
 	return "", ""
 }
 
 // The numbers of slots of a device's ring: the least, what it has where nobody
-// asked (2 MiB, which the smallest frames at full load fill in 10 ms), the most (64 MiB).
+// asked (2 MiB, which the smallest frames at full load fill in 10 ms), how far it grows by itself (8 MiB), the most (64 MiB).
 const (
 	MinSlots     = 256
 	DefaultSlots = 8192
+	GrownSlots   = 32768
 	MaxSlots     = 262144
 )
 

@@ -339,15 +339,53 @@ func (l *lease) exchange(fd int, also func()) error {
 	return old.remove(oldFD)
 }
 
+// replace puts what next watches in place, for who must not wait, and returns what was there; that is the caller's to end. It returns nil if
+// somebody holds the descriptor, or if may, which is asked when nobody does, says no.
+func (l *lease) replace(next *waker, may func(fd int) bool) (old *waker) {
+	if !l.mu.TryLock() {
+		return nil
+	}
+	defer l.mu.Unlock()
+	if l.closed || l.waker == nil || !may(l.fd) {
+		return nil
+	}
+	old = l.waker
+	l.waker, l.fd = next, next.fd
+	l.dead.Store(false)
+	l.tell()
+	return old
+}
+
+// alone does something while nobody holds the descriptor.
+func (l *lease) alone(do func(fd int)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	do(l.fd)
+}
+
+// poke ends the sleep of who sleeps, or will next.
+func (l *lease) poke() {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	if l.waker != nil {
+		_ = l.waker.file.SetReadDeadline(time.Now())
+	}
+}
+
 // remove ends the watching and closes what was watched.
 func (b *waker) remove(fd int) error {
 	if b == nil {
 		return nil
 	}
+	return errors.Join(b.end(), unix.Close(fd))
+}
+
+// end ends the watching, and the sleep of who sleeps.
+func (b *waker) end() error {
 	b.mu.Lock()
 	b.set, b.held = -1, false // the number may mean another file from here on
 	b.mu.Unlock()
-	return errors.Join(b.file.Close(), unix.Close(fd))
+	return b.file.Close()
 }
 
 // close ends the lease. Whoever sleeps wakes.

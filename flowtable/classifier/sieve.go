@@ -16,16 +16,17 @@ import (
 // later, which makes it slow and not wrong. A sieve that has become dense is made anew for the next edition.
 type sieve struct {
 	words []uint64
-	shift uint8 // of a hash, leaves the number of a bit
+	shift uint8 // of a hash, leaves the number of a word
 	ones  int   // bits that are set
 	rules int   // entered so far
 }
 
 // level is a part of a word of the mask.
 type level struct {
-	bits uint64
-	salt uint64
-	at   uint8
+	bits  uint64
+	salt  uint64
+	at    uint8
+	shift uint8 // zeros behind bits
 }
 
 // parts are how words are cut into levels, what is best to know of a frame in front: what the pipeline has
@@ -53,7 +54,7 @@ func levelsOf(mask *packet.Mask) []level {
 		if b == 0 || has(list, p.at, b) {
 			continue
 		}
-		list = append(list, level{b, uint64(len(list)+1) * 0x9e3779b97f4a7c15, p.at})
+		list = append(list, level{b, uint64(len(list)+1) * 0x9e3779b97f4a7c15, p.at, uint8(bits.TrailingZeros64(b))})
 	}
 	return list
 }
@@ -67,46 +68,43 @@ func has(list []level, at uint8, bits uint64) bool {
 	return false
 }
 
-// hash is that of a key's bits in the level.
-func (l *level) hash(word uint64) uint64 {
-	hi, lo := bits.Mul64(word&l.bits^l.salt, 0xd6e8feb86659fd93)
-	return hi ^ lo
+// hash chooses, by its top bits, the word of the sieve for a key's bits in the level, and the bit in it. Values that differ in their last six
+// bits alone share the word: prefixes and ports that lie side by side stay in a few cache lines.
+func (l *level) hash(word uint64) (h, bit uint64) {
+	value := word & l.bits >> l.shift
+	hi, lo := bits.Mul64(value>>6^l.salt, 0xd6e8feb86659fd93)
+	h = hi ^ lo
+	return h, 1 << ((value ^ h) % 64)
 }
 
 // spread makes a rule's hash one for the sieve. Whole keys have a second bit in the same word, because to
 // believe in one that is not there costs a search in the directory.
-func spread(hash uint32) (h, second uint64) {
+func spread(hash uint32) (h, both uint64) {
 	h = (uint64(hash) + 1) * 0xa0761d6478bd642f
-	return h, 1 << (h >> 16 % 64)
+	return h, 1<<(h>>16%64) | 1<<(h>>22%64)
 }
 
 // newSieve makes an empty one in which so many bits are a twelfth at most.
 func newSieve(ones int) *sieve {
 	size := max(512, 1<<bits.Len(uint(12*ones-1)))
-	return &sieve{words: make([]uint64, size/64), shift: uint8(65 - bits.Len(uint(size)))}
+	return &sieve{words: make([]uint64, size/64), shift: uint8(65 - bits.Len(uint(size/64)))}
 }
 
-func (v *sieve) has(hash uint64) bool {
-	i := hash >> v.shift
-	return atomic.LoadUint64(&v.words[i/64])>>(i%64)&1 != 0
+// has reports whether some bits of a hash's word are set, all of them.
+func (v *sieve) has(hash, bits uint64) bool {
+	return atomic.LoadUint64(&v.words[hash>>v.shift])&bits == bits
 }
 
-// hasRule is has for a rule's hash.
-func (v *sieve) hasRule(hash uint32) bool {
-	h, second := spread(hash)
-	i := h >> v.shift
-	both := second | 1<<(i%64)
-	return atomic.LoadUint64(&v.words[i/64])&both == both
-}
+// hasRule is has for a rule's hash, hasPart for a key's bits in a level.
+func (v *sieve) hasRule(hash uint32) bool           { return v.has(spread(hash)) }
+func (v *sieve) hasPart(l *level, word uint64) bool { return v.has(l.hash(word)) }
 
-// set sets the bit of a hash, and others of the same word.
-func (v *sieve) set(hash, others uint64) {
-	i := hash >> v.shift
-	w := &v.words[i/64]
-	others |= 1 << (i % 64)
-	if old := *w; old&others != others { // the writer alone stores
-		atomic.StoreUint64(w, old|others)
-		v.ones += bits.OnesCount64(others &^ old)
+// set sets some bits of a hash's word.
+func (v *sieve) set(hash, set uint64) {
+	w := &v.words[hash>>v.shift]
+	if old := *w; old&set != set { // the writer alone stores
+		atomic.StoreUint64(w, old|set)
+		v.ones += bits.OnesCount64(set &^ old)
 	}
 }
 
@@ -116,7 +114,7 @@ func (v *sieve) enter(levels []level, hash uint32, key *packet.Key) {
 	v.set(spread(hash))
 	for i := range levels {
 		l := &levels[i]
-		v.set(l.hash(key[l.at]), 0)
+		v.set(l.hash(key[l.at]))
 	}
 }
 
@@ -144,23 +142,24 @@ func (s *subtable[V]) resift() {
 	s.sieve = v
 }
 
-// narrow adds to used the bits of k, few if possible, that show that no rule of the subtable matches it.
-func (s *subtable[V]) narrow(k *packet.Key, used *packet.Mask) {
+// narrow reports that the levels show that no rule of the subtable matches k; then it has added the bits of the first one that does to
+// used, unless one that is among them anyway does.
+func (s *subtable[V]) narrow(k *packet.Key, used *packet.Mask) bool {
 	v := s.sieve
 	for i := range s.levels {
 		l := &s.levels[i]
-		if l.bits&^used[l.at] == 0 && !v.has(l.hash(k[l.at])) {
-			return
+		if l.bits&^used[l.at] == 0 && !v.hasPart(l, k[l.at]) {
+			return true
 		}
 	}
 	for i := range s.levels {
 		l := &s.levels[i]
-		if l.bits&^used[l.at] != 0 && !v.has(l.hash(k[l.at])) {
+		if l.bits&^used[l.at] != 0 && !v.hasPart(l, k[l.at]) {
 			used[l.at] |= l.bits
-			return
+			return true
 		}
 	}
-	s.whole(used)
+	return false
 }
 
 // whole adds the mask of the subtable to used.

@@ -24,19 +24,17 @@ func (v View[V]) Lookup(k *packet.Key, used *packet.Mask) *Rule[V] {
 		if best != nil && best.Priority > s.max {
 			break
 		}
-		hash := hashKey(v.seed, s.words, k)
-		var r *Rule[V]
-		if s.sieve.hasRule(hash) {
-			r = s.dir.lookup(hash, s.words, k)
-		}
-		switch {
-		case used == nil:
-		case r == nil:
-			s.narrow(k, used)
-		default:
+		if used != nil {
+			if s.narrow(k, used) {
+				continue
+			}
 			s.whole(used)
 		}
-		if r != nil && (best == nil || r.before(best)) {
+		hash := hashKey(v.seed, s.words, k)
+		if !s.sieve.hasRule(hash) {
+			continue
+		}
+		if r := s.dir.lookup(hash, s.words, k); r != nil && (best == nil || r.before(best)) {
 			best = r
 		}
 	}

@@ -50,9 +50,8 @@ is what the receiving host has counted, offered what has arrived at the switch's
 the kernel's receiving, so they send no more than that leaves them.
 
 weir is on the switch's processor alone, as the others are, where its name says nothing else; before it sleeps it looks a little
-longer (--spin), offering the processor to others. Its "long ring" holds
-32,768 frames, with 8 MiB a port as much memory as the bare forwarder's, instead of 8192; its AF_XDP ports begin with 2048 and make
-themselves room for up to as many when a burst did not fit. Processor time is that of the switch's
+longer (--spin), offering the processor to others. Its ports begin with room for 8192 frames, those by AF_XDP for 2048, and make themselves
+room for up to 32,768 when a burst did not fit, with 8 MiB a port as much memory as the bare forwarder's; its "long ring" has that from the beginning. Processor time is that of the switch's
 process, with what the kernel does in its name: sending, and what the receiving host's device does with it. "Spinning" and
 "sleeping" are --spin 2ms and --spin 0s with both processors. Two kinds of switches look at their ports for ever on the switch's processor, traffic or
 not: weir "polling" (--poll-cpus) and Open vSwitch's AF_XDP ports (pmd-cpu-mask); what else there is of them is on the hosts' processor. The bare forwarders are small Go programs that look at no frame: "ring" with a TPACKET_V3 ring, best for small frames,

@@ -275,8 +275,13 @@ func (d *device) Info() Info { return *d.info.Load() }
 
 // AskCarrier implements [CarrierAsker].
 func (d *device) AskCarrier() {
-	if in := d.info.Load(); in.LinkUp {
-		d.links.askCarrier(in.IfIndex)
+	in := d.info.Load()
+	if !in.LinkUp {
+		return
+	}
+	d.links.askCarrier(in.IfIndex)
+	if now, ok := d.links.index(in.IfIndex); ok && !now.carrier && !d.moving.Load() {
+		_ = d.relink(0) // who asks knows, also when follow found somebody else at it
 	}
 }
 

@@ -136,9 +136,10 @@ func (p *bufferPool) forget(now time.Duration) {
 	}
 }
 
-// tick gives memory back while nothing comes.
-func (p *bufferPool) tick(now time.Duration) {
+// tick gives memory back while nothing comes. It reports whether there is more to give back later.
+func (p *bufferPool) tick(now time.Duration) (more bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.forget(now)
+	return p.live > 0
 }

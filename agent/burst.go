@@ -91,6 +91,7 @@ func (c *Channel) publish() {
 	if c.burst.changes > 0 {
 		c.burst.changes = 0
 		c.sw.pipe.Publish()
+		c.sw.rouse()
 	}
 	if len(c.burst.gone) == 0 {
 		return

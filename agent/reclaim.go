@@ -87,6 +87,9 @@ func (r *reclaimer) due(now time.Duration, n int) bool {
 	return false
 }
 
+// waits says that due will say so soon.
+func (r *reclaimer) waits() bool { return r.most-r.low >= reclaimEntries }
+
 // reclaim lets the resting workers forget the tables they saw last, collects, and returns the pages. It
 // takes a part of a second of one processor; frames and messages go on meanwhile.
 func (s *Switch) reclaim() {

@@ -43,10 +43,6 @@ type Env struct {
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
-// expireEvery is how often timeouts of entries and of the MAC table are looked at. The promise is
-// 100 ms; half of it leaves room for a busy machine.
-const expireEvery = 50 * time.Millisecond
-
 // Switch is one bridge: a pipeline, its ports and its controllers.
 type Switch struct {
 	name  string
@@ -86,6 +82,7 @@ type Switch struct {
 	group       sync.WaitGroup // goroutines that end with running
 
 	monitors monitors
+	resting  atomic.Bool // written under mu: tick is further away than expireEvery
 
 	// mu guards what follows. It is held for short and never while waiting for a peer; the longest is the
 	// word with the kernel when a PORT_MOD switches a device.
@@ -100,8 +97,8 @@ type Switch struct {
 	generation    uint64    // of the last master or slave request (section 6.3.5)
 	generated     bool      // generation has been set
 	fragments     openflow.FragFlags
-	connected     int // controllers with a finished handshake, those of Serve among them
-	tick          Timer
+	connected     int   // controllers with a finished handshake, those of Serve among them
+	tick          Timer // of expire.go
 	memory        reclaimer
 	flood         flood
 }
@@ -279,28 +276,6 @@ func (s *Switch) close() error {
 
 // errClosing is why connections end when the bridge does.
 var errClosing = errors.New("the bridge is closing")
-
-// expire runs the timeouts and arms itself again.
-func (s *Switch) expire() {
-	now := s.clock.Now()
-	s.flowsRemoved(nil, s.pipe.Expire(now))
-	s.tellMonitors(nil, 0)
-	s.kept.tick(now)
-	for _, l := range s.pipe.Loops() {
-		s.log.Part("fdb").Warnf("loop: %s in VLAN %d moved %d times between ports %d and %d; its flooding is damped. Break the loop or run spanning tree",
-			openflow.MAC(l.MAC), l.VLAN, l.Moves, l.Home, l.Other)
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.running.Err() == nil {
-		s.tick = s.clock.AfterFunc(expireEvery, s.expire)
-		n := s.pipe.Len()
-		s.flood.tick(n)
-		if s.memory.due(now, n) {
-			s.group.Go(s.reclaim)
-		}
-	}
-}
 
 // Config is the configuration that runs now.
 func (s *Switch) Config() BridgeConfig {

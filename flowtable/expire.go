@@ -129,7 +129,7 @@ func (p *Pipeline) schedule(e *Entry) {
 // Expire removes the entries whose idle or hard timeout has passed and publishes; MAC addresses
 // not seen for their age go too, and fragments whose packet does not become complete. It returns the entries
 // that asked for a FLOW_REMOVED. The cost is
-// that of what is due. Call it every 50 ms or so: an entry goes at the first call after its time.
+// that of what is due. Call it every 50 ms or so, or when Due says: an entry goes at the first call after its time.
 func (p *Pipeline) Expire(now time.Duration) []Removed {
 	p.macs.expire(now)
 	p.expireFragments(now, false)
@@ -150,4 +150,19 @@ func (p *Pipeline) Expire(now time.Duration) []Removed {
 	}
 	p.publish()
 	return gone
+}
+
+// Due is the earliest time at which Expire may find something to do among what is there now; any is false if there is no
+// such time. What comes later may be due a second after it came.
+func (p *Pipeline) Due(now time.Duration) (when time.Duration, any bool) {
+	when, any = p.macs.due()
+	if p.frags.waits() {
+		when, any = now, true
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if first, _, some := p.agenda.next(); some && (!any || first < when) {
+		when, any = first, true
+	}
+	return when, any
 }

@@ -130,6 +130,14 @@ func (t *macTable) expire(now time.Duration) {
 	}
 }
 
+// due is the earliest time at which expire may find something to do.
+func (t *macTable) due() (when time.Duration, any bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	seen, _, any := t.agenda.next()
+	return seen + t.maxAge(), any
+}
+
 // SetMACTable changes how many addresses the MAC table learns and how long it remembers one of which
 // nothing is heard; zero means the default. What it knows stays, the most recently seen first when
 // the new table is too small for all; static addresses stay in any case.

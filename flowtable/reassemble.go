@@ -199,6 +199,13 @@ func (r *reassembler) expire(now time.Duration, all bool, drops *Drops) {
 	}
 }
 
+// waits says that there are packets of which fragments are missing.
+func (r *reassembler) waits() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.oldest != nil
+}
+
 // write makes f the complete packet, parsed. It reports false for one that cannot be: it is too long,
 // some of its fragments met congestion though others have no ECN (RFC 3168, 5.3), or what came to
 // light is a fragment itself.

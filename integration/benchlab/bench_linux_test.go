@@ -37,7 +37,7 @@ type options struct {
 	tables  []int         // rules
 	churned int           // rules of the table that is changed
 	many    int           // flows, where many are wanted of a source
-	streams int           // of TCP, for one figure
+	repeats int           // of what others on the machine disturb most (TCP, round trips), for one figure
 }
 
 // family is a group of rows that are measured together, and have a plot together.
@@ -137,9 +137,9 @@ type board struct {
 func newBoard(t *testing.T, ctx context.Context) *board {
 	t.Helper()
 	b := &board{T: t, ctx: ctx, reports: map[string]*bench.Report{}, began: time.Now(),
-		o: options{length: 50 * time.Millisecond, tables: []int{16, 64}, churned: 32, many: 64, streams: 1}}
+		o: options{length: 50 * time.Millisecond, tables: []int{16, 64}, churned: 32, many: 64, repeats: 1}}
 	if *rounds > 0 {
-		b.o = options{length: time.Duration(*seconds * float64(time.Second)), perFlow: 60 * time.Microsecond, churned: 10000, many: 100000, streams: 5}
+		b.o = options{length: time.Duration(*seconds * float64(time.Second)), perFlow: 60 * time.Microsecond, churned: 10000, many: 100000, repeats: 5}
 		for word := range strings.SplitSeq(*sizes, ",") {
 			n, err := strconv.Atoi(word)
 			if err != nil {

@@ -57,7 +57,8 @@ process, with what the kernel does in its name: sending, and what the receiving 
 not: weir "polling" (--poll-cpus) and Open vSwitch's AF_XDP ports (pmd-cpu-mask); what else there is of them is on the hosts' processor. The bare forwarders are small Go programs that look at no frame: "ring" with a TPACKET_V3 ring, best for small frames,
 "whole" with PACKET_VNET_HDR, which carries super-frames. The redirects are programs in the kernel. TCP is iperf3, whose two ends may
 use both processors: the middle one of five streams, for where the system lets the receiver run, beside the sender or beside the switch, changes
-a stream's rate by a third; round trips are those of ping, a thousand a second. A table has nothing but its rules, one for each flow; the bare
+a stream's rate by a third; round trips are those of ping, a thousand a second: of each
+figure, too, the middle one of five runs, for ten slow ones of a thousand decide p99, and a command given on the machine meanwhile makes more. A table has nothing but its rules, one for each flow; the bare
 forwarder has no rules, and what it keeps of its rate with one flow is what many flows leave of a switch that looks nothing up.
 `
 

@@ -118,7 +118,13 @@ func hashKey(seed, secret uint64, words []headerWord, k *packet.Key) uint64 {
 func (c *cache) hash(f *packet.Frame) uint64 { return hashKey(c.seed, c.secret, c.reads, &f.Key) }
 
 // guess is the path that an exact hash hints at, nil if there is none. It need not be the right one.
-func (c *cache) guess(h uint64) *path { return c.paths.at(c.exact.find(h, 0)) }
+func (c *cache) guess(h uint64) *path {
+	x := &c.exact
+	if s := x.slots[x.bucket(h)+home(h)]; (s^h)>>numberBits == 0 { // mostly, which spares a call
+		return c.paths.at(uint32(s & maxPaths))
+	}
+	return c.paths.at(x.find(h, 0))
+}
 
 // search finds the path for a frame whose guess was wrong: among the hints of the same hash, then claim
 // by claim. It is nil when there is none.

@@ -20,6 +20,11 @@ func (pr *Processor) run(f *packet.Frame, ops []op, last bool) (*packet.Frame, b
 		o := &ops[i]
 		switch o.code {
 		case opOutput:
+			if to := pr.to; to != nil && to.no == o.port && to.send && o.port != f.InPort { // as output does, which is two calls
+				f.Held = true
+				pr.sink.Output(to.no, pr.queue, f)
+				continue
+			}
 			pr.output(f, o.port)
 		case opNormal:
 			pr.normal(f, last && i == len(ops)-1)

@@ -30,14 +30,15 @@ type device struct {
 	mtu   atomic.Int64 // of the interface; 0 while there is none
 	info  atomic.Pointer[Info]
 
-	awaited atomic.Bool  // follow waits for mu in a goroutine of its own
+	downed  atomic.Bool  // the interface was up and SetUp switched it off
+	awaited atomic.Bool  // a goroutine of follow's waits for mu
+	moving  atomic.Bool  // who holds mu attaches the line, or exchanges its sockets, which may take seconds
 	mu      sync.Mutex   // one change at a time
 	closed  bool         // guarded by mu
 	link    link         // guarded by mu: the interface in use; index 0 = none
 	problem string       // guarded by mu: why there is none
 	how     string       // guarded by mu: in what way the interface is used, where there are several
 	wasMTU  int          // guarded by mu: what we changed the MTU from; 0 = nothing changed
-	downed  bool         // guarded by mu: it was up and SetUp switched it off
 	remake  func() error // guarded by mu: makes an interface again that was the port's own; may be nil
 	claim   *claim       // guarded by mu: nobody else may have link; nil: there is none
 	undo    func()       // guarded by mu: takes back what else was put on the interface; may be nil
@@ -79,18 +80,33 @@ func (d *device) start() error {
 	return err
 }
 
-// follow is called when some interface has changed. A port that is being changed, which may take seconds, keeps the others
-// from nothing: it looks when that is done.
+// follow is called when some interface has changed. A port that takes another interface or other sockets, or is being changed, may
+// need seconds. It looks beside the others then, when nobody changes it, so that they hear of their links.
 func (d *device) follow() {
 	if d.mu.TryLock() {
-		_ = d.relinkLocked(0)
-	} else if d.awaited.CompareAndSwap(false, true) {
+		if d.stays() {
+			_ = d.relinkLocked(0)
+			return
+		}
+		d.mu.Unlock()
+	}
+	if d.awaited.CompareAndSwap(false, true) {
 		go func() {
 			d.mu.Lock()
 			d.awaited.Store(false)
 			_ = d.relinkLocked(0)
 		}()
 	}
+}
+
+// stays says that nothing will be attached. mu is held.
+func (d *device) stays() bool {
+	if d.link.index == 0 && !d.closed {
+		_, there := d.links.name(d.spec.Target)
+		return !there && d.remake == nil
+	}
+	now, ok := d.links.index(d.link.index)
+	return d.closed || ok && now.birth == d.link.birth && (d.outgrown == nil || !d.outgrown(d.link, now))
 }
 
 // relink compares what the kernel says of the interface with what the port has
@@ -113,8 +129,10 @@ func (d *device) relinkLocked(patience time.Duration) error {
 	now, ok := d.links.index(d.link.index)
 	gone := d.link.index != 0 && (!ok || now.birth != d.link.birth)
 	if ok && !gone && d.outgrown != nil && d.outgrown(d.link, now) {
+		d.moving.Store(true) // SetUp need not wait
 		d.line.detach()
 		gone = d.line.attach(now) != nil // find says why
+		d.moving.Store(false)
 	}
 	if ok && !gone && d.link.index != 0 && d.shared(now) != nil {
 		gone = true
@@ -124,7 +142,8 @@ func (d *device) relinkLocked(patience time.Duration) error {
 		d.ready.Store(false)
 		d.line.detach()
 		d.claim.end()
-		d.claim, d.link, d.wasMTU, d.downed = nil, link{}, 0, false
+		d.claim, d.link, d.wasMTU = nil, link{}, 0
+		d.downed.Store(false)
 	} else if ok {
 		d.link = now
 	}
@@ -167,11 +186,13 @@ func (d *device) find(patience time.Duration) error {
 	}
 	claim, err := newClaim(d.links, got, d.side, cmp.Or(d.opt.Owner, "weir"), patience)
 	if err == nil {
+		d.moving.Store(true)
 		if err = d.line.attach(got); err == nil {
 			d.claim = claim
 		} else {
 			claim.end()
 		}
+		d.moving.Store(false)
 	}
 	if err != nil {
 		d.problem = err.Error()
@@ -200,7 +221,7 @@ func (d *device) restore() {
 	if now, ok := d.links.index(d.link.index); ok && d.wasMTU != 0 && now.mtu == d.spec.MTU {
 		_ = d.links.setMTU(d.link.index, d.wasMTU)
 	}
-	if d.downed {
+	if d.downed.Load() {
 		_ = d.links.setUp(d.link.index, true)
 	}
 	if d.undo != nil {
@@ -254,34 +275,52 @@ func (d *device) Info() Info { return *d.info.Load() }
 
 // AskCarrier implements [CarrierAsker].
 func (d *device) AskCarrier() {
-	if in := d.info.Load(); in.LinkUp {
-		d.links.askCarrier(in.IfIndex)
+	in := d.info.Load()
+	if !in.LinkUp {
+		return
+	}
+	d.links.askCarrier(in.IfIndex)
+	if now, ok := d.links.index(in.IfIndex); ok && !now.carrier && !d.moving.Load() {
+		_ = d.relink(0) // who asks knows, also when follow found somebody else at it
 	}
 }
 
 // SetUp switches the interface on or off, as `ip link set dev up|down` does.
 // Close switches it on again when SetUp switched it off.
 func (d *device) SetUp(up bool) error {
-	d.mu.Lock()
+	for !d.mu.TryLock() {
+		if d.moving.Load() { // the caller, who may answer a controller, does not wait for that
+			in := d.info.Load()
+			err := d.switchTo(up, link{index: in.IfIndex, name: in.Device})
+			d.follow() // Info tells when that is over
+			return err
+		}
+		time.Sleep(50 * time.Microsecond) // any other change is short
+	}
 	if d.closed {
 		d.mu.Unlock()
 		return ErrClosed
 	}
-	if d.link.index == 0 {
-		d.mu.Unlock()
+	err := d.switchTo(up, d.link)
+	d.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	return d.relink(0)
+}
+
+// switchTo is SetUp of an interface; index 0: there is none.
+func (d *device) switchTo(up bool, l link) error {
+	if l.index == 0 {
 		return fmt.Errorf("interface %s is not there; it can be switched when it is", d.spec.Target)
 	}
-	now, _ := d.links.ask(d.link.name)
-	was := now.adminUp
-	if err := d.links.setUp(d.link.index, up); err != nil {
-		name := d.link.name
-		d.mu.Unlock()
-		return fmt.Errorf("switching interface %s: %w", name, needs(err, "CAP_NET_ADMIN"))
+	now, _ := d.links.ask(l.name)
+	if err := d.links.setUp(l.index, up); err != nil {
+		return fmt.Errorf("switching interface %s: %w", l.name, needs(err, "CAP_NET_ADMIN"))
 	}
-	d.downed = !up && (was || d.downed)
-	d.links.ask(d.link.name) // so that Info is right at once
-	d.mu.Unlock()
-	return d.relink(0)
+	d.downed.Store(!up && (now.adminUp || d.downed.Load()))
+	d.links.ask(l.name) // so that Info is right at once
+	return nil
 }
 
 // stop ends the following and gives the interface back as it was. It answers

@@ -186,6 +186,8 @@ func (p *afxdp) enlarge(x *xdpLine, room int) error {
 
 // exchange puts the queues in the place of those that no frame comes to any more. The port has no line meanwhile. mu is held.
 func (p *afxdp) exchange(x *xdpLine, queues []*xsk) error {
+	p.moving.Store(true)
+	defer p.moving.Store(false)
 	p.use.Lock()
 	p.lines = nil
 	p.use.Unlock()

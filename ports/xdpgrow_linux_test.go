@@ -373,6 +373,12 @@ func TestXDPExchangeHoldsNobody(t *testing.T) {
 	if n, err := p.Read(frames); n != 0 || err != nil || p.Ready() || p.Settle() {
 		t.Errorf("%d frames, %v", n, err)
 	}
+	for _, up := range []bool{false, true} { // as a PORT_MOD does
+		sw.must(p.SetUp(up))
+		if is := sw.link("sw0").Attrs().RawFlags&unix.IFF_UP != 0; is != up {
+			t.Errorf("switched to up=%t, up is %t", up, is)
+		}
+	}
 	for i := range 3 { // the first event may be told to the neighbour before the port that is busy
 		set := h.net.LinkSetDown
 		if i%2 == 1 {
@@ -389,10 +395,55 @@ func TestXDPExchangeHoldsNobody(t *testing.T) {
 	eventually(t, "the port's own link", func() bool { return !p.Info().LinkUp })
 	h.must(h.net.LinkSetUp(h.link("eth0")))
 	eventually(t, "the link back", func() bool { return p.Info().LinkUp })
+	sw.must(p.SetUp(false))
+	if in := p.Info(); in.AdminUp || in.LinkUp {
+		t.Errorf("switched off it is up: %+v", in)
+	}
+	sw.must(p.SetUp(true))
+	eventually(t, "the link on again", func() bool { return p.Info().LinkUp })
 	if n := p.Write(frames); n != 1 {
 		t.Errorf("not sent: %+v", countersOf(p))
 	}
 }
+
+// TestSlowAttachHoldsNoNeighbour: a port that is busy taking its interface keeps those beside it from nothing, in whatever order they
+// are told of a change, and is told to be not there if it is to be switched meanwhile.
+func TestSlowAttachHoldsNoNeighbour(t *testing.T) {
+	h, sw := newSpace(t), newSpace(t)
+	cable(h, "eth0", sw, "sw0", 1500)
+	slow := &slowLine{begun: make(chan struct{}), goOn: make(chan struct{})}
+	d := &device{}
+	sw.must(d.watchLinks(Spec{Kind: KindAFPacket, Name: "late", Target: "late"}, Options{Links: sw.links, Counters: new(Counters)}, slow))
+	sw.must(d.start())
+	neighbour := sw.port("sw0")
+	cable(h, "eth1", sw, "late", 1500)
+	<-slow.begun
+	if err := d.SetUp(false); err == nil || !strings.Contains(err.Error(), "interface late is not there") {
+		t.Error(err)
+	}
+	for i := range 10 {
+		set := h.net.LinkSetDown
+		if i%2 == 1 {
+			set = h.net.LinkSetUp
+		}
+		h.must(set(h.link("eth0")))
+		eventually(t, "the neighbour's link", func() bool { return neighbour.Info().LinkUp == (i%2 == 1) })
+	}
+	close(slow.goOn)
+	eventually(t, "the late port", func() bool { return d.Info().LinkUp })
+	d.stop()
+}
+
+// slowLine attaches when it is allowed to.
+type slowLine struct{ begun, goOn chan struct{} }
+
+func (s *slowLine) attach(link) error {
+	close(s.begun)
+	<-s.goOn
+	return nil
+}
+
+func (s *slowLine) detach() {}
 
 // TestXDPPaceOfKeptCounters: what an earlier port has counted into the same counters did not come in this one's first second.
 func TestXDPPaceOfKeptCounters(t *testing.T) {

@@ -103,7 +103,9 @@ func (s *session) mustAnswer(m openflow.Message) error {
 // refusals prints the ERRORs up to the answer with the transaction id last.
 func (s *session) refusals(last uint32, inner map[uint32][]byte) (any bool, err error) {
 	for {
+		heard := s.c.overdue(s.target, s.nc) // until it says something: printRefusal may ask another connection
 		raw, err := s.receive()
+		heard()
 		if err != nil {
 			return any, err
 		}

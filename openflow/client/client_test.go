@@ -315,6 +315,41 @@ func TestSilenceIsTold(t *testing.T) {
 	}
 }
 
+// TestSilenceInABundleIsTold: that a switch takes a bundle and then says nothing more.
+func TestSilenceInABundleIsTold(t *testing.T) {
+	told := make(chan string, 100)
+	w := &Client{Now: time.Now, Out: io.Discard, Err: lines(told), Patience: 10 * time.Millisecond}
+	w.Bundle, w.Timeout = true, 200*time.Millisecond
+	w.Dial = func(context.Context, string, Purpose) (net.Conn, error) {
+		near, far := net.Pipe()
+		go func() {
+			c := openflow.NewConn(far)
+			_, _ = c.ReadMessage()
+			_ = c.Send(1, openflow.NewHello(openflow.Version))
+			for {
+				raw, err := c.ReadMessage()
+				if err != nil {
+					return
+				}
+				if h := openflow.ReadHeader(raw); h.Type == openflow.TypeMultipartRequest { // for names: there are none
+					raw[1] = byte(openflow.TypeMultipartReply)
+					_, _ = far.Write(raw)
+				} else {
+					_ = c.Send(h.XID, control(openflow.BundleOpen+1))
+					_, _ = io.Copy(io.Discard, far)
+				}
+			}
+		}()
+		return near, nil
+	}
+	if err := w.Run(context.Background(), []string{"add-flow", "br0", "actions=drop"}); err != ErrTimeout {
+		t.Error(err)
+	}
+	if len(told) != 1 {
+		t.Errorf("told %d times", len(told))
+	}
+}
+
 // lines hands on what is written.
 type lines chan string
 

@@ -235,6 +235,7 @@ func (d *device) setMTU(mtu int) error {
 		return fmt.Errorf("setting the MTU of %s to %d: %w", d.link.name, mtu, needs(err, "CAP_NET_ADMIN"))
 	}
 	d.wasMTU, d.link.mtu = d.link.mtu, mtu
+	d.links.ask(d.link.name) // so that nobody who compares the port with its interface finds the old one
 	return nil
 }
 

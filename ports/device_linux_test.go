@@ -480,6 +480,21 @@ func TestTapKinds(t *testing.T) {
 	}
 }
 
+// TestMTUStays: a port that has given its interface an MTU tells no other one, also when some interface's change has it
+// look before the kernel's word of that MTU has come.
+func TestMTUStays(t *testing.T) {
+	sw := newSpace(t)
+	sw.quiet()
+	for range 10 {
+		p := sw.port("tap:vm1,mtu=1300").(*tap)
+		sw.must(p.relink(0))
+		if in := p.Info(); in.MTU != 1300 {
+			t.Errorf("%+v", in)
+		}
+		sw.must(p.Close())
+	}
+}
+
 // TestDeletedByAnother: what weir made and somebody else deleted is made again with its settings, and
 // goes when the port closes.
 func TestDeletedByAnother(t *testing.T) {

@@ -17,7 +17,7 @@ import (
 //     ten milliseconds and nobody waits for it.
 //  2. The reader, when it has read its ring dry, has the first filter off all frames and the second let them come: two
 //     system calls, one right after the other. What the kernel has between its hands at that moment may be lost, a few frames
-//     at the most, and none comes twice.
+//     at the most. None comes twice, for Linux shows a frame to the newer socket first, which lets none pass yet.
 //  3. When there is nothing left in the old ring the reader goes on with the new one. So frames stay in order.
 //  4. The old socket ends. A frame that was still being written into its ring is counted as lost.
 //
